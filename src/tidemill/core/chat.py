@@ -1,0 +1,166 @@
+"""Requests to models and their answers, in no vendor's dialect."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from tidemill.core.errors import Invalid
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import Message
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """Where a secret is found: `env:NAME` or `file:PATH`. The secret itself is never held, stored or printed."""
+
+    reference: str
+
+    def __post_init__(self) -> None:
+        scheme, _, rest = self.reference.partition(":")
+        if scheme not in {"env", "file"} or not rest:
+            # The text may be the secret itself, so it is not shown.
+            raise Invalid("a secret is given by reference, never as text", hint="Write env:NAME or file:PATH.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """Where a model is reached, in one environment. Outside every digest.
+
+    `timeout` is in seconds, for connecting and for each silence between two pieces of an answer.
+    `allow_private` lets the provider's host resolve to a loopback, link-local or private address.
+    """
+
+    name: str
+    provider: str
+    base_url: str | None = None
+    api_key: Secret | None = None
+    timeout: float = 60.0
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    allow_private: bool = False
+    environment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolDefinition:
+    """A tool as a model sees it; `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str = ""
+    parameters: JsonObject = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatRequest:
+    """One call of a chat model.
+
+    `params` holds sampling parameters by their OpenAI names (`temperature`, `top_p`, `max_tokens`, `stop`, `seed`, `logprobs`,
+    `top_logprobs`, `presence_penalty`, `frequency_penalty`); a provider maps them and passes unknown ones through.
+    `output_schema` is a JSON Schema that the answer must satisfy.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    tool_choice: str | None = None
+    output_schema: JsonObject | None = None
+    params: JsonObject = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens, as the provider counted them; all zero when it did not say."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenLogprob:
+    """A token, its natural-log probability, and the likeliest others at its place."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatResponse:
+    """A whole answer. `model` and `fingerprint` are what the provider reported, not what was asked for."""
+
+    message: Message
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    fingerprint: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call; `index` says of which one. `id` and `name` come with its first piece."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatDelta:
+    """One piece of a streamed answer. The last one carries `finish_reason`, and usage where the provider reports it."""
+
+    text: str = ""
+    tool_call: ToolCallDelta | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vectors:
+    """Embeddings: `count` rows of `dimensions` 32-bit little-endian floats, row after row, in `data`."""
+
+    dimensions: int
+    data: bytes
+
+    @property
+    def count(self) -> int:
+        """How many vectors."""
+        return len(self.data) // (4 * self.dimensions) if self.dimensions else 0
+
+    def row(self, index: int) -> bytes:
+        """The bytes of one vector."""
+        width = 4 * self.dimensions
+        return self.data[index * width : (index + 1) * width]
+
+    @classmethod
+    def from_lists(cls, vectors: Sequence[Sequence[float]]) -> Vectors:
+        """Pack lists of floats. All must have the same length."""
+        width = len(vectors[0]) if vectors else 0
+        if any(len(each) != width for each in vectors):
+            raise Invalid("vectors of different lengths cannot be packed together")
+        return cls(dimensions=width, data=b"".join(array.array("f", each).tobytes() for each in vectors))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbedResponse:
+    """Embeddings of the texts asked for, in their order."""
+
+    vectors: Vectors
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""

@@ -1,0 +1,145 @@
+"""Every error a user can meet, and the one place that maps each to HTTP and to an exit code.
+
+A message says what failed and which value; `where` says where (`file:line`, a step, a field); `hint` says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing wrong with one place in the user's input."""
+
+    message: str
+    where: str = ""
+    hint: str = ""
+
+    def as_line(self) -> str:
+        """One line: place, message, hint."""
+        place = f"{self.where}: " if self.where else ""
+        hint = f"  {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{hint}"
+
+
+class TidemillError(Exception):
+    """The root of all errors that are meant for a user. Never raised itself."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        where: str = "",
+        problems: Sequence[Problem] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+        self.problems = tuple(problems)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class Invalid(TidemillError):
+    """The input is wrong: a spec, an argument, a body, a dataset."""
+
+    code = "invalid"
+    title = "Invalid input"
+
+
+class NotFound(TidemillError):
+    """What was named does not exist."""
+
+    code = "not_found"
+    title = "Not found"
+
+
+class Conflict(TidemillError):
+    """The state does not allow it: a lost race, a held lock, a newer data folder."""
+
+    code = "conflict"
+    title = "Conflict"
+
+
+class Denied(TidemillError):
+    """The caller may not do this, or did not say who they are."""
+
+    code = "denied"
+    title = "Denied"
+
+
+class Unauthenticated(Denied):
+    """No key, or one that is not known."""
+
+    code = "unauthenticated"
+    title = "Not authenticated"
+
+
+class Unavailable(TidemillError):
+    """A part that is needed does not answer: a provider, a disk, a child process, the server."""
+
+    code = "unavailable"
+    title = "Unavailable"
+
+
+class RateLimited(Unavailable):
+    """A limit was reached; `retry_after` says in how many seconds to try again."""
+
+    code = "rate_limited"
+    title = "Rate limited"
+
+
+class StorageFull(Unavailable):
+    """The disk has no room left. Nothing that was acknowledged is lost."""
+
+    code = "storage_full"
+    title = "Disk full"
+
+
+class MissingExtra(TidemillError):
+    """An optional part is not installed; the hint is the command to type."""
+
+    code = "missing_extra"
+    title = "An optional part is not installed"
+
+    def __init__(self, extra: str, *, needed_for: str, also: str = "") -> None:
+        command = f"pip install 'tidemill[{extra}]'" + (f" && {also}" if also else "")
+        super().__init__(f"{needed_for} needs the extra {extra!r}", hint=f"Type: {command}")
+        self.extra = extra
+
+
+_CLASSES: tuple[type[TidemillError], ...] = (
+    TidemillError, Invalid, NotFound, Conflict, Denied, Unauthenticated, Unavailable, RateLimited, StorageFull, MissingExtra,
+)  # fmt: skip
+BY_CODE: Mapping[str, type[TidemillError]] = {each.code: each for each in _CLASSES}
+
+HTTP_STATUS: Mapping[str, int] = {
+    "internal": 500, "invalid": 400, "not_found": 404, "conflict": 409, "denied": 403, "unauthenticated": 401,
+    "unavailable": 503, "rate_limited": 429, "storage_full": 507, "missing_extra": 501,
+}  # fmt: skip
+
+EXIT_CODE: Mapping[str, int] = {
+    "internal": 70, "invalid": 2, "not_found": 3, "conflict": 6, "denied": 4, "unauthenticated": 4,
+    "unavailable": 5, "rate_limited": 5, "storage_full": 5, "missing_extra": 5,
+}  # fmt: skip
+
+
+def error_from_code(
+    code: str, message: str, *, hint: str = "", where: str = "", problems: Sequence[Problem] = ()
+) -> TidemillError:
+    """Rebuild the error that a server sent by its `code`; an unknown code is the root error."""
+    kind = BY_CODE.get(code, TidemillError)
+    error = TidemillError.__new__(kind)
+    TidemillError.__init__(error, message, hint=hint, where=where, problems=problems)
+    return error

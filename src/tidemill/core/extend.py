@@ -1,0 +1,183 @@
+"""Every extension point, on one page.
+
+A Protocol here is a promise: implement it, name it under the entry-point group in its docstring, and Tidemill finds it. The
+built-in parts register in the same way. Each Protocol has a conformance kit in `tidemill.testing`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from importlib import metadata
+from typing import Protocol, runtime_checkable
+
+from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse
+from tidemill.core.errors import Invalid, Problem
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Chunk, Document, Parsed, Progress, Score, Version
+from tidemill.core.suggest import did_you_mean
+
+
+@runtime_checkable
+class ChatProvider(Protocol):
+    """Speaks one vendor's chat dialect. Group: `tidemill.chat_providers`. A factory without arguments is registered."""
+
+    name: str
+
+    async def chat(self, request: ChatRequest, *, connection: Connection) -> ChatResponse:
+        """Ask once and wait for the whole answer. Raises `Unavailable`, `RateLimited`, `Denied` or `Invalid`; never retries."""
+        ...
+
+    def stream(self, request: ChatRequest, *, connection: Connection) -> AsyncIterator[ChatDelta]:
+        """Ask and yield pieces as they arrive. Closing the iterator closes the connection, so that the provider stops."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and child processes."""
+        ...
+
+
+@runtime_checkable
+class EmbedProvider(Protocol):
+    """Turns texts into vectors. Group: `tidemill.embed_providers`. A factory without arguments is registered."""
+
+    name: str
+
+    async def embed(self, texts: Sequence[str], *, model: str, params: JsonObject, connection: Connection) -> EmbedResponse:
+        """Embed every text, in order. Errors as for `ChatProvider.chat`."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and child processes."""
+        ...
+
+
+class Files(Protocol):
+    """The files of a project folder, as an artifact kind sees them. Paths are relative, with `/`, and never leave the folder."""
+
+    def read(self, path: str) -> bytes:
+        """A file's content. Raises `Invalid` when there is none, naming the nearest that exists."""
+        ...
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Every file below `folder`, sorted. Raises `Invalid` when there is no such folder."""
+        ...
+
+    def put_blob(self, content: bytes) -> str:
+        """Keep content in the blob store; its digest."""
+        ...
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the blob store holds it."""
+        ...
+
+
+@runtime_checkable
+class ArtifactKind(Protocol):
+    """How a kind of artifact joins the registry. Group: `tidemill.kinds`. A factory without arguments is registered."""
+
+    name: str
+    versioned: bool
+    """False for configuration outside every digest: connections and endpoints."""
+
+    def parse(self, body: JsonObject, *, files: Files) -> Parsed:
+        """Check a document's body (without kind, name, description, tags, owner) and make it canonical.
+
+        Raises `Invalid` with one `Problem` a mistake; a problem's `where` is the place in the body, as in `steps.1.prompt`.
+        """
+        ...
+
+    def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
+        """Mistakes that show only beside what it references (`resolved`, by reference as written)."""
+        ...
+
+    def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
+        """What changed, a line each, as a person would want to read it."""
+        ...
+
+
+@runtime_checkable
+class DocumentParser(Protocol):
+    """Reads one file format. Group: `tidemill.document_parsers`, named by file ending. A factory is registered."""
+
+    def parse(self, content: bytes, *, id: str) -> Document:  # noqa: A002  (the field's name in Document)
+        """The document's text, title and sections. Raises `Invalid` saying why it cannot be read (encrypted, corrupt …)."""
+        ...
+
+
+@runtime_checkable
+class Chunker(Protocol):
+    """Cuts documents into chunks. Group: `tidemill.chunkers`. A factory that takes the options as keywords is registered."""
+
+    def chunk(self, document: Document) -> Sequence[Chunk]:
+        """Pieces in order; each has its offsets into the document's text."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A function from the fields it declares to scores. Group: `tidemill.scorers`. A factory taking options is registered.
+
+    `reads` is a subset of `input`, `output`, `reference`, `context`, `gold`, `retrieved` (ids of retrieved documents, best
+    first), `retrieved_text`, `metadata`. `version` changes whenever the same fields could give other scores.
+    `binary` says that every score is 0 or 1, so that a comparison uses McNemar's test.
+    """
+
+    name: str
+    reads: frozenset[str]
+    version: str
+    binary: bool
+
+    async def score(self, fields: Mapping[str, Json]) -> Score:
+        """Score one sample by the declared fields, and no others. Larger is better."""
+        ...
+
+
+@runtime_checkable
+class Check(Protocol):
+    """What a guardrail runs. Group: `tidemill.checks`. A factory that takes the options as keywords is registered."""
+
+    name: str
+
+    async def check(self, text: str) -> Sequence[tuple[int, int, str]]:
+        """Findings: (start, end, label) in characters of `text`; none means that it passes."""
+        ...
+
+
+class JobContext(Protocol):
+    """What a job's handler is given besides its payload."""
+
+    job_id: str
+    project: str
+
+    async def report(self, progress: Progress) -> None:
+        """Store and show progress; raises the cancellation of the surrounding scope when the job was cancelled."""
+        ...
+
+
+@runtime_checkable
+class JobHandler(Protocol):
+    """Does one kind of long work. It may be started again after a kill, so each of its steps is idempotent."""
+
+    async def __call__(self, payload: JsonObject, context: JobContext) -> Json:
+        """Do the work and return its result as JSON."""
+        ...
+
+
+@functools.cache
+def _entry_points(group: str) -> Mapping[str, metadata.EntryPoint]:
+    return {each.name: each for each in metadata.entry_points(group=f"tidemill.{group}")}
+
+
+def extension_names(group: str) -> Iterable[str]:
+    """The names registered in a group, as in `chat_providers`."""
+    return sorted(_entry_points(group))
+
+
+def load_extension(group: str, name: str) -> object:
+    """Load what is registered as `name` in `group`. Raises `Invalid` with the nearest name when there is none."""
+    found = _entry_points(group).get(name)
+    if found is None:
+        what = group.replace("_", " ").removesuffix("s")
+        raise Invalid(f"{name!r} is not a known {what}", hint=did_you_mean(name, _entry_points(group)))
+    return found.load()
