@@ -1,0 +1,45 @@
+"""Attribute names: OpenTelemetry's semantic conventions for generative AI (`gen_ai.*`), and ours (`tidemill.*`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+USAGE_CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+EMBEDDINGS_DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
+SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+SERVER_ADDRESS: Final = "server.address"
+
+PROJECT: Final = "tidemill.project"
+RELEASE: Final = "tidemill.release"
+ENDPOINT: Final = "tidemill.endpoint"
+STEP: Final = "tidemill.step"
+VARIANT: Final = "tidemill.variant"
+CONNECTION: Final = "tidemill.connection"
+CACHED: Final = "tidemill.cached"
+FIRST_TOKEN_MS: Final = "tidemill.first_token_ms"  # noqa: S105  (a name, not a password)
+ATTEMPTS: Final = "tidemill.attempts"
+FINGERPRINT: Final = "tidemill.fingerprint"
+JOB: Final = "tidemill.job"
+EVALUATION: Final = "tidemill.evaluation"
+SAMPLE: Final = "tidemill.sample"
