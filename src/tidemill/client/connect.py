@@ -1,0 +1,127 @@
+"""One open line to the control plane: requests in, checked answers out, wherever the API runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from tidemill.client.events import ServerEvent, server_events
+from tidemill.client.locate import Target, is_loopback, locate, read_token
+from tidemill.client.problems import problem_error, raise_for_problem
+from tidemill.client.transport import AppTransport, AsgiApp
+from tidemill.core.errors import Invalid, Unavailable
+from tidemill.core.json import Json, parse_json
+from tidemill.core.settings import Settings
+
+_IN_PROCESS = "http://127.0.0.1"
+_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
+Params = Mapping[str, str | int | float | bool | None]
+
+
+class Line:
+    """Requests below `/api/v1/projects/{project}`; errors come back as the `TidemillError` that they were."""
+
+    def __init__(self, http: httpx.AsyncClient, *, project: str, where: str, in_process: bool) -> None:
+        self._http = http
+        self._base = f"/api/v1/projects/{project}"
+        self._where = where
+        self.in_process = in_process
+
+    async def send(
+        self, method: str, path: str, *, body: Json = None, content: bytes | None = None, params: Params | None = None
+    ) -> Json:
+        """Send a request below the project and return the answer's JSON; None when it has no body."""
+        return await self.send_absolute(method, self._base + path, body=body, content=content, params=params)
+
+    async def send_absolute(
+        self, method: str, path: str, *, body: Json = None, content: bytes | None = None, params: Params | None = None
+    ) -> Json:
+        """The same for any path of the server."""
+        try:
+            response = await self._http.send(self._request(method, path, body=body, content=content, params=params))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        await raise_for_problem(response)
+        return parse_json(response.content, what=f"the answer to {method} {path}") if response.content else None
+
+    async def events(self, method: str, path: str, *, body: Json = None) -> AsyncIterator[ServerEvent]:
+        """The server-sent events of an answer. One named `error` is raised as what it says."""
+        request = self._request(method, self._base + path, body=body)
+        request.extensions["timeout"] = httpx.Timeout(None, connect=10.0).as_dict()
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        try:
+            await raise_for_problem(response)
+            async for event in server_events(response.aiter_bytes()):
+                if event.name == "error":
+                    raise problem_error(cast("Mapping[str, Json]", parse_json(event.data, what="the server's error event")))
+                yield event
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        finally:
+            await response.aclose()
+
+    def _request(
+        self, method: str, path: str, *, body: Json = None, content: bytes | None = None, params: Params | None = None
+    ) -> httpx.Request:
+        headers = {"content-type": "application/octet-stream"} if content is not None else {}
+        if body is not None:
+            content, headers = orjson.dumps(body), {"content-type": "application/json"}
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        return self._http.build_request(method, path, content=content, headers=headers, params=given or None)
+
+    def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
+        reason = str(error) or type(error).__name__
+        return Unavailable(
+            f"the server does not answer: {reason}", where=self._where, hint="Is it running? Start one with: tidemill up"
+        )
+
+
+def segment(text: str) -> str:
+    """A value as one segment of a path."""
+    return quote(text, safe="@:")
+
+
+@asynccontextmanager
+async def open_line(settings: Settings) -> AsyncGenerator[Line]:
+    """Connect to the server that `settings` lead to; without one, open the application in this process."""
+    async with AsyncExitStack() as stack:
+        target = await locate(settings)
+        http = await stack.enter_async_context(_over_http(target) if target.url else _in_process(settings))
+        where = target.url or str(settings.data)
+        yield Line(http, project=settings.project, where=where, in_process=target.url is None)
+
+
+@asynccontextmanager
+async def _over_http(target: Target) -> AsyncGenerator[httpx.AsyncClient]:
+    assert target.url is not None
+    try:
+        outside = not is_loopback(target.url)
+        async with httpx.AsyncClient(
+            base_url=target.url, headers=_authorization(target.token), timeout=_TIMEOUT, trust_env=outside
+        ) as http:
+            yield http
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise Invalid(f"{target.url!r} is not an address: {error}", hint="Write TIDEMILL_URL=http://host:port.") from error
+
+
+@asynccontextmanager
+async def _in_process(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
+    from tidemill.app import open_app  # noqa: PLC0415  (the whole platform; only when no server runs)
+
+    async with open_app(settings) as app:
+        headers = _authorization(settings.token or read_token(settings.data))
+        transport = AppTransport(cast("AsgiApp", app))
+        async with httpx.AsyncClient(transport=transport, base_url=_IN_PROCESS, headers=headers) as http:
+            yield http
+
+
+def _authorization(token: str | None) -> dict[str, Any]:
+    return {"authorization": f"Bearer {token}"} if token else {}

@@ -1,0 +1,107 @@
+"""Which server to talk to: the one that is named, the one that holds the data folder, or none (then in-process)."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import httpx
+
+from tidemill.core.errors import Invalid, Unavailable
+from tidemill.core.json import parse_json
+from tidemill.core.settings import Settings
+
+_ATTEMPTS, _BETWEEN = 20, 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where the API is; `url` None means in this process."""
+
+    url: str | None
+    token: str | None
+
+
+async def locate(settings: Settings) -> Target:
+    """Find the server. Raises `Unavailable` when the data folder is held by one that does not answer.
+
+    A holder that says nowhere where it listens is another command, or a server that is just starting: it is given two seconds.
+    """
+    if settings.url:
+        return Target(url=settings.url.rstrip("/"), token=settings.token or _token_for(settings.url, settings.data))
+    url = None
+    for _ in range(_ATTEMPTS):
+        if not is_held(settings.data):
+            return Target(url=None, token=None)
+        url = served_url(settings.data)
+        if url is not None and await _answers(url):
+            return Target(url=url, token=settings.token or read_token(settings.data))
+        await anyio.sleep(_BETWEEN)
+    holder = f"by a server at {url} that does not answer" if url else "by another process"
+    raise Unavailable(
+        f"the data folder is held {holder}",
+        where=str(settings.data),
+        hint="Wait for it or stop it, or name another folder with TIDEMILL_DATA.",
+    )
+
+
+def is_held(data: Path) -> bool:
+    """Whether a process holds the data folder's lock."""
+    try:
+        descriptor = os.open(data / "lock", os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def served_url(data: Path) -> str | None:
+    """The address in the data folder's `server.json`, if there is one."""
+    try:
+        found = parse_json((data / "server.json").read_bytes(), what="server.json")
+    except (OSError, Invalid):
+        return None
+    url = found.get("url") if isinstance(found, Mapping) else None
+    return url.rstrip("/") if isinstance(url, str) else None
+
+
+def read_token(data: Path) -> str | None:
+    """The admin token of a data folder, where this user may read it."""
+    try:
+        return (data / "token").read_text("ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = httpx.URL(url).host
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _token_for(url: str, data: Path) -> str | None:
+    """The token file belongs to this machine only: it is never sent anywhere else."""
+    return read_token(data) if is_loopback(url) else None
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
+            return (await http.get(f"{url}/healthz")).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False

@@ -1,0 +1,249 @@
+"""The JSON shapes that the control plane promises; a server may add fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+from tidemill.core.json import Json
+
+Action = Literal["create", "update", "unchanged", "delete"]
+Verdict = Literal["better", "worse", "no_worse", "equivalent", "undecided"]
+
+
+class Change(TypedDict, total=False):
+    """What an apply would do, or did, to one artifact. `details` are lines for a person, with words marked by `[-…-]{+…+}`."""
+
+    ref: str
+    action: Action
+    before: str | None
+    after: str | None
+    details: Sequence[str]
+    digest: str
+    path: str
+
+
+class ProblemJson(TypedDict, total=False):
+    """One thing wrong, or worth knowing, with its place and what to do."""
+
+    message: str
+    where: str
+    hint: str
+
+
+class Plan(TypedDict, total=False):
+    """What an apply would do. `notes` are problems that do not stop it."""
+
+    changes: Sequence[Change]
+    notes: Sequence[ProblemJson]
+    affects: Sequence[str]
+    rerun: str
+
+
+class Applied(Plan, total=False):
+    """What an apply did; `jobs` are the builds that it started."""
+
+    versions: Sequence[Mapping[str, Json]]
+    jobs: Sequence[str]
+
+
+class UsageJson(TypedDict, total=False):
+    """Tokens."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class RunJson(TypedDict, total=False):
+    """One execution of an app."""
+
+    id: str
+    output: Json
+    release: str
+    trace: str
+    steps: Mapping[str, Mapping[str, Json]]
+    usage: UsageJson
+    cost: float | None
+    latency_ms: float
+
+
+class ProgressJson(TypedDict, total=False):
+    """How far a job is."""
+
+    done: int
+    total: int | None
+    unit: str
+
+
+class JobJson(TypedDict, total=False):
+    """Long work."""
+
+    id: str
+    kind: str
+    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    progress: ProgressJson
+    result: Json
+    error: str | None
+    code: str
+    created: str
+
+
+class MetricJson(TypedDict, total=False):
+    """A metric's mean over the samples that have it, with its 95 % interval."""
+
+    mean: float | None
+    interval: Sequence[float] | None
+    n: int
+
+
+class EvaluationJson(TypedDict, total=False):
+    """A release on a dataset, scored."""
+
+    id: str
+    app: str
+    release: str
+    dataset: str
+    status: str
+    samples: int
+    errors: int
+    metrics: Mapping[str, MetricJson]
+    reused: Mapping[str, int]
+    calls: Mapping[str, int]
+    usage: UsageJson
+    cost: float | None
+    duration_ms: float
+    job: str
+
+
+class ComparedMetric(TypedDict, total=False):
+    """One metric of two evaluations, sample by sample. `better` and `worse` count samples, or list them."""
+
+    a: float | None
+    b: float | None
+    difference: float | None
+    interval: Sequence[float] | None
+    p_value: float | None
+    test: str
+    n: int
+    better: int | Sequence[str]
+    worse: int | Sequence[str]
+    verdict: Verdict
+    note: str
+
+
+class ComparisonJson(TypedDict, total=False):
+    """Two evaluations, paired."""
+
+    a: str
+    b: str
+    dataset: str
+    metrics: Mapping[str, ComparedMetric]
+    notes: Sequence[str]
+
+
+class GateCheckJson(TypedDict, total=False):
+    """One check of a gate."""
+
+    metric: str
+    rule: str
+    value: float | None
+    interval: Sequence[float] | None
+    result: Literal["passed", "failed", "inconclusive", "error"]
+    reason: str
+
+
+class GateJson(TypedDict, total=False):
+    """What a gate decided."""
+
+    gate: str
+    result: Literal["passed", "failed", "inconclusive", "error"]
+    checks: Sequence[GateCheckJson]
+
+
+class SpanJson(TypedDict, total=False):
+    """One span of a trace."""
+
+    id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    start: str
+    duration_ms: float
+    status: str
+    error: str | None
+    input: Json
+    output: Json
+    model: str | None
+    usage: UsageJson
+    cost: float | None
+    attributes: Mapping[str, Json]
+
+
+class TraceJson(TypedDict, total=False):
+    """One execution as recorded; in a list, without `spans`."""
+
+    id: str
+    name: str
+    release: str | None
+    endpoint: str | None
+    start: str
+    duration_ms: float
+    status: str
+    error: str | None
+    input: Json
+    output: Json
+    usage: UsageJson
+    cost: float | None
+    user: str | None
+    session: str | None
+    tags: Sequence[str]
+    spans: Sequence[SpanJson]
+
+
+class VersionJson(TypedDict, total=False):
+    """One immutable version of an artifact."""
+
+    ref: str
+    kind: str
+    name: str
+    number: int
+    version: str
+    digest: str
+    spec: Mapping[str, Json]
+    refs: Mapping[str, str]
+    blobs: Mapping[str, str]
+    description: str
+    tags: Mapping[str, str]
+    owner: str
+    aliases: Sequence[str]
+    created: str
+    by: str
+
+
+class ReleaseJson(TypedDict, total=False):
+    """An application's lock: every reference resolved to a digest."""
+
+    digest: str
+    root: str
+    lock: Mapping[str, Json]
+
+
+class EndpointJson(TypedDict, total=False):
+    """A stable address and what it serves."""
+
+    name: str
+    release: str | None
+    previous: str | None
+    app: str
+    updated: str
+
+
+class KeyJson(TypedDict, total=False):
+    """An API key; `key`, its text, is shown once, when it is made."""
+
+    id: str
+    key: str
+    role: str
+    endpoints: Sequence[str]
+    created: str
+    revoked: bool
