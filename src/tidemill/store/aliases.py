@@ -1,0 +1,110 @@
+"""Aliases: movable names of versions, each move kept with who and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select
+
+from tidemill.core.errors import Conflict, Invalid
+from tidemill.core.records import Version
+from tidemill.core.refs import Ref, check_alias, parse_ref
+from tidemill.store.registry import LATEST, get_version
+from tidemill.store.tables import alias_moves, aliases
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alias:
+    """A name that points at a version now."""
+
+    alias: str
+    version: Version
+    moved_by: str = ""
+    moved_ns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AliasMove:
+    """One move of an alias; `before` is None for the first."""
+
+    alias: str
+    before: int | None
+    after: int
+    moved_by: str
+    why: str
+    moved_ns: int
+
+
+def list_aliases(db: Connection, project: str, ref: Ref | str) -> tuple[Alias, ...]:
+    """An artifact's aliases by name, and `latest` first. Raises `NotFound` when there is no such artifact."""
+    ref = _bare(ref)
+    latest = get_version(db, project, ref)
+    query = select(aliases).where(aliases.c.project == project, aliases.c.kind == ref.kind, aliases.c.name == ref.name)
+    found = [
+        Alias(
+            alias=row.alias,
+            version=get_version(db, project, ref.at(f"v{row.number}")),
+            moved_by=row.moved_by,
+            moved_ns=row.moved_ns,
+        )
+        for row in db.execute(query.order_by(aliases.c.alias)).all()
+    ]
+    return (Alias(alias=LATEST, version=latest), *found)
+
+
+def set_alias(
+    db: Connection,
+    project: str,
+    ref: Ref | str,
+    alias: str,
+    *,
+    now_ns: int,
+    by: str = "",
+    why: str = "",
+    expected: str | None = None,
+) -> Alias:
+    """Point `alias` at the version that `ref` names.
+
+    With `expected` (`vN` or a digest), raises `Conflict` when the alias points elsewhere now, so that of two people who
+    move it at once one is told.
+    """
+    if check_alias(alias) == LATEST:
+        raise Invalid("latest is moved by apply alone", hint="Choose another alias, as in production.")
+    version = get_version(db, project, ref)
+    at = {"project": project, "kind": version.kind, "name": version.name, "alias": alias}
+    before = db.execute(select(aliases.c.number).filter_by(**at).with_for_update()).scalar()
+    if expected is not None:
+        _check_expected(db, version, alias, before=before, expected=expected)
+    if before != version.number:
+        moved = {"moved_by": by, "moved_ns": now_ns}
+        db.execute(delete(aliases).filter_by(**at))
+        db.execute(insert(aliases), {**at, "number": version.number, **moved})
+        db.execute(insert(alias_moves), {**at, "before": before, "after": version.number, "why": why, **moved})
+    return Alias(alias=alias, version=version, moved_by=by, moved_ns=now_ns)
+
+
+def list_alias_moves(db: Connection, project: str, ref: Ref | str, *, limit: int = 100) -> tuple[AliasMove, ...]:
+    """Where the artifact's aliases pointed over time, newest first; `latest` too."""
+    ref = _bare(ref)
+    query = select(alias_moves).filter_by(project=project, kind=ref.kind, name=ref.name)
+    return tuple(
+        AliasMove(
+            alias=row.alias, before=row.before, after=row.after, moved_by=row.moved_by, why=row.why, moved_ns=row.moved_ns
+        )
+        for row in db.execute(query.order_by(alias_moves.c.id.desc()).limit(limit))
+    )
+
+
+def _bare(ref: Ref | str) -> Ref:
+    return (parse_ref(ref) if isinstance(ref, str) else ref).at(None)
+
+
+def _check_expected(db: Connection, version: Version, alias: str, *, before: int | None, expected: str) -> None:
+    ref = Ref(kind=version.kind, name=version.name, version=f"v{before}")
+    now = get_version(db, version.project, ref) if before is not None else None
+    if now is None or expected not in {f"v{now.number}", now.digest}:
+        place = "nothing" if now is None else f"v{now.number}"
+        raise Conflict(
+            f"{version.bare}@{alias} points at {place} now, not at {expected}",
+            hint="Somebody moved it. Look at it again, then decide.",
+        )

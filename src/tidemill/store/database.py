@@ -1,0 +1,143 @@
+"""The metadata database: SQLite in the data folder, or PostgreSQL by URL; transactions on worker threads.
+
+SQLite has one writer: a connection behind a lock, whose transactions begin IMMEDIATE so that none fails half-way for a lock.
+Readers have connections of their own, see a snapshot each, and never wait for the writer. PostgreSQL runs SERIALIZABLE and
+runs a transaction again that lost a race.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
+
+from tidemill.core.errors import TidemillError, Unavailable
+from tidemill.store.drivers import explain, is_lost_race, open_engine
+from tidemill.store.migrate import bring_up_to_date
+
+T = TypeVar("T")
+_READERS = 4
+_TRIES = 8
+
+
+class Database:
+    """Runs functions over a connection, each in a transaction: all of it is kept, or nothing.
+
+    `work` runs on a worker thread. It must not call the database again, and on PostgreSQL it may run more than once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._writer_lock = threading.Lock()
+        self._writer: Connection | None = None
+        self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
+        self._reader_slots = threading.BoundedSemaphore(_READERS)
+        self._write_pool = ThreadPoolExecutor(1 if self._sqlite else _READERS, thread_name_prefix="tidemill-write")
+        self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="tidemill-read")
+
+    @classmethod
+    def open(cls, url_or_path: str | Path, *, migrate: bool = True) -> Self:
+        """Open, and bring the schema up to date. Raises `Conflict` when a newer Tidemill made the schema."""
+        engine = open_engine(url_or_path)
+        try:
+            if migrate:
+                bring_up_to_date(engine)
+        except DBAPIError as error:
+            engine.dispose()
+            raise explain(error, engine) from error
+        except TidemillError:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` over one snapshot."""
+        return await asyncio.wrap_future(self._read_pool.submit(self.read_sync, work))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction. When this returns, what it wrote survives a kill of any process.
+
+        Raises `StorageFull` when the disk is full; then nothing was written.
+        """
+        return await asyncio.wrap_future(self._write_pool.submit(self.write_sync, work))
+
+    def read_sync(self, work: Callable[[Connection], T]) -> T:
+        """`read` on this thread."""
+        with self._reader_slots, self._explained(), self._reader() as connection:
+            try:
+                return work(connection)
+            finally:
+                connection.rollback()
+
+    def write_sync(self, work: Callable[[Connection], T]) -> T:
+        """`write` on this thread."""
+        with self._explained():
+            return self._write_sqlite(work) if self._sqlite else self._write_again(work)
+
+    def close(self) -> None:
+        """Wait for what is running, then close every connection."""
+        self._write_pool.shutdown()
+        self._read_pool.shutdown()
+        with self._writer_lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Generator[Connection]:
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self.engine.connect().execution_options(tidemill_reads=True)
+        try:
+            yield connection
+        except DBAPIError:
+            connection.close()
+            raise
+        except BaseException:
+            self._idle.put(connection)
+            raise
+        self._idle.put(connection)
+
+    def _write_sqlite(self, work: Callable[[Connection], T]) -> T:
+        with self._writer_lock:
+            if self._writer is None:
+                self._writer = self.engine.connect()
+            try:
+                with self._writer.begin():
+                    return work(self._writer)
+            except DBAPIError:
+                self._writer.close()
+                self._writer = None
+                raise
+
+    def _write_again(self, work: Callable[[Connection], T]) -> T:
+        for _ in range(_TRIES):
+            try:
+                with self.engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not is_lost_race(error):
+                    raise
+        raise Unavailable(f"a transaction lost {_TRIES} races in a row", hint="Try again.")
+
+    @contextlib.contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise explain(error, self.engine) from error

@@ -1,0 +1,120 @@
+"""Endpoints: a stable address, the release behind it now, and the ones before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.engine import Row
+
+from tidemill.core.errors import Conflict, NotFound
+from tidemill.core.refs import check_name
+from tidemill.core.suggest import did_you_mean
+from tidemill.store.tables import endpoint_moves, endpoints
+from tidemill.store.upsert import upsert
+
+Action: TypeAlias = Literal["deploy", "rollback"]
+_REMEMBERED = 100
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointMove:
+    """One change of what an endpoint serves."""
+
+    action: Action
+    release: str
+    root: str
+    by: str
+    at_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """`release` is the digest served now, `previous` the one that a rollback restores; `history` is newest first."""
+
+    name: str
+    release: str
+    root: str
+    previous: str | None
+    history: tuple[EndpointMove, ...]
+    updated_ns: int
+
+
+def get_endpoint(db: Connection, project: str, endpoint: str) -> Endpoint:
+    """The endpoint of this name (`endpoint/NAME` too). Raises `NotFound` with the nearest name."""
+    name = endpoint.removeprefix("endpoint/")
+    row = _row(db, project, name)
+    if row is None:
+        known = db.execute(select(endpoints.c.name).where(endpoints.c.project == project)).scalars().all()
+        raise NotFound(f"there is no endpoint/{name} in project {project!r}", hint=did_you_mean(name, known))
+    return _endpoint(db, project, row)
+
+
+def list_endpoints(db: Connection, project: str) -> tuple[Endpoint, ...]:
+    """Every endpoint by name."""
+    rows = db.execute(select(endpoints).where(endpoints.c.project == project).order_by(endpoints.c.name)).all()
+    return tuple(_endpoint(db, project, row) for row in rows)
+
+
+def deploy(db: Connection, project: str, endpoint: str, release_digest: str, root_ref: str, by: str, now_ns: int) -> Endpoint:
+    """Let the endpoint serve a release; the endpoint is made when there is none. The same release again changes nothing."""
+    name = check_name(endpoint.removeprefix("endpoint/"), what="endpoint")
+    row = _row(db, project, name)
+    if row is not None and row.release == release_digest:
+        return _endpoint(db, project, row)
+    before = [] if row is None else [*row.before, [row.release, row.root]][-_REMEMBERED:]
+    return _serve(db, project, name, "deploy", release=release_digest, root=root_ref, before=before, by=by, now_ns=now_ns)
+
+
+def rollback(db: Connection, project: str, endpoint: str, by: str, now_ns: int) -> Endpoint:
+    """Let the endpoint serve what it served before. Raises `Conflict` when it never served anything else."""
+    now = get_endpoint(db, project, endpoint)
+    row = _row(db, project, now.name)
+    if row is None or not row.before:
+        raise Conflict(
+            f"endpoint/{now.name} served nothing before {now.release[:19]}…",
+            hint=f"Deploy what it should serve: tidemill deploy APP --to endpoint/{now.name}",
+        )
+    *before, (release, root) = row.before
+    return _serve(db, project, now.name, "rollback", release=release, root=root, before=before, by=by, now_ns=now_ns)
+
+
+def _row(db: Connection, project: str, name: str) -> Row[Any] | None:
+    return db.execute(select(endpoints).filter_by(project=project, name=name).with_for_update()).first()
+
+
+def _serve(  # noqa: PLR0913  (every column of a move is given by name)
+    db: Connection,
+    project: str,
+    name: str,
+    action: Action,
+    *,
+    release: str,
+    root: str,
+    before: list[list[str]],
+    by: str,
+    now_ns: int,
+) -> Endpoint:
+    now = {"release": release, "root": root}
+    upsert(db, endpoints, [{"project": project, "name": name, **now, "before": before, "updated_ns": now_ns}])
+    move = {"project": project, "endpoint": name, "action": action, **now, "moved_by": by, "moved_ns": now_ns}
+    db.execute(insert(endpoint_moves), move)
+    return get_endpoint(db, project, name)
+
+
+def _endpoint(db: Connection, project: str, row: Row[Any]) -> Endpoint:
+    query = select(endpoint_moves).filter_by(project=project, endpoint=row.name).order_by(endpoint_moves.c.id.desc())
+    moves = [
+        EndpointMove(action=each.action, release=each.release, root=each.root, by=each.moved_by, at_ns=each.moved_ns)
+        for each in db.execute(query.limit(_SHOWN))
+    ]
+    return Endpoint(
+        name=row.name,
+        release=row.release,
+        root=row.root,
+        previous=row.before[-1][0] if row.before else None,
+        history=tuple(moves),
+        updated_ns=row.updated_ns,
+    )

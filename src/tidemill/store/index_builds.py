@@ -1,0 +1,39 @@
+"""What building an index gave: its manifest and the blobs that hold its chunks and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select
+
+from tidemill.core.json import Json
+from tidemill.store.tables import index_builds
+from tidemill.store.upsert import upsert
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexBuild:
+    """One index version's build; `blobs` maps a role to a digest."""
+
+    index_digest: str
+    status: str
+    manifest: Json = None
+    blobs: Mapping[str, str] = field(default_factory=dict[str, str])
+    updated_ns: int = 0
+
+
+def get_build(db: Connection, project: str, index_digest: str) -> IndexBuild | None:
+    """The build of the index version with this digest, or None when it was never begun."""
+    row = db.execute(select(index_builds).filter_by(project=project, index_digest=index_digest)).first()
+    if row is None:
+        return None
+    return IndexBuild(
+        index_digest=row.index_digest, status=row.status, manifest=row.manifest, blobs=row.blobs, updated_ns=row.updated_ns
+    )
+
+
+def put_build(db: Connection, project: str, build: IndexBuild) -> None:
+    """Keep a build in place of the one before."""
+    row = {"index_digest": build.index_digest, "status": build.status, "manifest": build.manifest, "blobs": dict(build.blobs)}
+    upsert(db, index_builds, [{"project": project, **row, "updated_ns": build.updated_ns}])
