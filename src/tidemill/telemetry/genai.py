@@ -43,3 +43,4 @@ FINGERPRINT: Final = "tidemill.fingerprint"
 JOB: Final = "tidemill.job"
 EVALUATION: Final = "tidemill.evaluation"
 SAMPLE: Final = "tidemill.sample"
+REMOTE_PARENT: Final = "tidemill.remote_parent"  # on the first span here of a trace that a caller began

@@ -12,6 +12,7 @@ from tidemill.core.chat import Usage
 from tidemill.core.clock import Clock, Ids, SystemClock
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanKind, SpanRecord, SpanStatus
+from tidemill.telemetry import genai
 from tidemill.telemetry.traceparent import format_traceparent, parse_traceparent
 
 Sink: TypeAlias = Callable[[SpanRecord], None]
@@ -236,6 +237,8 @@ class Recorder:
         """Begin the root span of a trace, or continue a caller's trace by its `traceparent` (an invalid one is ignored)."""
         caller = parse_traceparent(traceparent)
         trace_id, parent_id = caller or (self._ids.trace(), None)
+        if caller:
+            attributes = {**(attributes or {}), genai.REMOTE_PARENT: True}
         return Span(
             _Trace(self._sink, self._ids, self._clock, trace_id),
             name=name,

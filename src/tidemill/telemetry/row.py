@@ -1,0 +1,91 @@
+"""A span as one row of the span store: a line of JSON whose keys are the columns of `schema.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import orjson
+
+from tidemill.core.json import Json
+from tidemill.core.records import SpanRecord
+from tidemill.telemetry import genai
+
+_LARGEST_VALUE: Final = 1024 * 1024
+_KEPT: Final = 256 * 1024
+
+
+def encode_row(record: SpanRecord) -> bytes:
+    """The row of a span. Never raises: what JSON cannot carry is written as text, and a value beyond 1 MiB is cut short."""
+    row = {
+        "project": record.project,
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "parent_id": record.parent_id or "",
+        "root": int(record.parent_id is None or genai.REMOTE_PARENT in record.attributes),
+        "name": record.name,
+        "kind": record.kind,
+        "start": record.start_ns,
+        "duration_ns": max(0, record.end_ns - record.start_ns),
+        "status": record.status,
+        "error": record.error or "",
+        "input": encode_value(record.input),
+        "output": encode_value(record.output),
+        "model": record.model or "",
+        "input_tokens": record.usage.input_tokens,
+        "output_tokens": record.usage.output_tokens,
+        "cached_tokens": record.usage.cached_tokens,
+        "cost": record.cost,
+        "release": record.release or "",
+        "endpoint": record.endpoint or "",
+        "step": record.step or "",
+        "user": record.user or "",
+        "session": record.session or "",
+        "tags": record.tags,
+        "attributes": encode_value(record.attributes),
+    }
+    try:
+        return orjson.dumps(row, default=_plain)
+    except orjson.JSONEncodeError:
+        return json.dumps(row, default=_plain, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def encode_value(value: Json) -> str:
+    """A value as JSON text; nothing for None."""
+    if value is None:
+        return ""
+    try:
+        text = orjson.dumps(value, default=_plain)
+    except orjson.JSONEncodeError:
+        text = _encode_oddity(value)
+    if len(text) > _LARGEST_VALUE:
+        kept = text[:_KEPT].decode("utf-8", "ignore")
+        text = orjson.dumps(f"{kept} … ({len(text)} bytes, cut short)")
+    return text.decode("utf-8", "replace")
+
+
+def decode_value(text: str) -> Json:
+    """The inverse of `encode_value`; text that is no JSON is given back as it is."""
+    if not text:
+        return None
+    try:
+        return cast("Json", orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return text
+
+
+def _encode_oddity(value: object) -> bytes:
+    """For lone surrogates, integers beyond 64 bits, keys that are not text, and values nested within themselves."""
+    try:
+        return json.dumps(value, default=_plain, ensure_ascii=False, skipkeys=True).encode("utf-8", "replace")
+    except (ValueError, RecursionError, TypeError):
+        return orjson.dumps(f"(a {type(value).__name__} that cannot be written as JSON)")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[object, object]", value))
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray | str):
+        return list(cast("Sequence[object]", value))
+    return str(value)

@@ -1,0 +1,213 @@
+"""Spans on their way to the store, on disk: what was acknowledged survives `kill -9` and a power cut.
+
+One thread writes. Whatever gathers while it waits for the disk goes out with the next write (group commit). A process never
+appends to a segment of an earlier one, so a tail torn by a crash stays where it is and is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Final
+
+from tidemill.core.errors import StorageFull, TidemillError, Unavailable
+from tidemill.core.records import SpanRecord
+from tidemill.telemetry.frames import LARGEST_PAYLOAD, encode_frame
+from tidemill.telemetry.row import encode_row
+from tidemill.telemetry.segments import (
+    Batch,
+    Position,
+    load_position,
+    new_segment,
+    next_number,
+    read_batch,
+    save_position,
+    segment_path,
+)  # fmt: skip
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_RETRY_SECONDS: Final = 1.0
+
+
+class Spool:
+    """A folder of segments. `put` and `append` may be called from any thread.
+
+    `limit_bytes` bounds what waits in memory while the disk is slow or full; beyond it `put` drops and counts.
+    `on_durable` is called from the writer's thread after each write.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = 8 << 20,
+        limit_bytes: int = 64 << 20,
+        on_durable: Callable[[], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.dropped = 0
+        self.problem: TidemillError | None = None
+        self._segment_bytes = segment_bytes
+        self._limit_bytes = limit_bytes
+        self._on_durable = on_durable
+        self._wake = threading.Condition()
+        self._frames: list[bytes] = []
+        self._waiting: list[tuple[bytes, Future[None]]] = []
+        self._pending_bytes = 0
+        self._closing = False
+        self._idle = False
+        self._writer: threading.Thread | None = None
+        self._descriptor: int | None = None
+        self._durable = Position(next_number(folder), 0)
+
+    @property
+    def durable(self) -> Position:
+        """Everything before this position is on disk."""
+        return self._durable
+
+    def put(self, record: SpanRecord) -> bool:
+        """Take a span without waiting; False when it was dropped because too much waits already."""
+        frame = encode_frame(encode_row(record))
+        with self._wake:
+            if self._closing or self._pending_bytes + len(frame) > self._limit_bytes or len(frame) > LARGEST_PAYLOAD:
+                self.dropped += 1
+                return False
+            self._frames.append(frame)
+            self._pending_bytes += len(frame)
+            self._start_writing()
+        return True
+
+    async def append(self, records: Sequence[SpanRecord]) -> None:
+        """Write spans and return when they are safe. Raises `StorageFull` or `Unavailable`; then none of them is kept."""
+        await asyncio.wrap_future(self._enqueue(b"".join(encode_frame(encode_row(each)) for each in records)))
+
+    async def sync(self) -> None:
+        """Return when everything `put` so far is safe. Raises `StorageFull` or `Unavailable` while the disk refuses."""
+        await asyncio.wrap_future(self._enqueue(b""))
+
+    def read(self, start: Position, *, limit: int = 4 << 20) -> Batch:
+        """About `limit` bytes of rows after `start`, of what is safe on disk."""
+        return read_batch(self.folder, start, self._durable, limit=limit)
+
+    def position(self) -> Position:
+        """Up to where rows were projected."""
+        return load_position(self.folder)
+
+    def commit(self, position: Position) -> None:
+        """Note that everything before `position` was projected; segments before it go."""
+        save_position(self.folder, position)
+
+    def close(self) -> None:
+        """Write what waits and stop. What the disk still refuses is lost, and counted in `dropped`."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._writer is not None:
+            self._writer.join()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _enqueue(self, frames: bytes) -> Future[None]:
+        done: Future[None] = Future()
+        with self._wake:
+            if self._closing:
+                raise Unavailable("the span spool is closed", hint="The server is stopping; try again when it is up.")
+            self._waiting.append((frames, done))
+            self._start_writing()
+        return done
+
+    def _start_writing(self) -> None:
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._run, name="tidemill-spool", daemon=True)
+            self._writer.start()
+        elif self._idle:
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._frames or self._waiting or self._closing):
+                    self._idle = True
+                    self._wake.wait()
+                    self._idle = False
+                frames, waiting = self._frames, self._waiting
+                self._frames, self._waiting = [], []
+                if not frames and not waiting:
+                    return
+            self._commit_group(frames, waiting)
+
+    def _commit_group(self, frames: list[bytes], waiting: list[tuple[bytes, Future[None]]]) -> None:
+        own = b"".join(frames)
+        try:
+            self._write(own + b"".join(each for each, _ in waiting))
+        except OSError as error:
+            self._refused(error, frames, waiting)
+            return
+        self.problem = None
+        with self._wake:
+            self._pending_bytes -= len(own)
+        for _, done in waiting:
+            if done.set_running_or_notify_cancel():
+                done.set_result(None)
+        if self._on_durable is not None:
+            self._on_durable()
+
+    def _refused(self, error: OSError, frames: list[bytes], waiting: list[tuple[bytes, Future[None]]]) -> None:
+        self.problem = _explain(error, self.folder)
+        for _, done in waiting:
+            if done.set_running_or_notify_cancel():
+                done.set_exception(self.problem)
+        with self._wake:
+            if self._closing:
+                self.dropped += len(frames)
+                return
+            self._frames = frames + self._frames
+            if self._frames:  # nobody waits for these, so they are tried again after a while
+                self._wake.wait(_RETRY_SECONDS)
+
+    def _write(self, content: bytes) -> None:
+        """Append and sync. On any failure the segment is cut back and left, because a failed sync says nothing of its pages."""
+        if not content:
+            return
+        if self._descriptor is None or self._durable.offset >= self._segment_bytes:
+            self._next_segment()
+        assert self._descriptor is not None
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            os.fsync(self._descriptor)
+        except OSError:
+            self._abandon_segment()
+            raise
+        self._durable = Position(self._durable.segment, self._durable.offset + len(content))
+
+    def _next_segment(self) -> None:
+        number, descriptor = new_segment(self.folder)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._durable = Position(number, 0)
+
+    def _abandon_segment(self) -> None:
+        assert self._descriptor is not None
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, self._durable.offset)
+        os.close(self._descriptor)
+        self._descriptor = None
+        if self._durable.offset == 0:
+            with contextlib.suppress(OSError):
+                segment_path(self.folder, self._durable.segment).unlink()
+
+
+def _explain(error: OSError, folder: Path) -> TidemillError:
+    if error.errno in _FULL:
+        return StorageFull(f"no room left for spans in {folder}", hint="Free some space; nothing acknowledged was lost.")
+    return Unavailable(f"spans cannot be written to {folder}: {error.strerror or error}", hint="Check the disk.")
