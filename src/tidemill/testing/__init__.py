@@ -1,0 +1,20 @@
+"""Public conformance kits: one for each Protocol of `core/extend.py`. Call them from your own tests.
+
+Each takes an implementation, raises `AssertionError` naming the promise that was broken, and returns nothing.
+"""
+
+from tidemill.testing.data import check_chunker, check_document_parser
+from tidemill.testing.evaluation import check_scorer
+from tidemill.testing.flows import check_check
+from tidemill.testing.kinds import check_artifact_kind
+from tidemill.testing.models import check_chat_provider, check_embed_provider
+
+__all__ = [
+    "check_artifact_kind",
+    "check_chat_provider",
+    "check_check",
+    "check_chunker",
+    "check_document_parser",
+    "check_embed_provider",
+    "check_scorer",
+]
