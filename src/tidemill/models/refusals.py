@@ -1,0 +1,73 @@
+"""What a provider's refusal means: one mapping from an HTTP status and its body to our errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+import orjson
+
+from tidemill.core.errors import Denied, Invalid, RateLimited, TidemillError, Unavailable
+from tidemill.core.json import Json
+
+_TOO_LONG = re.compile(
+    r"context.?(length|size|window)|prompt is too long|too many (input )?tokens|maximum (context|input)|input (is )?too long",
+    re.IGNORECASE,
+)
+_SHORT = 300
+
+
+def refusal(
+    status: int, body: str, *, provider: str, connection: str, retry_after: float | None = None, html: bool = False
+) -> TidemillError:
+    """The error for an answer with `status` that is not a success; `body` is what the provider said, shortened here."""
+    where = f"connection/{connection}"
+    said = shortened(body, html=html)
+    message = f"{provider} answered {status}" + (f": {said}" if said else "")
+    if status in {401, 403}:
+        hint = f"Check api_key of {where}: the variable or file that it names must hold a key that may do this."
+        return Denied(message, where=where, hint=hint)
+    if status == 429:
+        return RateLimited(message, where=where, retry_after=retry_after, hint=_wait(retry_after))
+    if status in {408, 409, 425} or status >= 500:
+        return Unavailable(message, where=where, retry_after=retry_after, hint="It was tried again without success.")
+    if status < 400:
+        return Unavailable(message, where=where, hint=f"Redirects are not followed. Check base_url of {where}.")
+    if status == 413 or _TOO_LONG.search(body):
+        hint = "Shorten the prompt, retrieve fewer passages, or choose a model with a longer context."
+        return Invalid(f"the prompt is longer than the model's context: {message}", where=where, hint=hint)
+    if status in {404, 405}:
+        return Invalid(message, where=where, hint=f"Check the model's name and base_url of {where}.")
+    return Invalid(message, where=where, hint="The provider refused the request as it was written.")
+
+
+def _wait(retry_after: float | None) -> str:
+    return "Ask less often, or later." if retry_after is None else f"Try again in {retry_after:g} s."
+
+
+def shortened(body: str, *, html: bool = False) -> str:
+    """The message of an error body, or its beginning, on one line."""
+    if html:
+        title = re.search(r"<title[^>]*>(.*?)</title", body, re.IGNORECASE | re.DOTALL)
+        text = f"a web page{f' titled {title[1].strip()!r}' if title else ''}, not JSON"
+    else:
+        text = _message(body) or body
+    text = " ".join(text.split())
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"
+
+
+def _message(body: str) -> str | None:
+    """The words in `{"error": {"message"}}`, `{"error": "…"}`, `{"message"}` or `{"detail"}`."""
+    try:
+        value = cast("Json", orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return None
+    for key in ("error", "message", "detail"):
+        if not isinstance(value, Mapping):
+            break
+        found = value.get(key)
+        if isinstance(found, str):
+            return found
+        value = found if isinstance(found, Mapping) else value
+    return None
