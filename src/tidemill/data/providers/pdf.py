@@ -34,7 +34,7 @@ class PdfParser:
         _open(content, name=id)
 
     def parse(self, content: bytes, *, id: str) -> Document:  # noqa: A002  (the field's name in Document)
-        """The pages' text, a blank line between two. `metadata`: `pages`, `page_starts`, `unreadable_pages` if there are any."""
+        """The pages' text, a blank line between two. `metadata`: `pages`, `page_starts`, `unreadable_pages` if any."""
         from pypdf.errors import PyPdfError  # noqa: PLC0415  (heavy)
 
         reader = _open(content, name=id)
