@@ -53,7 +53,7 @@ class EmbedProvider(Protocol):
 
 
 class Files(Protocol):
-    """The files of a project folder, as an artifact kind sees them. Paths are relative, with `/`, and never leave the folder."""
+    """The files of a project folder, as an artifact kind sees them. Paths are relative, with `/`, and stay inside it."""
 
     def read(self, path: str) -> bytes:
         """A file's content. Raises `Invalid` when there is none, naming the nearest that exists."""

@@ -30,11 +30,12 @@ def create_job(db: Connection, job: Job) -> tuple[Job, bool]:
     return _job(row), False
 
 
-def get_job(db: Connection, project: str, job_id: str) -> Job:
-    """The job. Raises `NotFound`."""
-    row = db.execute(select(jobs).filter_by(id=job_id, project=project)).first()
-    if row is None:
-        raise NotFound(f"there is no job {job_id!r} in project {project!r}", hint="List them: tidemill jobs")
+def get_job(db: Connection, project: str | None, job_id: str) -> Job:
+    """The job; with None, of whichever project. Raises `NotFound`."""
+    row = db.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    if row is None or project not in {None, row.project}:
+        where = f" in project {project!r}" if project else ""
+        raise NotFound(f"there is no job {job_id!r}{where}", hint="List them: tidemill jobs")
     return _job(row)
 
 
