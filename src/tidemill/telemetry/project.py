@@ -1,0 +1,137 @@
+"""Moves spans from the spool into the store. The spool's position moves only after the store said that it has them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import anyio.to_thread
+
+from tidemill.core.errors import MissingExtra, TidemillError, Unavailable
+from tidemill.telemetry.engine import Engine, EngineDied, Refused
+from tidemill.telemetry.segments import Position
+from tidemill.telemetry.spool import Spool
+
+_GATHER_SECONDS: Final = 0.25
+_PATIENCE: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_BAD_ROW: Final = (
+    "CANNOT_PARSE",
+    "INCORRECT_DATA",
+    "TOO_LARGE",
+    "TYPE_MISMATCH",
+    "ILLEGAL_TYPE",
+    "UNKNOWN_ELEMENT",
+    "VALUE_IS_OUT",
+)
+_log = logging.getLogger("tidemill.telemetry")
+
+
+class Projector:
+    """One task. `wake` says that there is more in the spool; `reach` waits until a place in it was projected."""
+
+    def __init__(self, spool: Spool, engine: Engine) -> None:
+        self.problem: TidemillError | None = None
+        self.rejected = 0
+        self._spool = spool
+        self._engine = engine
+        self._position = spool.position()
+        self._failures = 0
+        self._moved = asyncio.Condition()
+        self._more = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that the spool has more. On the event loop only."""
+        self._more.set()
+
+    async def reach(self, target: Position, *, timeout: float) -> None:
+        """Return when everything before `target` can be queried.
+
+        Raises `Unavailable` after `timeout` seconds, or when the store has refused a few times meanwhile.
+        """
+        patience = self._failures + _PATIENCE
+        if self._position < target:
+            self._hurry.set()
+            self._more.set()
+        try:
+            async with asyncio.timeout(timeout), self._moved:
+                await self._moved.wait_for(lambda: self._position >= target or self._failures >= patience)
+        except TimeoutError:
+            pass
+        if self._position < target:
+            reason = self.problem or f"more than {timeout:.0f} s of spans wait to be stored"
+            raise Unavailable(f"spans are safe but cannot be shown yet: {reason}", hint="Try again in a while.")
+
+    async def run(self) -> None:
+        """Project until cancelled."""
+        pause = _FIRST_PAUSE
+        self._more.set()
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            await self._gather(_GATHER_SECONDS)
+            try:
+                await self._project_all()
+            except (EngineDied, Refused, OSError) as error:
+                self.problem = Unavailable(f"the span store: {error}", hint="Spans are safe and are tried again.")
+                _log.warning("%s", self.problem)
+                await self._note_failure()
+                await self._gather(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                self._more.set()
+            except MissingExtra as error:
+                self.problem = error
+                return
+            else:
+                self.problem = None
+                pause = _FIRST_PAUSE
+
+    async def _note_failure(self) -> None:
+        async with self._moved:
+            self._failures += 1
+            self._moved.notify_all()
+
+    async def _gather(self, seconds: float) -> None:
+        """Let a batch gather, unless somebody waits."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+        self._hurry.clear()
+
+    async def _project_all(self) -> None:
+        while self._position < self._spool.durable:
+            batch = await anyio.to_thread.run_sync(self._spool.read, self._position)
+            if batch.skipped:
+                _log.warning("%d damaged bytes of the span spool were passed over", batch.skipped)
+            if batch.payloads:
+                await self._insert(batch.payloads)
+            await anyio.to_thread.run_sync(self._spool.commit, batch.end)
+            async with self._moved:
+                self._position = batch.end
+                self._moved.notify_all()
+
+    async def _insert(self, rows: Sequence[bytes]) -> None:
+        """Insert rows; one that the engine cannot read is put aside, so that it does not hold up the others for ever."""
+        try:
+            await self._engine.insert(b"\n".join(rows))
+        except Refused as error:
+            if not error.code.startswith(_BAD_ROW):
+                raise
+            if len(rows) == 1:
+                self.rejected += 1
+                _log.warning("a span was put aside in rejected.jsonl: %s", error)
+                await anyio.to_thread.run_sync(self._put_aside, rows[0])
+                return
+            half = len(rows) // 2
+            await self._insert(rows[:half])
+            await self._insert(rows[half:])
+
+    def _put_aside(self, row: bytes) -> None:
+        with (self._spool.folder / "rejected.jsonl").open("ab") as file:
+            file.write(row + b"\n")

@@ -1,0 +1,176 @@
+"""The questions that are asked of the span store, in SQL with bound parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, cast
+
+from tidemill.core.errors import Invalid, NotFound
+from tidemill.core.json import Json, JsonObject
+from tidemill.telemetry.engine import Engine
+from tidemill.telemetry.filters import Where, add_filter, add_words
+from tidemill.telemetry.row import decode_value
+from tidemill.telemetry.trace import StoredSpan, group_by_trace, span_shape, summary_shape, trace_shape
+
+_LARGEST_PAGE: Final = 1000
+_COLUMNS: Final = (
+    "trace_id, span_id, parent_id, root, name, kind, toUnixTimestamp64Nano(start), duration_ns, status, error,"
+    " {input}, {output}, model, input_tokens, output_tokens, cached_tokens, cost, release, endpoint, step, user, session, tags,"
+    " attributes"
+)
+_WHOLE: Final = _COLUMNS.format(input="input", output="output")
+# In a list only the first span's content is shown.
+_LIGHT: Final = _COLUMNS.format(input="if(root, input, '')", output="if(root, output, '')")
+_ONCE: Final = "LIMIT 1 BY trace_id, span_id"
+_HEX: Final = re.compile(r"[0-9a-f]{2,32}")
+_CURSOR: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{32})")
+_NAMED: Final = 5
+
+
+async def list_traces(
+    engine: Engine,
+    project: str,
+    *,
+    filter: str | None,  # noqa: A002  (the API's name)
+    q: str | None,
+    limit: int,
+    cursor: str | None,
+    from_ns: int | None,
+    to_ns: int | None,
+) -> JsonObject:
+    """Traces, newest first: `{"items": […], "next": cursor or None}`."""
+    size = _page_size(limit)
+    page = Where()
+    if filter or q:
+        matching = _matching(project, filter=filter, q=q)
+        page.parameters |= matching.parameters
+        page.clauses.append(f"trace_id IN (SELECT trace_id FROM spans WHERE {matching.sql})")  # noqa: S608  (bound parameters)
+    page.add("project = {project:String}", project=project)
+    page.add("root")
+    if from_ns is not None:
+        page.add("start >= fromUnixTimestamp64Nano({from:Int64})", **{"from": from_ns})
+    if to_ns is not None:
+        page.add("start < fromUnixTimestamp64Nano({to:Int64})", to=to_ns)
+    if cursor is not None:
+        at, last = _parse_cursor(cursor)
+        before = "start < fromUnixTimestamp64Nano({at:Int64})"
+        page.add(f"{before} OR (toUnixTimestamp64Nano(start) = {{at:Int64}} AND trace_id < {{last:String}})", at=at, last=last)
+    rows = await engine.query(
+        f"SELECT trace_id, toUnixTimestamp64Nano(start) AS at FROM spans WHERE {page.sql}"  # noqa: S608  (bound parameters)
+        f" ORDER BY start DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {size + 1}",
+        page.parameters,
+    )
+    found = [(str(row[0]), cast("int", row[1])) for row in rows]
+    shown = found[:size]
+    groups = group_by_trace(await _spans(engine, project, [trace for trace, _ in shown], columns=_LIGHT))
+    items: list[Json] = [summary_shape(groups[trace]) for trace, _ in shown if trace in groups]
+    return {"items": items, "next": f"{shown[-1][1]}.{shown[-1][0]}" if len(found) > size else None}
+
+
+async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
+    """A trace by its id, or by a beginning or an end of it that no other trace has.
+
+    Raises `NotFound`, or `Invalid` when it is no id or several traces have it.
+    """
+    wanted = trace_id.lower().replace("-", "")
+    if not _HEX.fullmatch(wanted):
+        raise Invalid(f"{trace_id!r} is not a trace id", hint="A trace id is 32 hexadecimal digits; a part is enough.")
+    spans = await _spans(engine, project, [await _whole_id(engine, project, wanted)], columns=_WHOLE)
+    if not spans:
+        raise NotFound(f"no trace {trace_id} in project {project}", hint="Type: tidemill traces list")
+    return trace_shape(spans)
+
+
+async def search_spans(engine: Engine, project: str, text: str, *, limit: int) -> Sequence[JsonObject]:
+    """Spans that hold every word of `text`, newest first, each with its `trace_id`."""
+    where = Where()
+    where.add("project = {project:String}", project=project)
+    add_words(where, text)
+    rows = await engine.query(
+        f"SELECT {_WHOLE} FROM spans WHERE {where.sql} ORDER BY start DESC, span_id {_ONCE} LIMIT {_page_size(limit)}",  # noqa: S608  (bound parameters)
+        where.parameters,
+    )
+    return [{**span_shape(span), "trace_id": span.trace_id} for span in map(_read_span, rows)]
+
+
+def _matching(project: str, *, filter: str | None, q: str | None) -> Where:  # noqa: A002  (the API's name)
+    where = Where()
+    where.add("project = {project:String}", project=project)
+    if filter:
+        add_filter(where, filter)
+    if q:
+        add_words(where, q)
+    return where
+
+
+async def _whole_id(engine: Engine, project: str, part: str) -> str:
+    if len(part) == 32:
+        return part
+    begins = "trace_id >= {low:String} AND trace_id <= {high:String}"
+    for clause in (begins, "endsWith(toString(trace_id), {part:String})"):
+        rows = await engine.query(
+            f"SELECT DISTINCT toString(trace_id) AS id FROM spans WHERE project = {{project:String}} AND {clause}"  # noqa: S608  (bound parameters)
+            f" ORDER BY id LIMIT {_NAMED + 1}",
+            {"project": project, "low": part.ljust(32, "0"), "high": part.ljust(32, "f"), "part": part},
+        )
+        if len(rows) > 1:
+            shown = ", ".join(str(row[0]) for row in rows[:_NAMED])
+            more = ", …" if len(rows) > _NAMED else ""
+            raise Invalid(f"several traces have {part}: {shown}{more}", hint="Give more of the id; its end differs most.")
+        if rows:
+            return str(rows[0][0])
+    return part.ljust(32, "0")
+
+
+async def _spans(engine: Engine, project: str, traces: Sequence[str], *, columns: str) -> list[StoredSpan]:
+    if not traces:
+        return []
+    rows = await engine.query(
+        f"SELECT {columns} FROM spans WHERE project = {{project:String}} AND trace_id IN {{traces:Array(String)}} {_ONCE}",  # noqa: S608  (bound parameters)
+        {"project": project, "traces": list(traces)},
+    )
+    return [_read_span(row) for row in rows]
+
+
+def _read_span(row: Sequence[object]) -> StoredSpan:
+    texts = [str(each) for each in row]
+    return StoredSpan(
+        trace_id=texts[0],
+        span_id=texts[1],
+        parent_id=texts[2],
+        root=bool(row[3]),
+        name=texts[4],
+        kind=texts[5],
+        start_ns=cast("int", row[6]),
+        duration_ns=cast("int", row[7]),
+        status=texts[8],
+        error=texts[9],
+        input=decode_value(texts[10]),
+        output=decode_value(texts[11]),
+        model=texts[12],
+        input_tokens=cast("int", row[13]),
+        output_tokens=cast("int", row[14]),
+        cached_tokens=cast("int", row[15]),
+        cost=cast("float | None", row[16]),
+        release=texts[17],
+        endpoint=texts[18],
+        step=texts[19],
+        user=texts[20],
+        session=texts[21],
+        tags=tuple(cast("list[str]", row[22])),
+        attributes=cast("JsonObject", decode_value(texts[23]) or {}),
+    )
+
+
+def _page_size(limit: int) -> int:
+    if not 1 <= limit <= _LARGEST_PAGE:
+        raise Invalid(f"limit {limit} is not between 1 and {_LARGEST_PAGE}")
+    return limit
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise Invalid(f"{cursor!r} is not a cursor", hint="Pass on what `next` said, unchanged.")
+    return int(match[1]), match[2]

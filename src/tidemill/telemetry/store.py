@@ -1,0 +1,142 @@
+"""The one thing the rest of Tidemill needs for traces: take spans, keep them, show them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Self
+
+import anyio.to_thread
+
+from tidemill.core.errors import MissingExtra, TidemillError
+from tidemill.core.json import JsonObject
+from tidemill.core.records import SpanRecord
+from tidemill.telemetry import query
+from tidemill.telemetry.engine import Engine, is_installed
+from tidemill.telemetry.project import Projector
+from tidemill.telemetry.spool import Spool
+
+_FLUSH_SECONDS: Final = 20.0
+
+
+class Telemetry:
+    """Spans of one data folder: spooled in `spool/`, stored in `spans/`.
+
+    Nothing is started but what is used: the store's process begins with the first span to store or the first question, and
+    ends after `idle_seconds` without either. Without the extra `analytics`, spans stay spooled and questions raise
+    `MissingExtra`. Use from one event loop; `sink` from any thread.
+    """
+
+    def __init__(self, folder: Path, *, idle_seconds: float = 120.0) -> None:
+        self._spool = Spool(folder / "spool", on_durable=self._on_durable)
+        self._engine = Engine(folder / "spans", idle_seconds=idle_seconds)
+        self._projector: Projector | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Begin to store what is and what will be spooled, in the background. Returns at once."""
+        self._loop = asyncio.get_running_loop()
+        if is_installed():
+            self._projector = Projector(self._spool, self._engine)
+            self._task = asyncio.create_task(self._projector.run(), name="span projector")
+
+    async def stop(self) -> None:
+        """Make every span safe on disk and end. What is not in the store yet goes there after the next start."""
+        await anyio.to_thread.run_sync(self._spool.close)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._engine.close()
+        self._loop = self._task = self._projector = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def sink(self, record: SpanRecord) -> None:
+        """Take a finished span. Never waits and never raises; when the disk is full for long, spans are dropped and counted."""
+        self._spool.put(record)
+
+    async def append(self, records: Sequence[SpanRecord]) -> None:
+        """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`."""
+        await self._spool.append(records)
+
+    async def sync(self) -> None:
+        """Return when every span taken so far is safe on disk. Raises `StorageFull` or `Unavailable`."""
+        await self._spool.sync()
+
+    async def flush(self, *, timeout: float = _FLUSH_SECONDS) -> None:
+        """Return when every span taken so far is safe and, with the extra `analytics`, can be queried."""
+        await self._spool.sync()
+        if self._projector is not None:
+            await self._projector.reach(self._spool.durable, timeout=timeout)
+
+    @property
+    def problem(self) -> TidemillError | None:
+        """What keeps spans from disk or from the store at the moment; None when all is well."""
+        return self._spool.problem or (self._projector.problem if self._projector else None)
+
+    @property
+    def dropped(self) -> int:
+        """Spans lost since the start because the disk refused them for too long."""
+        return self._spool.dropped
+
+    @property
+    def rejected(self) -> int:
+        """Spans since the start that the store could not read; they lie in `spool/rejected.jsonl`."""
+        return self._projector.rejected if self._projector else 0
+
+    @property
+    def engine_pid(self) -> int | None:
+        """The process id of the store's process while it runs."""
+        return self._engine.pid
+
+    async def list_traces(
+        self,
+        project: str,
+        *,
+        filter: str | None = None,  # noqa: A002  (the API's name)
+        q: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+    ) -> JsonObject:
+        """`{"items": […], "next"}`, newest first. `filter` is described in `filters.py`; `q` is words to find in any span.
+
+        `from_ns` (included) and `to_ns` (not included) bound the start, in nanoseconds since the epoch.
+        """
+        await self._ready()
+        return await query.list_traces(
+            self._engine, project, filter=filter, q=q, limit=limit, cursor=cursor, from_ns=from_ns, to_ns=to_ns
+        )
+
+    async def get_trace(self, project: str, trace_id: str) -> JsonObject:
+        """The trace with its spans, by its id or a beginning or end of it that is unique. Raises `NotFound` or `Invalid`."""
+        await self._ready()
+        return await query.get_trace(self._engine, project, trace_id)
+
+    async def search_spans(self, project: str, text: str, *, limit: int = 50) -> Sequence[JsonObject]:
+        """Spans that hold every word of `text` in name, error, input or output, newest first, each with its `trace_id`."""
+        await self._ready()
+        return await query.search_spans(self._engine, project, text, limit=limit)
+
+    async def _ready(self) -> None:
+        """What was recorded before a question is part of its answer."""
+        if not is_installed():
+            raise MissingExtra("analytics", needed_for="listing, showing and searching traces")
+        await self.flush()
+
+    def _on_durable(self) -> None:
+        """In the spool's thread: there is more to project."""
+        loop, projector = self._loop, self._projector
+        if loop is not None and projector is not None:
+            with contextlib.suppress(RuntimeError):  # the loop may have been closed meanwhile
+                loop.call_soon_threadsafe(projector.wake)

@@ -1,0 +1,156 @@
+"""One trace out of its spans: the shapes that the API answers with. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tidemill.core.json import Json, JsonObject
+
+BILLED_KINDS: Final = frozenset({"llm", "embedding", "reranker"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredSpan:
+    """A span as the store gives it back; empty text means that there is none."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    root: bool
+    name: str
+    kind: str
+    start_ns: int
+    duration_ns: int
+    status: str
+    error: str
+    input: Json
+    output: Json
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost: float | None
+    release: str
+    endpoint: str
+    step: str
+    user: str
+    session: str
+    tags: tuple[str, ...]
+    attributes: JsonObject
+
+    @property
+    def usage(self) -> JsonObject:
+        """Its tokens."""
+        return usage_shape([self])
+
+
+def trace_shape(spans: Sequence[StoredSpan]) -> JsonObject:
+    """The trace of INTERFACES.md: one with all its spans in the order of their start. `spans` are one trace's, at least one.
+
+    A trace whose first span is not finished, or was lost in a crash, takes its name from the earliest span there is and has
+    the status `unset`.
+    """
+    ordered = sorted(spans, key=lambda span: (span.start_ns, not span.root))
+    return {**summary_shape(ordered), "spans": [span_shape(span) for span in ordered]}
+
+
+def summary_shape(spans: Sequence[StoredSpan]) -> JsonObject:
+    """A trace without its spans, as in a list of traces."""
+    ordered = sorted(spans, key=lambda span: (span.start_ns, not span.root))
+    roots = [span for span in ordered if span.root]
+    first = roots[0] if roots else ordered[0]
+    failed = next((span for span in roots if span.status == "error"), None)
+    start = min(span.start_ns for span in roots or ordered)
+    end = max(span.start_ns + span.duration_ns for span in roots or ordered)
+    charged = list(charged_spans(ordered))
+    return {
+        "id": first.trace_id,
+        "name": first.name,
+        "kind": first.kind,
+        "release": first.release or None,
+        "endpoint": first.endpoint or None,
+        "start": time_text(start),
+        "duration_ms": (end - start) / 1e6,
+        "status": "error" if failed else first.status if roots else "unset",
+        "error": failed.error if failed else None,
+        "input": first.input if roots else None,
+        "output": first.output if roots else None,
+        "usage": usage_shape(charged),
+        "cost": total_cost(charged),
+        "user": first.user or None,
+        "session": first.session or None,
+        "tags": list(first.tags),
+    }
+
+
+def span_shape(span: StoredSpan) -> JsonObject:
+    """One span of a trace."""
+    return {
+        "id": span.span_id,
+        "parent_id": span.parent_id or None,
+        "name": span.name,
+        "kind": span.kind,
+        "step": span.step or None,
+        "start": time_text(span.start_ns),
+        "duration_ms": span.duration_ns / 1e6,
+        "status": span.status,
+        "error": span.error or None,
+        "input": span.input,
+        "output": span.output,
+        "model": span.model or None,
+        "usage": span.usage,
+        "cost": span.cost,
+        "attributes": span.attributes,
+    }
+
+
+def charged_spans(spans: Sequence[StoredSpan]) -> Iterable[StoredSpan]:
+    """The spans whose usage and cost make up the trace's: calls of models with no other such call below them.
+
+    A caller's span often repeats the sum of what is below it, so counting every span would count twice. A trace without any
+    such call is what its first spans say of themselves.
+    """
+    parents = {span.span_id: span.parent_id for span in spans}
+    billed = [span for span in spans if span.kind in BILLED_KINDS]
+    above = set[str]()
+    for span in billed:
+        at = span.parent_id
+        while at and at not in above:
+            above.add(at)
+            at = parents.get(at, "")
+    leaves = [span for span in billed if span.span_id not in above]
+    return leaves or [span for span in spans if span.root]
+
+
+def usage_shape(spans: Iterable[StoredSpan]) -> JsonObject:
+    """Tokens, summed."""
+    found = list(spans)
+    return {
+        "input_tokens": sum(span.input_tokens for span in found),
+        "output_tokens": sum(span.output_tokens for span in found),
+        "cached_tokens": sum(span.cached_tokens for span in found),
+    }
+
+
+def total_cost(spans: Sequence[StoredSpan]) -> float | None:
+    """US dollars, summed over what has a price; None when nothing has one."""
+    known = [span.cost for span in spans if span.cost is not None]
+    return sum(known) if known else None
+
+
+def time_text(ns: int) -> str:
+    """Nanoseconds since the epoch as RFC 3339 in UTC, to the microsecond."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC).replace(microsecond=rest // 1000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def group_by_trace(spans: Iterable[StoredSpan]) -> Mapping[str, list[StoredSpan]]:
+    """Spans by the trace that they belong to."""
+    groups: dict[str, list[StoredSpan]] = {}
+    for span in spans:
+        groups.setdefault(span.trace_id, []).append(span)
+    return groups
