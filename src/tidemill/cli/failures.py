@@ -1,0 +1,54 @@
+"""Errors as people read them: what, where, the line itself, and what to do next. On standard error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tidemill.cli.screen import clean, cut, note, paint, wrapped
+from tidemill.core.errors import EXIT_CODE, Problem, TidemillError
+from tidemill.core.settings import find_root
+
+_MOST = 20
+_LONGEST_SOURCE = 64
+
+
+def report(error: TidemillError) -> int:
+    """Print the error, each of its problems with its place, and return the exit code."""
+    root = find_root(Path.cwd())
+    own = Problem(message=error.message, where=error.where, hint=error.hint)
+    problems = list(error.problems)
+    if not any(each.message == error.message for each in problems):
+        problems.insert(0, own)
+    for each in problems[:_MOST]:
+        _report_one(each, root)
+    if len(problems) > _MOST:
+        note(f"and {len(problems) - _MOST} more")
+    return EXIT_CODE.get(error.code, EXIT_CODE["internal"])
+
+
+def _report_one(problem: Problem, root: Path) -> None:
+    first, *rest = clean(problem.message).splitlines() or [""]
+    note(f"{paint('error:', 'bad', stream=sys.stderr)} {first}")
+    for line in rest:
+        note(f"  {line}")
+    if problem.where:
+        note(f"  {with_source(clean(problem.where), root)}")
+    if problem.hint:
+        for line in wrapped(clean(problem.hint), indent="  "):
+            note(line)
+
+
+def with_source(where: str, root: Path) -> str:
+    """`file:line` with what stands there, when the file is in the project folder."""
+    path, _, number = where.rpartition(":")
+    file = root / path
+    if not path or not number.isdigit() or Path(path).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
+        return where
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return where
+    if not 0 < int(number) <= len(lines):
+        return where
+    return f"{where}    {cut(clean(lines[int(number) - 1].strip()), _LONGEST_SOURCE)}".rstrip()
