@@ -205,6 +205,12 @@ def list_versions(
     return make_page([version_of(row) for row in rows], limit=limit, cursor_of=lambda each: str(each.number))
 
 
+def last_number(db: Connection, project: str, kind: str, name: str) -> int:
+    """The number of the artifact's newest version; 0 when it has none."""
+    row = db.execute(_ARTIFACT, {"project": project, "kind": kind, "name": name}).first()
+    return 0 if row is None else row.last_number
+
+
 def is_hermetic(db: Connection, version: Version) -> bool:
     """Whether the version's digest covers all that it runs."""
     query = select(versions.c.hermetic).where(_AT, versions.c.number == version.number)
@@ -284,10 +290,8 @@ def _described(db: Connection, old: Version, wanted: Version) -> Version:
     now = {"description": wanted.description, "tags": dict(wanted.tags), "owner": wanted.owner}
     if now == {"description": old.description, "tags": old.tags, "owner": old.owner}:
         return old
-    db.execute(
-        update(versions).where(_AT, versions.c.number == old.number).values(now),
-        {"project": old.project, "kind": old.kind, "name": old.name},
-    )
+    where = {"project": old.project, "kind": old.kind, "name": old.name, "number": old.number}
+    db.execute(update(versions).filter_by(**where).values(now))
     row = _find(db, old.project, Ref(kind=old.kind, name=old.name, version=f"v{old.number}"))
     assert row is not None
     return version_of(row)

@@ -1,0 +1,231 @@
+"""Plan and apply: what a project's files would change, and changing exactly that, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from tidemill.core.documents import SourceDocument
+from tidemill.core.errors import Invalid, Problem
+from tidemill.core.extend import ArtifactKind, Files
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Version
+from tidemill.core.refs import Ref, parse_ref
+from tidemill.store.changes import Change, Entry, affected, config_change, version_change
+from tidemill.store.config import list_configs, put_config
+from tidemill.store.prepare import Preparation, Prepared, placed, prepare
+from tidemill.store.projects import ensure_project
+from tidemill.store.registry import add_version, digest_of, find_by_digest, find_version, last_number
+from tidemill.store.resolve import Resolver, Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """`changes` are creates and updates; `unchanged` the rest; `affects` what serves old content after an apply.
+
+    `notes` are problems that do not stop it, such as a document that could not be read while the rest could.
+    """
+
+    changes: tuple[Change, ...]
+    unchanged: tuple[Change, ...]
+    notes: tuple[Problem, ...]
+    affects: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def as_json(self) -> JsonObject:
+        """The plan as the API answers it."""
+        notes: list[Json] = [{"message": each.message, "where": each.where, "hint": each.hint} for each in self.notes]
+        return {"changes": [each.as_json() for each in self.changes], "notes": notes, "affects": list(self.affects)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What was done, and the versions that the files' artifacts have now."""
+
+    plan: Plan
+    versions: tuple[Version, ...]
+
+
+def make_plan(
+    db: Connection,
+    *,
+    project: str,
+    kinds: Mapping[str, ArtifactKind],
+    environment: str,
+    files: Files | None = None,
+    documents: Iterable[SourceDocument] = (),
+    preparation: Preparation | None = None,
+) -> Plan:
+    """What applying these files would change. Raises one `Invalid` with every problem of every document.
+
+    Parsing may be slow: give its result as `preparation` (see `prepare`), or `files` and `documents` to have it done here.
+    """
+    if preparation is None:
+        if files is None:
+            raise Invalid("a plan needs files")
+        preparation = prepare(files=files, documents=documents, kinds=kinds)
+    resolver = Resolver(db, project, preparation, kinds)
+    targets = {bare: resolver.targets(item) for bare, item in resolver.items.items()}
+    versions: dict[str, Version] = {}
+    for bare in resolver.order(targets):
+        version = _version(db, project, resolver.items[bare], targets[bare], versions)
+        if version is not None:
+            versions[bare] = version
+            resolver.problems.extend(_check(resolver.items[bare], targets[bare], versions))
+    entries = [Entry(item=resolver.items[bare], version=version) for bare, version in versions.items()]
+    for item in preparation.items:
+        if not item.kind.versioned:
+            resolver.problems.extend(_check(item, resolver.targets(item), versions))
+            entries.append(Entry(item=item, version=None))
+    _raise_all([*preparation.problems, *resolver.problems])
+    return _plan(db, project, entries, environment=environment)
+
+
+def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
+    db: Connection,
+    *,
+    project: str,
+    kinds: Mapping[str, ArtifactKind],
+    environment: str,
+    now_ns: int,
+    by: str = "",
+    files: Files | None = None,
+    documents: Iterable[SourceDocument] = (),
+    preparation: Preparation | None = None,
+) -> Applied:
+    """Plan within this transaction and do what the plan says. The same files again change nothing."""
+    plan = make_plan(
+        db,
+        project=project,
+        kinds=kinds,
+        environment=environment,
+        files=files,
+        documents=documents,
+        preparation=preparation,
+    )
+    ensure_project(db, project, now_ns=now_ns)
+    return Applied(plan=plan, versions=tuple(_keep(db, project, plan.entries, by=by, now_ns=now_ns)))
+
+
+def _keep(db: Connection, project: str, entries: Sequence[Entry], *, by: str, now_ns: int) -> list[Version]:
+    kept: list[Version] = []
+    for entry in entries:
+        document, parsed = entry.item.document, entry.item.parsed
+        outside = {"description": document.description, "owner": document.owner}
+        if entry.version is None:
+            put_config(
+                db,
+                project,
+                document.kind,
+                document.name,
+                document.environment,
+                parsed.spec,
+                now_ns=now_ns,
+                tags=document.tags,
+                **outside,
+            )
+            continue
+        version, _ = add_version(
+            db,
+            project=project,
+            kind=document.kind,
+            name=document.name,
+            parsed_spec=parsed.spec,
+            refs=entry.version.refs,
+            blobs=parsed.blobs,
+            tags=document.tags,
+            by=by,
+            now_ns=now_ns,
+            hermetic=parsed.hermetic,
+            **outside,
+        )
+        kept.append(version)
+    return kept
+
+
+def _version(
+    db: Connection, project: str, item: Prepared, targets: Mapping[str, Target], versions: Mapping[str, Version]
+) -> Version | None:
+    """The version that the document would be; None when something that it needs is broken."""
+    document, parsed = item.document, item.parsed
+    refs: dict[str, str] = {}
+    for written in parsed.references.values():
+        target = targets.get(written)
+        if target is None:
+            return None
+        needed = versions.get(target.local) if target.local is not None else target.version
+        if target.local is not None and needed is None:
+            return None
+        if needed is not None:
+            refs[written] = needed.digest
+    digest = digest_of(document.kind, spec=parsed.spec, refs=refs, blobs=parsed.blobs)
+    same = find_by_digest(db, project, digest, kind=document.kind, name=document.name)
+    return Version(
+        project=project,
+        kind=document.kind,
+        name=document.name,
+        number=same.number if same is not None else last_number(db, project, document.kind, document.name) + 1,
+        digest=digest,
+        spec=parsed.spec,
+        refs=refs,
+        blobs=parsed.blobs,
+        description=document.description,
+        tags=document.tags,
+        owner=document.owner,
+    )
+
+
+def _check(item: Prepared, targets: Mapping[str, Target], versions: Mapping[str, Version]) -> list[Problem]:
+    resolved: dict[str, Version] = {}
+    for written, target in targets.items():
+        version = versions.get(target.local) if target.local is not None else target.version
+        if version is not None:
+            resolved[written] = version
+    return [placed(item.document, each) for each in item.kind.check(item.parsed.spec, resolved=resolved)]
+
+
+def _plan(db: Connection, project: str, entries: Sequence[Entry], *, environment: str) -> Plan:
+    changes: list[Change] = []
+    notes: list[Problem] = []
+    for entry in entries:
+        item, version = entry.item, entry.version
+        if version is None:
+            changes.append(config_change(db, project, item))
+        else:
+            latest = find_version(db, project, Ref(kind=version.kind, name=version.name))
+            changes.append(version_change(item, version, latest))
+        notes.extend(placed(item.document, each) for each in item.parsed.notes)
+    notes.extend(_connection_notes(db, project, entries, environment=environment))
+    return Plan(
+        changes=tuple(each for each in changes if each.action != "unchanged"),
+        unchanged=tuple(each for each in changes if each.action == "unchanged"),
+        notes=tuple(notes),
+        affects=affected(db, project, changes, entries),
+        entries=tuple(entries),
+    )
+
+
+def _connection_notes(db: Connection, project: str, entries: Sequence[Entry], *, environment: str) -> list[Problem]:
+    """A note for each named connection that is not set for this environment."""
+    set_here = {None, environment}
+    known = {each.bare for each in list_configs(db, project, kind="connection") if each.environment in set_here}
+    known |= {entry.item.document.bare for entry in entries if entry.item.document.environment in set_here}
+    notes: list[Problem] = []
+    for entry in entries:
+        for place, written in entry.item.parsed.references.items():
+            ref = parse_ref(written)
+            if ref.kind == "connection" and ref.bare not in known:
+                message = f"{ref.bare} is not set for environment {environment!r}"
+                notes.append(placed(entry.item.document, Problem(message=message, where=place)))
+    return notes
+
+
+def _raise_all(problems: Sequence[Problem]) -> None:
+    found = list(dict.fromkeys(problems))
+    if len(found) == 1:
+        only = found[0]
+        raise Invalid(only.message, where=only.where, hint=only.hint, problems=found)
+    if found:
+        raise Invalid(f"{len(found)} problems", problems=found)
