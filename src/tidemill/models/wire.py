@@ -1,0 +1,185 @@
+"""HTTP to providers: JSON in, JSON or a stream of events out, and every failure as one of our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+from collections.abc import AsyncGenerator, Mapping
+from typing import cast
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from tidemill.core.chat import Connection
+from tidemill.core.errors import Denied, Invalid, TidemillError, Unavailable
+from tidemill.core.json import Json, JsonObject
+from tidemill.models.events import EventReader, ServerEvent
+from tidemill.models.guard import PublicResolver, check_literal
+from tidemill.models.refusals import refusal, shortened
+from tidemill.version import __version__
+
+_LARGEST_ANSWER = 64 * 1024 * 1024
+_LARGEST_REFUSAL = 64 * 1024
+
+
+class Wire:
+    """One provider's HTTP sessions. Belongs to one event loop."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def ask(
+        self, url: str, body: JsonObject, *, headers: Mapping[str, str], connection: Connection, secret: str | None
+    ) -> JsonObject:
+        """POST `body` and read the JSON object that comes back. `secret` is struck out of any error."""
+        async with self._post(url, body, headers=headers, connection=connection, secret=secret) as response:
+            content = await _read(response, _LARGEST_ANSWER)
+            try:
+                answer = cast("Json", orjson.loads(content))
+            except orjson.JSONDecodeError:
+                raise self._not_json(response, content.decode("utf-8", "replace"), connection) from None
+            if not isinstance(answer, Mapping):
+                raise Unavailable(f"{self._provider} answered with JSON that is not an object", where=_where(connection))
+            return answer
+
+    async def events(
+        self, url: str, body: JsonObject, *, headers: Mapping[str, str], connection: Connection, secret: str | None
+    ) -> AsyncGenerator[ServerEvent]:
+        """POST `body` and yield the events that come back. Closing the generator closes the connection."""
+        headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"}
+        async with self._post(url, body, headers=headers, connection=connection, secret=secret) as response:
+            if response.content_type in {"text/html", "application/json"}:
+                text = (await _read(response, _LARGEST_REFUSAL)).decode("utf-8", "replace")
+                raise self._not_json(response, text, connection)
+            reader = EventReader()
+            async for piece in response.content.iter_any():
+                for event in reader.feed(piece):
+                    yield event
+            last = reader.end()
+            if last is not None:
+                yield last
+
+    async def close(self) -> None:
+        """Close every connection."""
+        sessions = tuple(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            await session.close()
+
+    @contextlib.asynccontextmanager
+    async def _post(
+        self, url: str, body: JsonObject, *, headers: Mapping[str, str], connection: Connection, secret: str | None
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        response: aiohttp.ClientResponse | None = None
+        try:
+            if not connection.allow_private:
+                check_literal(urlsplit(url).hostname or "")
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=connection.timeout, sock_read=connection.timeout)
+            response = await self._session(connection).post(
+                url, data=_encode(body), headers=headers, timeout=timeout, allow_redirects=False
+            )
+            if response.status >= 300:
+                raise await self._refusal(response, connection, secret)
+            yield response
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._broken(error, connection) from error
+        except Denied as error:
+            error.where = error.where or _where(connection)
+            raise
+        finally:
+            if response is not None and not response.content.at_eof():
+                response.close()
+            elif response is not None:
+                response.release()
+
+    def _session(self, connection: Connection) -> aiohttp.ClientSession:
+        session = self._sessions.get(connection.allow_private)
+        if session is None:
+            resolver = None if connection.allow_private else PublicResolver()
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+                headers={"user-agent": f"tidemill/{__version__}", "content-type": "application/json"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            self._sessions[connection.allow_private] = session
+        return session
+
+    async def _refusal(self, response: aiohttp.ClientResponse, connection: Connection, secret: str | None) -> TidemillError:
+        text = (await _read(response, _LARGEST_REFUSAL, strict=False)).decode("utf-8", "replace")
+        if secret and len(secret) >= 8:
+            text = text.replace(secret, "…")
+        return refusal(
+            response.status,
+            text,
+            provider=self._provider,
+            connection=connection.name,
+            retry_after=_retry_after(response),
+            html=_looks_like_html(response, text),
+        )
+
+    def _not_json(self, response: aiohttp.ClientResponse, text: str, connection: Connection) -> Unavailable:
+        html = _looks_like_html(response, text)
+        what = shortened(text, html=html) or "nothing"
+        return Unavailable(
+            f"{self._provider} answered {response.status} with {what}" + ("" if html else " where JSON was expected"),
+            where=_where(connection),
+            hint=f"Check base_url of {_where(connection)}: {response.url.origin()}{response.url.path} may not be an API.",
+        )
+
+    def _broken(self, error: Exception, connection: Connection) -> TidemillError:
+        where = _where(connection)
+        if isinstance(error, aiohttp.InvalidURL):
+            return Invalid(f"base_url cannot be used: {error}", where=where, hint=f"Check base_url of {where}.")
+        if isinstance(error, asyncio.TimeoutError):
+            hint = f"Raise timeout of {where}, or look at why it is slow."
+            return Unavailable(f"{self._provider} was silent for {connection.timeout:g} s", where=where, hint=hint)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            hint = f"Is it running? Check base_url of {where}."
+            return Unavailable(f"{self._provider} cannot be reached: {error}", where=where, hint=hint)
+        said = str(error) or type(error).__name__
+        return Unavailable(f"{self._provider} broke the connection off: {said}", where=where)
+
+
+def _encode(body: JsonObject) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"the request cannot be written as JSON: {error}") from error
+
+
+async def _read(response: aiohttp.ClientResponse, most: int, *, strict: bool = True) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            if strict:
+                raise Unavailable(f"the answer is longer than {most // 2**20} MiB")
+            break
+    return b"".join(pieces)
+
+
+def _looks_like_html(response: aiohttp.ClientResponse, text: str) -> bool:
+    return response.content_type == "text/html" or text.lstrip()[:9].lower().startswith(("<!doctype", "<html"))
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110: seconds, or a date, counted from the answer's own)."""
+    with contextlib.suppress(ValueError):
+        if "retry-after-ms" in response.headers:
+            return max(0.0, float(response.headers["retry-after-ms"]) / 1000)
+    text = response.headers.get("retry-after", "")
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(text))
+    with contextlib.suppress(ValueError, TypeError):
+        then = email.utils.parsedate_to_datetime(text)
+        return max(0.0, (then - email.utils.parsedate_to_datetime(response.headers["date"])).total_seconds())
+    return None
+
+
+def _where(connection: Connection) -> str:
+    return f"connection/{connection.name}"
