@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# One word index over everything a person reads in a span. JSON escapes of white space would stick to the next word. chdb-core-lite
-# has no lowerUTF8, so words beyond ASCII are looked for otherwise.
+# One word index over everything a person reads in a span. JSON's escapes of white space would stick to the next word.
+# chdb-core-lite has no lowerUTF8, so words beyond ASCII are looked for otherwise.
 SEARCHED: Final = "lower(replaceRegexpAll(concat(name, ' ', error, ' ', input, ' ', output), '\\\\\\\\[nrt]', ' '))"
 
 MIGRATIONS: Final = (

@@ -52,6 +52,7 @@ def load_position(folder: Path) -> Position:
 
 def save_position(folder: Path, position: Position) -> None:
     """Note that everything before `position` was projected, and drop the segments before it."""
+    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{_OFFSET}.new"
     temporary.write_bytes(orjson.dumps(position._asdict()))
     temporary.replace(folder / _OFFSET)
