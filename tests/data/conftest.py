@@ -25,7 +25,7 @@ class MemoryFiles:
         return self.files[path]
 
     def list(self, folder: str) -> list[str]:
-        found = sorted(path for path in self.files if not folder or path.startswith(f"{folder}/"))
+        found = sorted(path for path in self.files if folder == "." or path.startswith(f"{folder}/"))
         if not found and folder != "empty":
             raise Invalid(f"there is no folder {folder!r}")
         return found

@@ -61,7 +61,7 @@ class IndexKind:
     def parse(self, body: JsonObject, *, files: Files) -> Parsed:
         """Collect the documents. Files that cannot be read become notes; raises `Invalid` when none can."""
         spec = read_spec(IndexSpec, body)
-        source = SourceSpec(folder=spec.source) if isinstance(spec.source, str) else spec.source
+        source = spec.source
         _check_index(spec, source)
         found, notes = _collect(source, files)
         unreadable = {each.id: problem for each in found if (problem := check_file(each)) is not None}

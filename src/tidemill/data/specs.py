@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from tidemill.core.errors import Invalid, Problem
@@ -50,6 +50,11 @@ class SourceSpec(Strict):
     format: str | None = None
 
 
+def _as_source(value: object) -> object:
+    """`source: docs/` is short for `source: {folder: docs/}`."""
+    return {"folder": value} if isinstance(value, str) else value
+
+
 class ChunkSpec(Strict):
     """How documents are cut. Sizes in characters."""
 
@@ -69,7 +74,7 @@ class SearchSpec(Strict):
 class IndexSpec(Strict):
     """`kind: index`."""
 
-    source: str | SourceSpec
+    source: Annotated[SourceSpec, BeforeValidator(_as_source)]
     chunk: ChunkSpec = ChunkSpec()
     embed: str | None = None
     search: SearchSpec = SearchSpec()
@@ -89,7 +94,7 @@ def read_spec(model: type[SpecT], body: JsonObject) -> SpecT:
 
 
 def _problem(model: type[Strict], detail: ErrorDetails) -> Problem:
-    place = [str(each) for each in detail["loc"] if each not in {"str", "SourceSpec", "list[str]"}]
+    place = [str(each) for each in detail["loc"] if each not in {"str", "list[str]"}]
     where = ".".join(place)
     if detail["type"] == "extra_forbidden":
         return Problem(

@@ -24,7 +24,7 @@ def read_folder(
     if root.startswith(("/", "..")):
         raise Invalid(f"the folder {folder!r} is outside the project", where="source", hint="Give a folder inside it.")
     base = "" if root == "." else root
-    paths = files.list(base)
+    paths = files.list(base or ".")
     known = set(extension_names("document_parsers"))
     left_out: Counter[str] = Counter()
     found: list[SourceFile] = []

@@ -1,0 +1,39 @@
+"""Vectors of queries: asked for once while they are remembered, each request a span of its own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from tidemill.core.records import Version
+from tidemill.data.vectors import pack_rows
+from tidemill.models.service import Models
+from tidemill.telemetry import Span
+
+if TYPE_CHECKING:
+    from tidemill.data.rank import Scores
+
+REMEMBERED = 4096
+
+
+class QueryVectors:
+    """The last few thousand queries' vectors, in memory."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._known: OrderedDict[tuple[str, str, str, str], Scores] = OrderedDict()
+
+    async def get(self, query: str, *, embedder: Version, project: str, environment: str, span: Span | None) -> Scores:
+        """The query's vector, of length 1. Asking the embedder is a span of kind `embedding` below `span`; no call, no span."""
+        key = (project, environment, embedder.digest, query)
+        known = self._known.get(key)
+        if known is None:
+            with nullcontext() if span is None else span.child("embed", kind="embedding", input=query) as inner:
+                response = await self._models.embed(embedder, [query], project=project, environment=environment, span=inner)
+            known = pack_rows([response.vectors.row(0)])[0]
+        self._known[key] = known
+        self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return known
