@@ -3,17 +3,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from telemetry.spans import START_NS, make_span
 from tidemill.core.clock import Ids, SystemClock
-from tidemill.core.errors import Invalid, NotFound
+from tidemill.core.errors import Invalid, NotFound, StorageFull
 from tidemill.telemetry import Recorder
 from tidemill.telemetry.filters import Where, add_filter
 from tidemill.telemetry.segments import segment_numbers
@@ -275,3 +277,25 @@ async def test_stop_keeps_what_was_not_stored_yet(tmp_path):
             telemetry.sink(make_span(number))
     async with Telemetry(tmp_path) as telemetry:
         assert len(await names(telemetry, limit=200)) == 100
+
+
+@pytest.mark.parametrize("small_disk", [8000], indirect=True)
+async def test_a_full_disk_keeps_what_was_acknowledged(small_disk):
+    acknowledged = 0
+
+    async def append_until_full() -> None:
+        nonlocal acknowledged
+        while acknowledged < 1000:
+            await telemetry.append([make_span(acknowledged, input=secrets.token_hex(60_000))])
+            acknowledged += 1
+            await telemetry.flush()
+
+    async with Telemetry(small_disk) as telemetry:
+        with pytest.raises(StorageFull, match="no room left"):
+            await append_until_full()
+        assert isinstance(telemetry.problem, StorageFull)
+        await anyio.run_process(["mount", "-o", "remount,size=100m", str(small_disk)])
+        await telemetry.append([make_span(acknowledged)])
+        assert len(await names(telemetry, limit=1000)) == acknowledged + 1
+        assert telemetry.problem is None
+    assert acknowledged > 10

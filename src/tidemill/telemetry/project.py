@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Sequence
 from typing import Final
 
 import anyio.to_thread
 
-from tidemill.core.errors import MissingExtra, TidemillError, Unavailable
+from tidemill.core.errors import MissingExtra, StorageFull, TidemillError, Unavailable
 from tidemill.telemetry.engine import Engine, EngineDied, Refused
 from tidemill.telemetry.segments import Position
 from tidemill.telemetry.spool import Spool
@@ -63,8 +64,9 @@ class Projector:
         except TimeoutError:
             pass
         if self._position < target:
-            reason = self.problem or f"more than {timeout:.0f} s of spans wait to be stored"
-            raise Unavailable(f"spans are safe but cannot be shown yet: {reason}", hint="Try again in a while.")
+            raise self.problem or Unavailable(
+                f"spans are safe but cannot be shown yet: {timeout:.0f} s were not enough to store them", hint="Try again soon."
+            )
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -77,7 +79,7 @@ class Projector:
             try:
                 await self._project_all()
             except (EngineDied, Refused, OSError) as error:
-                self.problem = Unavailable(f"the span store: {error}", hint="Spans are safe and are tried again.")
+                self.problem = _explain(error)
                 _log.warning("%s", self.problem)
                 await self._note_failure()
                 await self._gather(pause)
@@ -135,3 +137,10 @@ class Projector:
     def _put_aside(self, row: bytes) -> None:
         with (self._spool.folder / "rejected.jsonl").open("ab") as file:
             file.write(row + b"\n")
+
+
+def _explain(error: EngineDied | Refused | OSError) -> TidemillError:
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT} if isinstance(error, OSError) else "NOT_ENOUGH_SPACE" in str(error)
+    if full:
+        return StorageFull("no room left to store spans", hint="Free some space; nothing acknowledged was lost.")
+    return Unavailable(f"spans are safe but cannot be shown yet: {error}", hint="They are tried again by themselves.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from tidemill.core.errors import Invalid, NotFound
@@ -135,6 +135,7 @@ async def _spans(engine: Engine, project: str, traces: Sequence[str], *, columns
 
 def _read_span(row: Sequence[object]) -> StoredSpan:
     texts = [str(each) for each in row]
+    attributes = decode_value(texts[23])
     return StoredSpan(
         trace_id=texts[0],
         span_id=texts[1],
@@ -159,7 +160,7 @@ def _read_span(row: Sequence[object]) -> StoredSpan:
         user=texts[20],
         session=texts[21],
         tags=tuple(cast("list[str]", row[22])),
-        attributes=cast("JsonObject", decode_value(texts[23]) or {}),
+        attributes=attributes if isinstance(attributes, Mapping) else {"text": attributes},
     )
 
 

@@ -88,4 +88,7 @@ def _plain(value: object) -> object:
         return dict(cast("Mapping[object, object]", value))
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray | str):
         return list(cast("Sequence[object]", value))
-    return str(value)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  (a user's object; recording it must not fail the request)
+        return f"(a {type(value).__name__} that cannot be shown)"

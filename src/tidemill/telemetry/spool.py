@@ -163,7 +163,7 @@ class Spool:
         self.problem = _explain(error, self.folder)
         for _, done in waiting:
             if done.set_running_or_notify_cancel():
-                done.set_exception(self.problem)
+                done.set_exception(_explain(error, self.folder))
         with self._wake:
             if self._closing:
                 self.dropped += len(frames)
