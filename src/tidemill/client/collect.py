@@ -19,7 +19,6 @@ from tidemill.core.settings import Settings
 
 _SPEC_ENDINGS = (".yaml", ".yml")
 _NAMES_A_FILE = ("path", "source", "script", "openapi")
-_LARGEST_SPEC = 4 * 1024 * 1024
 Entry: TypeAlias = "str | Mapping[str, str]"
 
 
@@ -49,11 +48,7 @@ def collect(settings: Settings) -> Collected:
     specs, digests, notes = dict[str, str](), dict[str, str](), list[Problem]()
     for file in _spec_files(settings):
         path = file.relative_to(settings.root).as_posix()
-        content = _read_spec(file, path)
-        if content is None:
-            digests[path] = digest_file(file)
-        else:
-            specs[path] = content
+        specs[path] = _read_spec(file, path)
     for file in sorted(set(_named_files(settings.root, specs))):
         path = file.relative_to(settings.root).as_posix()
         if path not in specs:
@@ -81,18 +76,16 @@ def _spec_files(settings: Settings) -> list[Path]:
     return sorted(set(found))
 
 
-def _read_spec(file: Path, path: str) -> str | None:
-    """A spec's text; None when it is not UTF-8 or too large for a spec, which the server refuses in its own words."""
+def _read_spec(file: Path, path: str) -> str:
     try:
         content = file.read_bytes()
     except OSError as error:
         raise Invalid(f"cannot be read: {error.strerror}", where=path) from error
-    if len(content) > _LARGEST_SPEC:
-        return None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        return None
+        load_documents(content, path=path)  # says which byte, and on which line
+        raise
 
 
 def _named_files(root: Path, specs: Mapping[str, str]) -> Iterator[Path]:

@@ -13,7 +13,7 @@ import orjson
 from tidemill.client.events import ServerEvent, server_events
 from tidemill.client.locate import Target, is_loopback, locate, read_token
 from tidemill.client.problems import problem_error, raise_for_problem
-from tidemill.client.transport import AppTransport, AsgiApp
+from tidemill.client.transport import AppTransport
 from tidemill.core.errors import Invalid, Unavailable
 from tidemill.core.json import Json, parse_json
 from tidemill.core.settings import Settings
@@ -118,7 +118,7 @@ async def _in_process(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
 
     async with open_app(settings) as app:
         headers = _authorization(settings.token or read_token(settings.data))
-        transport = AppTransport(cast("AsgiApp", app))
+        transport = AppTransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=_IN_PROCESS, headers=headers) as http:
             yield http
 
