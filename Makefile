@@ -40,7 +40,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/check_docs.py
 
 import-time: $(VENV)/.dev
-	$(BIN)/python bench/startup.py --budget
+	$(BIN)/python -m bench.startup --budget
 
 bench: $(VENV)/.dev ## every benchmark, JSON lines out
 	$(BIN)/python -m bench

@@ -1,0 +1,65 @@
+"""Who is calling, and for which project: the one dependency of every route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
+
+from tidemill.api.platform import Platform, platform_of
+from tidemill.core.errors import Denied
+from tidemill.core.refs import check_name
+from tidemill.store.access import Principal
+
+Page = dict[str, Any]
+"""A list's answer: `{"items": […], "next": CURSOR|null}`."""
+
+
+class Body(BaseModel):
+    """A request's body: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """A checked principal, the project of the path, and the platform."""
+
+    platform: Platform
+    project: str
+    principal: Principal
+
+    @property
+    def who(self) -> str:
+        """How the audit names them."""
+        return "admin" if self.principal.is_admin else f"key/{self.principal.key_id}"
+
+
+def _caller(request: Request, project: str) -> Caller:
+    principal = request.scope["tidemill.principal"]
+    assert isinstance(principal, Principal)
+    check_name(project, what="project")
+    if not principal.is_admin and principal.project != project:
+        raise Denied(f"this key belongs to project {principal.project!r}, not {project!r}", hint="Use a key of that project.")
+    return Caller(platform=platform_of(request), project=project, principal=principal)
+
+
+def _developer(call: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if call.principal.endpoints is not None or call.principal.role not in {"developer", "reviewer", "operator", "admin"}:
+        raise Denied("this key may call endpoints only", hint="Use the admin token, or a key with the role developer.")
+    return call
+
+
+AnyCaller = Annotated[Caller, Depends(_developer)]
+"""Whoever may use the control plane of the project."""
+
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+"""How many items a list answers at most."""
+
+
+def page(items: list[Any], next_cursor: str | None = None) -> Page:
+    """A list's answer."""
+    return {"items": items, "next": next_cursor}

@@ -1,0 +1,47 @@
+"""The control plane: every route under `/api/v1/projects/{project}`, and the OpenAPI document that describes them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, FastAPI
+
+from tidemill.api import (
+    artifacts,
+    blobs,
+    compare,
+    endpoints,
+    evaluations,
+    gate,
+    indexes,
+    jobs,
+    keys,
+    plan,
+    releases,
+    runs,
+    traces,
+)
+from tidemill.api.platform import Platform
+from tidemill.api.problems import install_problems
+from tidemill.version import __version__
+
+PREFIX = "/api/v1/projects/{project}"
+_ROUTERS: tuple[APIRouter, ...] = (
+    artifacts.router, plan.router, blobs.router, releases.router, runs.router, evaluations.router, compare.router,
+    gate.router, endpoints.router, traces.router, indexes.router, keys.router, jobs.router,
+)  # fmt: skip
+
+
+def control_plane(platform: Platform) -> FastAPI:
+    """The control plane's ASGI application over these parts."""
+    app = FastAPI(
+        title="Tidemill",
+        version=__version__,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.platform = platform
+    install_problems(app)
+    for router in _ROUTERS:
+        app.include_router(router, prefix=PREFIX)
+    return app

@@ -1,0 +1,122 @@
+"""Evaluations: a release on a dataset, scored. Started here, done by a job, read back here."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from fastapi import APIRouter
+from pydantic import Field
+from sqlalchemy import Connection as Database
+
+from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.evaluated import evaluation_json
+from tidemill.api.platform import Platform
+from tidemill.api.releases import lock_bundle
+from tidemill.core.extend import JobContext
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Bundle, Version
+from tidemill.core.refs import parse_ref
+from tidemill.data.dataset import load_samples
+from tidemill.evaluation.harness import evaluate
+from tidemill.store import evaluations, registry, release
+from tidemill.store.evaluations import EvaluationRow
+
+router = APIRouter(tags=["evaluations"])
+
+
+class NewEvaluation(Body):
+    """What to evaluate on which dataset: `n` replicates of the first `limit` samples. No scorer means those that fit."""
+
+    app: str
+    data: str
+    scorers: tuple[str, ...] = ()
+    n: int = Field(1, ge=1, le=100)
+    limit: int | None = Field(None, ge=1)
+
+
+@router.post("/evaluations", status_code=202)
+async def start_evaluation(call: AnyCaller, body: NewEvaluation) -> dict[str, str]:
+    """Start; the answer names the evaluation, and the job to follow."""
+    bundle = await lock_bundle(call, body.app)
+    dataset_ref = parse_ref(body.data, kind="dataset")
+    dataset = await call.platform.database.read(lambda db: registry.get_version(db, call.project, dataset_ref))
+    await _scorers(call.platform, call.project, body.scorers, dataset)
+    evaluation, job_id = call.platform.ids.text(), call.platform.ids.text()
+    now_ns = call.platform.clock.now_ns()
+    row = EvaluationRow(
+        id=evaluation,
+        project=call.project,
+        release=bundle.release,
+        root=bundle.root.ref,
+        dataset=dataset.ref,
+        config={"job": job_id, "scorers": list(body.scorers), "n": body.n, "limit": body.limit, "data": dataset.digest},
+        created_ns=now_ns,
+        updated_ns=now_ns,
+    )
+    await call.platform.database.write(lambda db: evaluations.create_evaluation(db, row))
+    await call.platform.jobs.submit("evaluation", {"evaluation": evaluation}, project=call.project, job_id=job_id)
+    return {"evaluation": evaluation, "job": job_id, "release": bundle.release}
+
+
+@router.get("/evaluations")
+async def list_evaluations(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """The newest first."""
+    found = await call.platform.database.read(
+        lambda db: evaluations.list_evaluations(db, call.project, limit=limit, cursor=cursor)
+    )
+    return page([evaluation_json(each) for each in found.items], found.next)
+
+
+@router.get("/evaluations/{evaluation}")
+async def get_evaluation(call: AnyCaller, evaluation: str) -> dict[str, Any]:
+    """One evaluation, finished or not."""
+    return evaluation_json(
+        await call.platform.database.read(lambda db: evaluations.get_evaluation(db, call.project, evaluation))
+    )
+
+
+@router.get("/evaluations/{evaluation}/samples")
+async def list_results(call: AnyCaller, evaluation: str) -> Page:
+    """What each sample gave: its output, scores, errors, latency, and the trace where it ran."""
+
+    def work(db: Database) -> list[JsonObject]:
+        row = evaluations.get_evaluation(db, call.project, evaluation)
+        return [each.data for each in evaluations.get_samples(db, row.id)]
+
+    return page(list(await call.platform.database.read(work)))
+
+
+class EvaluationJob:
+    """The job `evaluation`. After a kill it goes on with the samples that are not done."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    async def __call__(self, payload: JsonObject, context: JobContext) -> Json:
+        """Evaluate what the row in the payload asks for."""
+        platform, project = self._platform, context.project
+        row, bundle, dataset = await platform.database.read(lambda db: _asked(db, project, str(payload["evaluation"])))
+        scorers = await _scorers(platform, project, cast("tuple[str, ...]", tuple(row.config["scorers"])), dataset)  # pyright: ignore[reportArgumentType]
+        return await evaluate(
+            bundle=bundle,
+            dataset=dataset,
+            samples=load_samples(dataset, platform.blobs(project)),
+            scorers=scorers,
+            runner=platform.runner,
+            database=platform.database,
+            recorder=platform.recorder,
+            project=project,
+            environment=platform.settings.environment,
+            evaluation_id=row.id,
+            replicates=cast("int", row.config["n"]),
+            limit=cast("int | None", row.config["limit"]),
+            report=context.report,
+            clock=platform.clock,
+        )
+
+
+def _asked(db: Database, project: str, evaluation: str) -> tuple[EvaluationRow, Bundle, Version]:
+    row = evaluations.get_evaluation(db, project, evaluation)
+    bundle = release.load_bundle(db, project, row.release)
+    dataset = registry.get_version(db, project, parse_ref(row.dataset))
+    return row, bundle, dataset

@@ -1,0 +1,93 @@
+"""The front door: which request goes to the data plane, which to the control plane, and what needs no token."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tidemill.api.guard import COOKIE, Authenticate, Guard, check_host, header_map, login_token
+from tidemill.api.problems import problem_response
+from tidemill.core.errors import TidemillError
+from tidemill.version import __version__
+
+_YEAR = 365 * 24 * 3600
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tidemill</title>
+<style>body{{font:14px/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}}
+code{{font-size:13px}}</style><h1>Tidemill {version}</h1>{body}</html>"""
+
+
+class Front:
+    """ASGI: `/v1/…` is the data plane; `/healthz`, `/readyz`, `/login` and `/` are open; all else is the control plane."""
+
+    def __init__(
+        self,
+        *,
+        data_plane: ASGIApp,
+        control_plane: ASGIApp,
+        authenticate: Authenticate,
+        is_ready: Callable[[], Awaitable[bool]],
+        hosts: frozenset[str],
+    ) -> None:
+        self._data_plane = data_plane
+        self._control_plane = Guard(control_plane, authenticate=authenticate, hosts=hosts)
+        self._authenticate = authenticate
+        self._is_ready = is_ready
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or hand on."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path == "/v1" or path.startswith("/v1/"):
+            await self._data(scope, receive, send)
+        elif (page := self._open_page(path)) is not None:
+            await (await page(Request(scope, receive)))(scope, receive, send)
+        else:
+            await self._control_plane(scope, receive, send)
+
+    async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_host(header_map(scope), hosts=self._hosts)
+        except TidemillError as error:
+            await problem_response(error)(scope, receive, send)
+            return
+        await self._data_plane(scope, receive, send)
+
+    def _open_page(self, path: str) -> Callable[[Request], Awaitable[Response]] | None:
+        pages = {"/healthz": self._alive, "/readyz": self._ready, "/login": self._login, "/": self._home}
+        return pages.get(path)
+
+    async def _alive(self, _request: Request) -> Response:
+        return JSONResponse({"status": "alive", "version": __version__})
+
+    async def _ready(self, _request: Request) -> Response:
+        ready = await self._is_ready()
+        return JSONResponse({"status": "ready" if ready else "starting"}, status_code=200 if ready else 503)
+
+    async def _login(self, request: Request) -> Response:
+        try:
+            check_host(header_map(request.scope), hosts=self._hosts)
+            token = login_token(request.scope["query_string"])
+            if token is None:
+                return _page("<p>Open the login link that <code>tidemill up</code> printed.</p>")
+            await self._authenticate(token)
+        except TidemillError as error:
+            return _page(f"<p>{html.escape(error.message)}. {html.escape(error.hint)}</p>", status=403)
+        response = RedirectResponse("/", status_code=303)
+        response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", path="/")
+        return response
+
+    async def _home(self, _request: Request) -> Response:
+        return _page(
+            "<p>The server runs. Endpoints answer at <code>/v1/chat/completions</code>; everything else is at"
+            " <code>/api/v1</code>, described by <a href='/openapi.json'>/openapi.json</a> once you are logged in.</p>"
+        )
+
+
+def _page(body: str, *, status: int = 200) -> Response:
+    return HTMLResponse(_PAGE.format(version=__version__, body=body), status_code=status)

@@ -1,0 +1,70 @@
+"""Long work: see it, follow it, cancel it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from tidemill.api.caller import AnyCaller, Page, page
+from tidemill.api.times import iso
+from tidemill.core.errors import NotFound
+from tidemill.core.json import dump_json
+from tidemill.core.records import Job
+
+router = APIRouter(tags=["jobs"])
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """The shape that is promised."""
+    progress = {"done": job.progress.done, "total": job.progress.total, "unit": job.progress.unit}
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "status": job.status,
+        "progress": progress,
+        "error": job.error,
+        "result": job.result,
+        "created": iso(job.created_ns),
+        "updated": iso(job.updated_ns),
+    }
+
+
+@router.get("/jobs")
+async def list_jobs(call: AnyCaller, limit: int = 50) -> Page:
+    """The newest first."""
+    return page([job_json(each) for each in await call.platform.jobs.list(call.project, limit=max(1, min(limit, 500)))])
+
+
+@router.get("/jobs/{job_id}")
+async def get_job(call: AnyCaller, job_id: str) -> dict[str, Any]:
+    """One job."""
+    return job_json(await _own_job(call, job_id))
+
+
+@router.post("/jobs/{job_id}:cancel")
+async def cancel_job(call: AnyCaller, job_id: str) -> dict[str, Any]:
+    """Ask a job to stop; what it finished stays."""
+    await _own_job(call, job_id)
+    return job_json(await call.platform.jobs.cancel(job_id))
+
+
+@router.get("/jobs/{job_id}/events")
+async def job_events(call: AnyCaller, job_id: str) -> StreamingResponse:
+    """The job's progress as server-sent events, until it ends."""
+    await _own_job(call, job_id)
+
+    async def events() -> AsyncIterator[bytes]:
+        async for job in call.platform.jobs.events(job_id):
+            yield b"event: job\ndata: " + dump_json(job_json(job)) + b"\n\n"
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+async def _own_job(call: AnyCaller, job_id: str) -> Job:
+    job = await call.platform.jobs.get(job_id)
+    if job.project != call.project:
+        raise NotFound(f"job {job_id} does not exist", hint="See tidemill jobs.")
+    return job

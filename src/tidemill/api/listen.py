@@ -1,0 +1,73 @@
+"""Listening: bind, serve until told to stop, drain, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tidemill.core.errors import Conflict, Invalid
+
+DRAIN_SECONDS = 30
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `Conflict` when the port is in use, `Invalid` when the address is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"port {port} on {host} is in use", hint="Choose another with --port; 0 picks a free one."
+            ) from error
+        raise Invalid(f"cannot listen on {host}:{port}: {error.strerror}", hint="Check --host and --port.") from error
+    listener.setblocking(False)
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would end the process by the signal after draining, and we exit 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def listen(app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Serve `app` until SIGTERM or SIGINT; then take no new connection, finish what is in flight, and return."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.005)
+    if server.started:
+        on_ready()
+    await serving

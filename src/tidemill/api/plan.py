@@ -1,0 +1,91 @@
+"""Plan and apply: files in, changes out; and then made, all or nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import anyio.to_thread
+from fastapi import APIRouter
+
+from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.indexes import build_index_job
+from tidemill.core.errors import Invalid
+from tidemill.store import plan as planning
+from tidemill.store.files import Content, FilesFolder
+from tidemill.store.prepare import Preparation, prepare, read_documents
+
+router = APIRouter(tags=["plans"])
+
+
+class FileBody(Body):
+    """A file that is not text in the request: by digest of an uploaded blob, or inline as base64."""
+
+    blob: str | None = None
+    base64: str | None = None
+
+
+class ProjectFiles(Body):
+    """The project folder: every spec file's text, and what the specs read, by relative path."""
+
+    files: dict[str, str | FileBody]
+    environment: str | None = None
+
+
+@router.post("/plan")
+async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
+    """What `apply` would change. Nothing is written but uploaded content."""
+    preparation = await anyio.to_thread.run_sync(_prepare, call, body)
+    environment = body.environment or call.platform.settings.environment
+    made = await call.platform.database.read(
+        lambda db: planning.make_plan(
+            db, project=call.project, kinds=call.platform.kinds, environment=environment, preparation=preparation
+        )
+    )
+    return dict(made.as_json())
+
+
+@router.post("/apply")
+async def apply(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
+    """Make the changes, all or nothing; indexes that must be built are built by the jobs named in the answer."""
+    preparation = await anyio.to_thread.run_sync(_prepare, call, body)
+    environment = body.environment or call.platform.settings.environment
+    now_ns = call.platform.clock.now_ns()
+    applied = await call.platform.database.write(
+        lambda db: planning.apply_plan(
+            db,
+            project=call.project,
+            kinds=call.platform.kinds,
+            environment=environment,
+            now_ns=now_ns,
+            by=call.who,
+            preparation=preparation,
+        )
+    )
+    jobs = [await build_index_job(call.platform, call.project, each) for each in applied.versions if each.kind == "index"]
+    return dict(applied.plan.as_json()) | {
+        "versions": [{"ref": each.ref, "digest": each.digest} for each in applied.versions],
+        "jobs": [each for each in jobs if each is not None],
+    }
+
+
+def _prepare(call: Caller, body: ProjectFiles) -> Preparation:
+    blobs = call.platform.blobs(call.project)
+    files = FilesFolder({path: _content(path, each) for path, each in body.files.items()}, blobs)
+    specs = sorted(path for path in body.files if path.endswith((".yaml", ".yml")))
+    documents, problems = read_documents(files, specs)
+    if not documents and not problems:
+        raise Invalid("there is no document in these files", hint="Write one, or make a project: tidemill init.")
+    return prepare(files=files, documents=documents, kinds=call.platform.kinds, problems=problems)
+
+
+def _content(path: str, given: str | FileBody) -> Content:
+    if isinstance(given, str):
+        return given.encode("utf-8", "surrogatepass")
+    if given.blob is not None:
+        return given.blob
+    try:
+        return base64.b64decode(given.base64 or "", validate=True)
+    except binascii.Error as error:
+        raise Invalid("the content is not base64", where=path) from error

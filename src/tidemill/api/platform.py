@@ -1,0 +1,51 @@
+"""What a route may reach: the running parts, wired once by `app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+
+from tidemill.core.clock import Clock, Ids
+from tidemill.core.extend import ArtifactKind
+from tidemill.core.settings import Settings
+from tidemill.data.index import Indexes
+from tidemill.flows.run import Runner
+from tidemill.jobs.engine import Jobs
+from tidemill.models.service import Models
+from tidemill.serve.endpoints import LiveEndpoints
+from tidemill.store.blobs import Blobs
+from tidemill.store.database import Database
+from tidemill.telemetry.recorder import Recorder
+from tidemill.telemetry.store import Telemetry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Platform:
+    """The parts of one running server. Made by `app.py`, read by the routes, never changed."""
+
+    settings: Settings
+    data: Path
+    database: Database
+    blobs: Callable[[str], Blobs]
+    kinds: Mapping[str, ArtifactKind]
+    clock: Clock
+    ids: Ids
+    telemetry: Telemetry
+    recorder: Recorder
+    models: Models
+    indexes: Indexes
+    runner: Runner
+    jobs: Jobs
+    live: LiveEndpoints
+    admin_token_hash: str
+    allowed_hosts: frozenset[str] = field(default_factory=frozenset[str])
+
+
+def platform_of(request: Request) -> Platform:
+    """The platform that serves this request."""
+    platform = request.app.state.platform
+    assert isinstance(platform, Platform)
+    return platform

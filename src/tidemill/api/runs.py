@@ -1,0 +1,96 @@
+"""Runs: ask an application once, whole or as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
+
+from tidemill.api.caller import AnyCaller, Body
+from tidemill.api.problems import problem_body
+from tidemill.api.releases import lock_bundle
+from tidemill.core.errors import NotFound, TidemillError
+from tidemill.core.json import dump_json
+from tidemill.core.records import Bundle
+from tidemill.flows.run import RunContext, RunResult
+from tidemill.telemetry.recorder import Span
+
+router = APIRouter(tags=["runs"])
+
+
+class NewRun(Body):
+    """What to run (`chain/x`, `agent/x@production`, a release digest) on which inputs."""
+
+    app: str
+    inputs: Mapping[str, Any] = Field(default_factory=dict[str, Any])
+    stream: bool = False
+    reuse: bool = False
+
+
+@router.post("/runs", response_model=None)
+async def run(call: AnyCaller, body: NewRun) -> Response | dict[str, Any]:
+    """Run once. With `stream`, server-sent events: `delta` as text arrives, then `result`, or `error`."""
+    bundle = await lock_bundle(call, body.app)
+    span = _start(call, bundle, body)
+    context = RunContext(project=call.project, environment=call.platform.settings.environment, span=span, reuse=body.reuse)
+    if body.stream:
+        return StreamingResponse(_events(call, bundle, body, context), media_type="text/event-stream")
+    with span:
+        result = await call.platform.runner.run(bundle, body.inputs, context=context)
+        span.set(output=result.output)
+    return _result_json(bundle, span, result)
+
+
+@router.get("/runs/{run_id}")
+async def get_run(call: AnyCaller, run_id: str) -> dict[str, Any]:
+    """A run is known by its trace."""
+    await call.platform.telemetry.flush()
+    trace = await call.platform.telemetry.get_trace(call.project, run_id)
+    if not trace["spans"]:
+        raise NotFound(f"run {run_id} does not exist", hint="See tidemill traces list.")
+    return {"id": trace["id"], "output": trace["output"], "release": trace["release"], "trace": trace}
+
+
+async def _events(call: AnyCaller, bundle: Bundle, body: NewRun, context: RunContext) -> AsyncIterator[bytes]:
+    stream = call.platform.runner.stream(bundle, body.inputs, context=context)
+    try:
+        with context.span:
+            async for delta in stream:
+                if delta.text:
+                    yield _event("delta", {"text": delta.text})
+            context.span.set(output=stream.result.output)
+        yield _event("result", _result_json(bundle, context.span, stream.result))
+    except TidemillError as error:
+        yield _event("error", problem_body(error))
+    finally:
+        await stream.aclose()
+
+
+def _start(call: AnyCaller, bundle: Bundle, body: NewRun) -> Span:
+    kind = "agent" if bundle.root.kind == "agent" else "chain"
+    return call.platform.recorder.trace(
+        bundle.root.name, kind=kind, project=call.project, release=bundle.release, input=body.inputs
+    )
+
+
+def _event(name: str, data: object) -> bytes:
+    return f"event: {name}\ndata: ".encode() + dump_json(data) + b"\n\n"
+
+
+def _result_json(bundle: Bundle, span: Span, result: RunResult) -> dict[str, Any]:
+    return {
+        "id": span.trace_id,
+        "trace": span.trace_id,
+        "release": bundle.release,
+        "output": result.output,
+        "steps": {
+            name: {"output": step.output, "reused": step.reused, "latency_ms": step.latency_ms}
+            for name, step in result.steps.items()
+        },
+        "usage": {"input_tokens": result.usage.input_tokens, "output_tokens": result.usage.output_tokens},
+        "cost": result.cost,
+        "latency_ms": result.latency_ms,
+    }

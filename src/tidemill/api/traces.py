@@ -1,0 +1,52 @@
+"""Traces: listed, shown, searched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from tidemill.api.caller import AnyCaller, Body, Page, page
+from tidemill.api.times import to_ns
+
+router = APIRouter(tags=["traces"])
+
+
+class Search(Body):
+    """Words that a span's input or output must hold."""
+
+    text: str
+    limit: int = 50
+
+
+@router.get("/traces")
+async def list_traces(
+    call: AnyCaller,
+    q: str | None = None,
+    filter: str | None = None,  # noqa: A002  (the promised name)
+    from_: Annotated[str | None, Query(alias="from")] = None,
+    to: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: str | None = None,
+) -> Page:
+    """The newest first; `q` searches the text of inputs and outputs."""
+    telemetry = call.platform.telemetry
+    await telemetry.flush()
+    found = await telemetry.list_traces(
+        call.project, q=q, filter=filter, from_ns=to_ns(from_), to_ns=to_ns(to), limit=limit, cursor=cursor
+    )
+    return dict(found)
+
+
+@router.get("/traces/{trace_id}")
+async def get_trace(call: AnyCaller, trace_id: str) -> dict[str, Any]:
+    """One trace with its spans, by its id or the beginning of it."""
+    await call.platform.telemetry.flush()
+    return dict(await call.platform.telemetry.get_trace(call.project, trace_id))
+
+
+@router.post("/spans:search")
+async def search_spans(call: AnyCaller, body: Search) -> Page:
+    """Spans whose input or output holds all the words."""
+    await call.platform.telemetry.flush()
+    return page(list(await call.platform.telemetry.search_spans(call.project, body.text, limit=body.limit)))

@@ -1,0 +1,207 @@
+"""The composition root: the one place that knows every part, opens them in order, and closes them in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import webbrowser
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import anyio
+import anyio.to_thread
+from starlette.types import ASGIApp
+
+from tidemill.api.control import control_plane
+from tidemill.api.evaluations import EvaluationJob
+from tidemill.api.front import Front
+from tidemill.api.guard import Authenticate, presented
+from tidemill.api.indexes import IndexBuildJob
+from tidemill.api.listen import bind, listen
+from tidemill.api.platform import Platform
+from tidemill.core.chat import Connection
+from tidemill.core.clock import Ids, SystemClock
+from tidemill.core.errors import Invalid
+from tidemill.core.extend import ArtifactKind, JobHandler, extension_names, load_extension
+from tidemill.core.json import dump_json
+from tidemill.core.settings import Settings
+from tidemill.data.index import Indexes
+from tidemill.flows.run import Runner
+from tidemill.jobs.engine import Jobs
+from tidemill.models.service import Models
+from tidemill.serve.endpoints import LiveEndpoints
+from tidemill.serve.wire import DataPlane
+from tidemill.store import access, config
+from tidemill.store.access import Principal
+from tidemill.store.blobs import Blobs
+from tidemill.store.database import Database
+from tidemill.store.folder import DataFolder
+from tidemill.telemetry.recorder import Recorder
+from tidemill.telemetry.store import Telemetry
+from tidemill.version import __version__
+
+_LOCK_WAIT = 2.0  # seconds: a command that is just ending lets go of the folder
+
+
+@contextlib.asynccontextmanager
+async def open_app(settings: Settings, *, hosts: frozenset[str] = frozenset()) -> AsyncGenerator[ASGIApp]:
+    """The whole platform over one data folder, as an ASGI application; closing it loses nothing that was acknowledged.
+
+    Raises `Conflict` when another process holds the folder, or a newer Tidemill made it.
+    """
+    folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
+    with folder:
+        async with _open_parts(settings, folder) as platform:
+            yield _front(platform, hosts)
+
+
+async def serve(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8710,
+    otlp_grpc_port: int = 4317,
+    workers: int = 1,
+    open_browser: bool = False,
+    json: bool = False,
+) -> None:
+    """Run the server until SIGTERM or SIGINT; then drain and return. Prints where it listens when it is ready.
+
+    `otlp_grpc_port` and `workers` are accepted and have no effect yet: OTLP over gRPC does not listen, and one process serves.
+    """
+    for name, value, largest in (("--port", port, 65535), ("--otlp-grpc-port", otlp_grpc_port, 65535)):
+        if not 0 <= value <= largest:
+            raise Invalid(f"{name} {value} is not a port", hint="Ports are 0 to 65535.")
+    if workers < 1:
+        raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
+    folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
+    with folder, contextlib.closing(bind(host, port)) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        async with _open_parts(settings, folder) as platform:
+            token, _ = folder.admin_token()
+
+            def ready() -> None:
+                folder.write_server_file(url)
+                _announce(url, folder.token_file, token, json=json)
+                if open_browser:
+                    webbrowser.open(f"{url}/login?token={token}")
+
+            try:
+                await listen(_front(platform, frozenset({host})), listener, on_ready=ready)
+            finally:
+                folder.remove_server_file()
+
+
+def _announce(url: str, token_file: Path, token: str, *, json: bool) -> None:
+    if json:
+        line = {"event": "ready", "url": url, "token_file": str(token_file), "pid": os.getpid(), "version": __version__}
+        text = dump_json(line).decode()
+    else:
+        text = f"Tidemill {__version__} at {url}\nLog in  {url}/login?token={token}\nStop    Ctrl-C"
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@contextlib.asynccontextmanager
+async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[Platform]:
+    if str(settings.root) not in sys.path:
+        sys.path.insert(0, str(settings.root))  # where `call: module:function` is looked for
+    database = await anyio.to_thread.run_sync(Database.open, folder.database)
+    handlers: dict[str, JobHandler] = {}
+    platform = _assemble(settings, folder, database, handlers)
+    handlers["evaluation"] = EvaluationJob(platform)
+    handlers["index.build"] = IndexBuildJob(platform)
+    try:
+        await platform.telemetry.start()
+        await platform.jobs.start()
+        yield platform
+    finally:
+        with anyio.CancelScope(shield=True):
+            await platform.jobs.stop()
+            await platform.models.close()
+            await platform.telemetry.stop()
+            await anyio.to_thread.run_sync(database.close)
+
+
+def _assemble(settings: Settings, folder: DataFolder, database: Database, handlers: Mapping[str, JobHandler]) -> Platform:
+    clock = SystemClock()
+    ids = Ids(clock=clock)
+
+    def blobs(project: str) -> Blobs:
+        return Blobs(folder.blobs, project)
+
+    async def connection_for(project: str, name: str, environment: str) -> Connection | None:
+        return await database.read(lambda db: config.connection_for(db, project, name, environment))
+
+    telemetry = Telemetry(folder.root)
+    models = Models(connection_for=connection_for, clock=clock)
+    indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
+    return Platform(
+        settings=settings,
+        data=folder.root,
+        database=database,
+        blobs=blobs,
+        kinds=load_kinds(),
+        clock=clock,
+        ids=ids,
+        telemetry=telemetry,
+        recorder=Recorder(telemetry.sink, ids=ids, clock=clock),
+        models=models,
+        indexes=indexes,
+        runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
+        jobs=Jobs(database=database, jobs_db=folder.jobs_database, handlers=handlers, clock=clock, ids=ids),
+        live=LiveEndpoints(database),
+        admin_token_hash=folder.admin_token_hash(),
+    )
+
+
+def load_kinds() -> Mapping[str, ArtifactKind]:
+    """Every kind of artifact that is installed, built-in or not, by name."""
+    kinds: dict[str, ArtifactKind] = {}
+    for name in extension_names("kinds"):
+        factory = cast("Callable[[], ArtifactKind]", load_extension("kinds", name))
+        kinds[name] = factory()
+    return kinds
+
+
+def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
+    authenticate = _authenticator(platform)
+
+    async def is_ready() -> bool:
+        return await platform.database.read(lambda db: db.exec_driver_sql("SELECT 1").scalar() == 1)
+
+    data_plane = DataPlane(
+        authenticate=_by_headers(authenticate),
+        runner=platform.runner,
+        models=platform.models,
+        database=platform.database,
+        recorder=platform.recorder,
+        environment=platform.settings.environment,
+        endpoints=platform.live,
+    )
+    return Front(
+        data_plane=data_plane,
+        control_plane=control_plane(platform),
+        authenticate=authenticate,
+        is_ready=is_ready,
+        hosts=hosts,
+    )
+
+
+def _by_headers(authenticate: Authenticate) -> Callable[[Mapping[str, str]], Awaitable[Principal]]:
+    async def by_headers(headers: Mapping[str, str]) -> Principal:
+        return await authenticate(presented(headers, method="POST"))
+
+    return by_headers
+
+
+def _authenticator(platform: Platform) -> Authenticate:
+    async def authenticate(presented: str) -> Principal:
+        return await platform.database.read(
+            lambda db: access.authenticate(db, presented, admin_token_hash=platform.admin_token_hash)
+        )
+
+    return authenticate
