@@ -50,7 +50,7 @@ def _write(value: Json) -> str:
         return _write_float(value)
     if isinstance(value, Mapping):
         return _write_object(value)
-    if isinstance(cast("object", value), Sequence):
+    if isinstance(cast("object", value), Sequence) and not isinstance(cast("object", value), bytes | bytearray | memoryview):
         return "[" + ",".join(map(_write, value)) + "]"
     raise Invalid(f"a value of type {type(value).__name__} has no canonical form", hint="Use JSON values only.")
 

@@ -82,8 +82,10 @@ def parse_ref(text: str, *, kind: str | None = None) -> Ref:
 
 def is_ref(text: str) -> bool:
     """Whether `text` has the form of a reference to a known kind."""
-    match = _GRAMMAR.fullmatch(text)
-    return match is not None and match["kind"] in KINDS
+    try:
+        return parse_ref(text).kind in KINDS
+    except Invalid:
+        return False
 
 
 def is_digest(text: str) -> bool:

@@ -55,7 +55,7 @@ def _encode_object(value: Mapping[object, object]) -> Json:
 
 def _encode_scalar(value: object) -> Json:
     if isinstance(value, decimal.Decimal):
-        return {"$decimal": str(value.normalize()) if value.is_finite() else str(value)}
+        return {"$decimal": _exact(value)}
     if isinstance(value, bytes | bytearray):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, dt.datetime):
@@ -68,6 +68,16 @@ def _encode_scalar(value: object) -> Json:
         f"a value of type {type(value).__name__} cannot stand in a row",
         hint="Use JSON values, bytes, decimals or times.",
     )
+
+
+def _exact(value: decimal.Decimal) -> str:
+    """The shortest text of exactly this number; `Decimal.normalize` would round it to the context's precision."""
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return str(value)
+    kept = "".join(map(str, digits)).rstrip("0")
+    exponent = exponent + len(digits) - len(kept) if kept else 0
+    return str(decimal.Decimal((sign, tuple(map(int, kept or "0")), exponent)))
 
 
 def decode_value(value: Json) -> object:
