@@ -1,0 +1,47 @@
+"""Conditions: the Common Expression Language (https://cel.dev), which has no loops, no side effects and no input or output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import cel
+
+from tidemill.core.errors import Invalid
+from tidemill.core.json import Json
+
+_BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
+_HINT = 'Write CEL, as in size(find) > 0 && question.contains("refund").'
+
+
+class Condition:
+    """A compiled condition; `names` are those that it reads."""
+
+    __slots__ = ("_program", "names", "text")
+
+    def __init__(self, text: str) -> None:
+        """Compile. Raises `Invalid` with the column of a mistake."""
+        try:
+            self._program = cel.compile(text)
+        except ValueError as error:
+            raise Invalid(f"the condition {text!r} is not CEL: {_reason(str(error))}", hint=_HINT) from error
+        self.text = text
+        bound = set(_BOUND.findall(text))
+        self.names = frozenset(name for name in self._program.variables() if name not in bound)
+
+    def holds(self, values: Mapping[str, Json]) -> bool:
+        """Whether it holds for these values. Raises `Invalid` when it cannot be computed or is neither true nor false."""
+        try:
+            result: object = self._program.execute({name: values.get(name) for name in self.names})
+        except (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise Invalid(f"the condition {self.text!r} failed: {_reason(str(error))}", hint=_HINT) from error
+        if not isinstance(result, bool):
+            raise Invalid(f"the condition {self.text!r} gave {result!r}, which is neither true nor false", hint=_HINT)
+        return result
+
+
+def _reason(text: str) -> str:
+    found = re.search(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n{]*)", text)
+    if found:
+        return f"column {found[2]}: {found[3].removesuffix(' expecting ').strip()}"
+    return text.split(":", 1)[0].split(". ", 1)[0] if "overload" in text else text.splitlines()[0].split(". ", 1)[0]
