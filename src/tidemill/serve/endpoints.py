@@ -1,0 +1,51 @@
+"""Which release answers at which endpoint, kept in memory and swapped whole.
+
+A request takes its bundle once, when it begins, and keeps it to its end; a deploy changes only what later requests take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from tidemill.core.records import Bundle
+from tidemill.store import endpoints, release
+from tidemill.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """An endpoint and the application that answers there."""
+
+    endpoint: endpoints.Endpoint
+    bundle: Bundle
+
+
+class LiveEndpoints:
+    """The endpoints of all projects, read from the database when first asked for and after each deploy or rollback."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._live: dict[tuple[str, str], Live] = {}
+        self._reading = asyncio.Lock()
+
+    async def get(self, project: str, name: str) -> Live:
+        """What answers at an endpoint now. Raises `NotFound` with the nearest name."""
+        return self._live.get((project, name)) or await self.refresh(project, name)
+
+    async def refresh(self, project: str, name: str) -> Live:
+        """Read an endpoint again and swap it in; whoever deploys or rolls back calls this after their transaction.
+
+        Readings are one after another, so that an older state never replaces a newer one.
+        """
+
+        def read(db: Connection) -> Live:
+            endpoint = endpoints.get_endpoint(db, project, name)
+            return Live(endpoint=endpoint, bundle=release.load_bundle(db, project, endpoint.release))
+
+        async with self._reading:
+            live = await self._database.read(read)
+            self._live[(project, name)] = live
+        return live

@@ -1,0 +1,69 @@
+"""`kind: endpoint`: what a document may say of a stable address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tidemill.core.errors import Invalid, Problem
+from tidemill.core.extend import Files
+from tidemill.core.json import JsonObject
+from tidemill.core.records import Parsed, Version
+from tidemill.core.refs import is_digest, parse_ref
+from tidemill.core.suggest import did_you_mean
+
+ROOTS: Final = ("chain", "agent", "prompt", "model")
+"""The kinds of application that can answer at an endpoint."""
+_PLACES: Final = ("app", "release")
+_LATER: Final = ("rollout", "limits", "guardrails", "capture")
+
+
+class EndpointKind:
+    """Configuration outside every digest: `app` (or `release`) says what answers here. `tidemill deploy` puts it live."""
+
+    name = "endpoint"
+    versioned = False
+
+    def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
+        """Check a document's body. Raises `Invalid` with one problem a mistake."""
+        problems = [_unknown(key) for key in body if key not in _PLACES]
+        if all(place in body for place in _PLACES):
+            problems.append(Problem(message="app and release say the same thing twice", where="release", hint="Keep one."))
+        references: dict[str, str] = {}
+        for place in _PLACES:
+            if place in body:
+                problem = _note_reference(body[place], place, references)
+                problems.extend([problem] if problem else [])
+        if problems:
+            raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)
+        return Parsed(spec=dict(body), references=references)
+
+    def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
+        """Nothing shows only beside what it references."""
+        return ()
+
+    def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
+        """A line for each key that changed."""
+        return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+
+
+def _unknown(key: str) -> Problem:
+    if key in _LATER:
+        return Problem(message=f"{key} is not built yet", where=key, hint="Leave it out.")
+    return Problem(message=f"unknown key {key!r}", where=key, hint=did_you_mean(key, _PLACES))
+
+
+def _note_reference(value: object, place: str, references: dict[str, str]) -> Problem | None:
+    if not isinstance(value, str):
+        return Problem(message=f"{place} is a reference, not {value!r}", where=place, hint="Write chain/NAME.")
+    if is_digest(value):
+        return None
+    try:
+        kind = parse_ref(value).kind
+    except Invalid as error:
+        return Problem(message=error.message, where=place, hint=error.hint)
+    if kind not in {*ROOTS, "release"}:
+        return Problem(message=f"a {kind} cannot answer at an endpoint", where=place, hint=f"One of {', '.join(ROOTS)} can.")
+    if kind != "release":
+        references[place] = value
+    return None

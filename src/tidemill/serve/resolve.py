@@ -1,0 +1,101 @@
+"""From the name a caller gave as `model` to the application that answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from tidemill.core.errors import Denied, Invalid, NotFound
+from tidemill.core.records import Bundle
+from tidemill.core.refs import Ref, parse_ref
+from tidemill.core.suggest import did_you_mean
+from tidemill.serve.endpoints import LiveEndpoints
+from tidemill.serve.kinds import ROOTS
+from tidemill.store import endpoints, registry, release
+from tidemill.store.access import Principal
+from tidemill.store.database import Database
+
+_REMEMBERED: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What answers a request: an application, and the endpoint it stands behind, if any."""
+
+    bundle: Bundle
+    endpoint: str | None = None
+
+
+class Resolver:
+    """Finds the target of a model name, and says no where the caller's key does not reach."""
+
+    def __init__(self, *, database: Database, live: LiveEndpoints) -> None:
+        self._database = database
+        self._live = live
+        self._bundles: OrderedDict[tuple[str, str, str], Bundle] = OrderedDict()
+
+    async def resolve(self, model: str, *, project: str, principal: Principal) -> Target:
+        """`endpoint/NAME` or `NAME` alone, or an application such as `chain/NAME@…`. Raises `NotFound` or `Denied`."""
+        try:
+            return await self._resolve(_parse(model), project=project, principal=principal)
+        except NotFound as error:
+            raise NotFound(error.message, hint=error.hint, where="model") from error
+
+    async def _resolve(self, ref: Ref, *, project: str, principal: Principal) -> Target:
+        if ref.project not in {None, project}:
+            raise Denied(f"this key belongs to project {project!r}, not {ref.project!r}", where="model")
+        if ref.kind == "endpoint":
+            principal.check_endpoint(ref.name)
+            live = await self._live.get(project, ref.name)
+            return Target(bundle=live.bundle, endpoint=ref.name)
+        if principal.endpoints is not None:
+            raise Denied(f"key {principal.key_id} is for endpoints only, not for {ref.bare}", hint="Ask for a key that is not.")
+        return Target(bundle=await self._bundle(project, ref))
+
+    async def names(self, *, project: str, principal: Principal) -> list[tuple[str, int]]:
+        """Every model name that the caller may use, endpoints first, and when it was made (seconds since the epoch)."""
+
+        def read(db: Connection) -> list[tuple[str, int]]:
+            found = [
+                (f"endpoint/{each.name}", each.updated_ns // 10**9)
+                for each in endpoints.list_endpoints(db, project)
+                if principal.endpoints is None or each.name in principal.endpoints
+            ]
+            if principal.endpoints is None:
+                found += [each for kind in ROOTS for each in _artifacts(db, project, kind)]
+            return found
+
+        return await self._database.read(read)
+
+    async def _bundle(self, project: str, ref: Ref) -> Bundle:
+        """The application under its root's digest: an alias is looked up each time, what hangs below it only once."""
+        ref = Ref(kind=ref.kind, name=ref.name, version=ref.version)
+        root = await self._database.read(lambda db: registry.get_version(db, project, ref))
+        key = (project, root.bare, root.digest)
+        bundle = self._bundles.get(key)
+        if bundle is None:
+            exact = ref.at(root.digest)
+            bundle = await self._database.read(lambda db: release.load_bundle(db, project, exact))
+            self._bundles[key] = bundle
+            if len(self._bundles) > _REMEMBERED:
+                self._bundles.popitem(last=False)
+        return bundle
+
+
+def _parse(model: str) -> Ref:
+    try:
+        ref = parse_ref(model if "/" in model else f"endpoint/{model}")
+    except Invalid as error:
+        raise NotFound(f"there is no model {model[:200]!r}", hint=error.hint) from error
+    if ref.kind not in {"endpoint", *ROOTS}:
+        known = did_you_mean(ref.kind, ["endpoint", *ROOTS])
+        raise NotFound(f"a {ref.kind} does not answer: {model!r}", hint=known)
+    return ref
+
+
+def _artifacts(db: Connection, project: str, kind: str) -> list[tuple[str, int]]:
+    page = registry.list_artifacts(db, project, kind=kind, limit=500)
+    return [(each.latest.bare, each.latest.created_ns // 10**9) for each in page.items]

@@ -1,0 +1,203 @@
+"""The data plane: `POST /v1/chat/completions` and `GET /v1/models`, as raw ASGI.
+
+For an endpoint, chain, prompt or agent, sampling parameters of the request (`temperature`, `max_tokens` and their like) are
+not used: how it samples belongs to the release. For `model/NAME` they win over the model's own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+from tidemill.core.chat import ChatDelta
+from tidemill.core.clock import Clock, SystemClock
+from tidemill.core.errors import Denied, NotFound, TidemillError
+from tidemill.core.json import JsonObject
+from tidemill.core.refs import check_name
+from tidemill.flows.run import Runner
+from tidemill.models.service import Models
+from tidemill.serve.answering import SPAN_KINDS, Answering, Question, prepare
+from tidemill.serve.chat_request import ChatCall, read_chat_call
+from tidemill.serve.chat_response import Answer, Envelope
+from tidemill.serve.endpoints import LiveEndpoints
+from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
+from tidemill.serve.problems import Refusal, WrongMethod, refusal_of, refusal_of_crash
+from tidemill.serve.resolve import Resolver, Target
+from tidemill.store.access import Principal
+from tidemill.store.database import Database
+from tidemill.telemetry.recorder import Recorder, Span
+
+Authenticate: TypeAlias = Callable[[Headers], Awaitable[Principal]]
+"""From a request's headers (names in lower case) to who sent it. Raises `Unauthenticated`."""
+
+_LARGEST_BODY: Final = 16 * 2**20
+_log = logging.getLogger(__name__)
+
+
+class DataPlane:
+    """An ASGI application. `max_body` is the largest request, in bytes."""
+
+    def __init__(  # noqa: PLR0913  (the parts that a request meets)
+        self,
+        *,
+        authenticate: Authenticate,
+        runner: Runner,
+        models: Models,
+        database: Database,
+        recorder: Recorder,
+        environment: str,
+        endpoints: LiveEndpoints,
+        clock: Clock | None = None,
+        max_body: int = _LARGEST_BODY,
+    ) -> None:
+        self._authenticate = authenticate
+        self._answering = Answering(models=models, runner=runner)
+        self._resolver = Resolver(database=database, live=endpoints)
+        self._recorder = recorder
+        self._environment = environment
+        self._clock = clock or SystemClock()
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._route(exchange)
+        except Gone:
+            return
+        except TidemillError as error:
+            await _refuse(exchange, refusal_of(error))
+        except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the caller gets an answer)
+            _log.exception("%s %s failed", exchange.method, exchange.path)
+            await _refuse(exchange, refusal_of_crash(trace=None))
+
+    async def _route(self, exchange: Exchange) -> None:
+        path = exchange.path
+        if path == "/v1/chat/completions":
+            _need(exchange, "POST")
+            await self._chat(exchange)
+        elif path == "/v1/models":
+            _need(exchange, "GET")
+            await self._list_models(exchange)
+        elif path.startswith("/v1/models/"):
+            _need(exchange, "GET")
+            await self._show_model(exchange, unquote(path.removeprefix("/v1/models/")))
+        else:
+            raise NotFound(f"there is no {path}", hint="Here are /v1/chat/completions and /v1/models.")
+
+    async def _chat(self, exchange: Exchange) -> None:
+        principal = await self._authenticate(exchange.headers)
+        project = _project(exchange.headers, principal)
+        call = read_chat_call(await exchange.read(limit=self._max_body))
+        target = await self._resolver.resolve(call.model, project=project, principal=principal)
+        question = prepare(target.bundle, call, project=project, environment=self._environment)
+        span = self._trace(exchange.headers, question, target)
+        head = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
+        envelope = Envelope(
+            id=f"chatcmpl-{span.trace_id}{span.span_id}", trace=span.trace_id, model=call.model,
+            release=target.bundle.release, created=self._clock.now_ns() // 10**9,
+        )  # fmt: skip
+        answer = self._stream if call.stream else self._answer
+        try:
+            with span:
+                await exchange.until_gone(answer(exchange, question, span, envelope=envelope, headers=head))
+        except TidemillError as error:
+            await _refuse(exchange, refusal_of(error), headers=head)
+        except Gone:
+            raise
+        except Exception:  # noqa: BLE001  (the same, with the trace)
+            _log.exception("the request with trace %s failed", span.trace_id)
+            await _refuse(exchange, refusal_of_crash(trace=span.trace_id), headers=head)
+
+    async def _answer(
+        self, exchange: Exchange, question: Question, span: Span, *, envelope: Envelope, headers: Mapping[str, str]
+    ) -> None:
+        answer = await self._answering.ask(question, span)
+        span.end()  # before the caller can ask for the trace
+        cost = {} if answer.cost is None else {"x-tidemill-cost": f"{answer.cost:.10f}".rstrip("0").rstrip(".")}
+        await exchange.send_json(200, envelope.completion(answer), headers={**headers, **cost})
+
+    async def _stream(
+        self, exchange: Exchange, question: Question, span: Span, *, envelope: Envelope, headers: Mapping[str, str]
+    ) -> None:
+        """Nothing is sent before the first piece is there, so that a failure until then has its own status."""
+        async with aclosing(self._answering.stream(question, span)) as pieces:
+            async for piece in pieces:
+                if not exchange.has_started:
+                    await exchange.start_events(headers=headers)
+                    await exchange.send_event(envelope.first_chunk())
+                if isinstance(piece, ChatDelta):
+                    chunk = envelope.delta_chunk(piece)
+                    if chunk is not None:
+                        await exchange.send_event(chunk)
+                else:
+                    span.end()  # before the caller can ask for the trace
+                    await _finish(exchange, piece, envelope=envelope, call=question.call)
+
+    def _trace(self, headers: Headers, question: Question, target: Target) -> Span:
+        root = target.bundle.root
+        return self._recorder.trace(
+            target.endpoint or root.name,
+            kind=SPAN_KINDS[root.kind],
+            project=question.project,
+            release=target.bundle.release,
+            endpoint=target.endpoint,
+            user=headers.get("x-tidemill-user") or question.call.user,
+            session=headers.get("x-tidemill-session"),
+            tags=[tag for each in headers.get("x-tidemill-tags", "").split(",") if (tag := each.strip())],
+            traceparent=headers.get("traceparent"),
+            input=question.shown,
+        )
+
+    async def _list_models(self, exchange: Exchange) -> None:
+        models = await self._models(exchange)
+        await exchange.send_json(200, {"object": "list", "data": models}, headers={})
+
+    async def _show_model(self, exchange: Exchange, name: str) -> None:
+        models = await self._models(exchange)
+        wanted = name if "/" in name else f"endpoint/{name}"
+        for each in models:
+            if each["id"] == wanted:
+                await exchange.send_json(200, each, headers={})
+                return
+        raise NotFound(f"there is no model {name!r}", hint="See GET /v1/models.", where="model")
+
+    async def _models(self, exchange: Exchange) -> list[JsonObject]:
+        principal = await self._authenticate(exchange.headers)
+        project = _project(exchange.headers, principal)
+        names = await self._resolver.names(project=project, principal=principal)
+        return [{"id": name, "object": "model", "created": created, "owned_by": project} for name, created in names]
+
+
+async def _finish(exchange: Exchange, answer: Answer, *, envelope: Envelope, call: ChatCall) -> None:
+    await exchange.send_event(envelope.last_chunk(answer, extended=not call.include_usage))
+    if call.include_usage:
+        await exchange.send_event(envelope.usage_chunk(answer))
+    await exchange.end_events()
+
+
+async def _refuse(exchange: Exchange, refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> None:
+    """Send an error: as a response, or as the last event of a stream that has begun."""
+    if exchange.has_started:
+        await exchange.send_event(refusal.body)
+        await exchange.end_events()
+        return
+    retry = {} if refusal.retry_after is None else {"retry-after": str(max(1, round(refusal.retry_after)))}
+    await exchange.send_json(refusal.status, refusal.body, headers={**(headers or {}), **retry})
+
+
+def _need(exchange: Exchange, method: str) -> None:
+    if exchange.method != method:
+        raise WrongMethod(f"{exchange.path} does not take {exchange.method}", hint=f"Use {method}.")
+
+
+def _project(headers: Headers, principal: Principal) -> str:
+    named = headers.get("x-tidemill-project")
+    if principal.project is None:
+        return check_name(named or "default", what="project")
+    if named not in {None, principal.project}:
+        raise Denied(f"this key belongs to project {principal.project!r}, not {named!r}", hint="Use a key of that project.")
+    return principal.project
