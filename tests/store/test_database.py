@@ -157,3 +157,13 @@ async def test_a_reader_sees_one_snapshot_and_does_not_wait_for_the_writer(datab
             tasks.start_soon(write)
     assert seen == [([], [])]
     assert await database.read(list_projects) == ("new",)
+
+
+def test_a_lock_that_another_process_keeps_is_told(database, tmp_path):
+    database.write_sync(lambda db: db.exec_driver_sql("PRAGMA busy_timeout=20"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "meta.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="locked by another process"):
+            database.write_sync(lambda db: ensure_project(db, "x", now_ns=1))
+        assert database.read_sync(list_projects) == ()
+    assert database.write_sync(lambda db: ensure_project(db, "x", now_ns=1))

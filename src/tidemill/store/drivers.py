@@ -65,7 +65,12 @@ def _open_sqlite(url: URL) -> Engine:
 
     def begin(connection: Connection) -> None:
         reads = connection.get_execution_options().get("tidemill_reads", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+        # The driver itself, for this stands before every transaction and SQLAlchemy's way costs as much as a query.
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            driver.execute("BEGIN" if reads else "BEGIN IMMEDIATE").close()
+        except sqlite3.Error as error:
+            raise DBAPIError.instance("BEGIN", None, error, sqlite3.Error) from error
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
