@@ -42,7 +42,8 @@ def pdf(*pages: str, password: str | None = None) -> bytes:
         body += f"{number} 0 obj\n{each}\nendobj\n"
     table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
     start, size = len(body), len(objects) + 1
-    content = f"{body}xref\n0 {size}\n0000000000 65535 f \n{table}trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
+    body += f"xref\n0 {size}\n0000000000 65535 f \n{table}"
+    content = f"{body}trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
     if password is None:
         return content.encode()
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(content.encode())))
@@ -50,6 +51,14 @@ def pdf(*pages: str, password: str | None = None) -> bytes:
     sink = io.BytesIO()
     writer.write(sink)
     return sink.getvalue()
+
+
+def refusal(parser: DocumentParser, content: bytes) -> str:
+    """Why the parser refused it; the document's id when it did not."""
+    try:
+        return parser.parse(content, id="x").id
+    except Invalid as error:
+        return error.message
 
 
 def test_every_parser_is_registered_by_its_ending():
@@ -71,15 +80,12 @@ def test_no_text_breaks_a_parser_and_sections_lie_within(text):
 @given(st.binary(max_size=100))
 def test_any_bytes_are_read_or_refused(content):
     for parser in (*TEXT_PARSERS, PdfParser()):
-        try:
-            parser.parse(content, id="x")
-        except Invalid as error:
-            assert error.message.startswith("x")
+        assert refusal(parser, content).startswith("x")
 
 
 @pytest.mark.parametrize("parser", TEXT_PARSERS)
 def test_a_byte_order_mark_and_other_line_ends_do_not_matter(parser):
-    plain = parser.parse("One\n===\n\ntwo\n".encode(), id="x")
+    plain = parser.parse(b"One\n===\n\ntwo\n", id="x")
     assert parser.parse(b"\xef\xbb\xbfOne\r\n===\r\n\r\ntwo\r\n", id="x") == plain
     assert parser.parse("One\n===\n\ntwo\n".encode("utf-16"), id="x") == plain
 
@@ -91,7 +97,8 @@ def test_bytes_that_are_not_utf8_name_the_line(parser):
 
 
 def test_markdown_headings():
-    text = "Intro\n\n# One `code` ##\n\ntext\n\n```\n# not one\n```\n\n## [Two](url) { #anchor }\n\n> # quoted\n\nThree\n=====\nx\n"
+    text = "Intro\n\n# One `code` ##\n\ntext\n\n```\n# not one\n```\n\n"
+    text += "## [Two](url) { #anchor }\n\n> # quoted\n\nThree\n=====\nx\n"
     document = MarkdownParser().parse(text.encode(), id="x")
     assert outline(document) == [
         (1, "One code", "# One `code` ##"),
@@ -112,10 +119,8 @@ def test_markdown_front_matter_is_metadata_and_builds_nothing():
 
 
 def test_rst_headings_and_levels():
-    text = (
-        "=====\nTitle\n=====\n\nPart\n====\n\ntext\n\nSub ``x``\n---------\n\n::\n\n    code\n    ====\n\nPart two\n========\n\n"
-        "a | b\n\n----\n\n===  ===\na    b\n===  ===\n"
-    )
+    text = "=====\nTitle\n=====\n\nPart\n====\n\ntext\n\nSub ``x``\n---------\n\n::\n\n    code\n    ====\n\n"
+    text += "Part two\n========\n\na | b\n\n----\n\n===  ===\na    b\n===  ===\n"
     document = RstParser().parse(text.encode(), id="x")
     assert outline(document) == [
         (1, "Title", "====="),
@@ -162,7 +167,7 @@ def test_html_in_a_declared_encoding():
 
 
 def test_html_may_nest_without_end():
-    document = HtmlParser().parse(b"<div>" * 20_000 + b"deep", id="x")
+    document = HtmlParser().parse(b"<div>" * 5_000 + b"deep", id="x")
     assert document.text == "deep"
 
 
@@ -200,7 +205,4 @@ def test_a_broken_pdf_says_why(content, words):
 def test_a_pdf_with_a_wrong_byte_is_read_or_refused(place, value):
     content = bytearray(pdf("One", "Two"))
     content[place] = value
-    try:
-        PdfParser().parse(bytes(content), id="x.pdf")
-    except Invalid as error:
-        assert error.message.startswith("x.pdf")
+    assert refusal(PdfParser(), bytes(content)).startswith("x")

@@ -15,6 +15,7 @@ from tidemill.core.records import Chunk, Document, Section
 from tidemill.data.cut import Span, cut, pack, trim
 
 VERSION = "structure/1"
+_LONGEST_HEADING = 160
 _INTERNAL = frozenset({"page_starts", "unreadable_pages"})
 
 
@@ -98,8 +99,14 @@ def _segments(document: Document) -> Iterator[_Segment]:
 
 
 def _path(title: str, sections: Sequence[Section]) -> tuple[str, ...]:
-    names = tuple(each.title for each in sections)
+    names = tuple(_short(each.title) for each in sections)
+    title = _short(title)
     return names if not title or names[:1] == (title,) else (title, *names)
+
+
+def _short(title: str) -> str:
+    """A heading that was never closed can be as long as its page."""
+    return title if len(title) <= _LONGEST_HEADING else title[: _LONGEST_HEADING - 1] + "…"
 
 
 def _shared_path(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
