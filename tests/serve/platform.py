@@ -23,7 +23,7 @@ from tidemill.store.plan import apply_plan
 from tidemill.telemetry.recorder import Recorder
 
 PROJECT = "tide"
-KINDS = ("agent", "chain", "connection", "embedder", "endpoint", "index", "model", "prompt")
+KINDS = ("agent", "guardrail", "chain", "connection", "embedder", "endpoint", "index", "model", "prompt")
 ADMIN = access.new_admin_token()
 
 

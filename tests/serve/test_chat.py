@@ -63,7 +63,7 @@ async def test_every_kind_of_name_answers(tmp_path):
             answer = await client.chat.completions.create(model=name, messages=QUESTION)
             assert "When is high water?" in answer.choices[0].message.content, name
         listed = [each.id async for each in client.models.list()]
-        assert listed == ["endpoint/water", "chain/tide", "prompt/answer", "model/echo"]
+        assert listed == ["endpoint/water", "chain/tide", "model/echo"]
         assert (await client.models.retrieve("endpoint/water")).id == "endpoint/water"
 
 
@@ -200,3 +200,65 @@ async def test_inputs_win_over_the_message_and_may_be_json_text(tmp_path):
         inputs = json.dumps({"question": "neap?", "context": "spring"})
         answer = await client.chat.completions.create(model="chain/tide", messages=QUESTION, metadata={"inputs": inputs})
         assert answer.choices[0].message.content == "said: neap? / spring"
+
+
+TALK = """
+kind: model
+name: echo
+provider: test
+reply: "{{n}}: {{input}}"
+---
+kind: prompt
+name: persona
+model: model/echo
+messages:
+  - {role: system, content: "You keep the mill."}
+  - {role: user, content: "{{question}}"}
+---
+kind: agent
+name: miller
+model: model/echo
+prompt: prompt/persona
+inputs: {question: string}
+---
+kind: guardrail
+name: secrets
+on: input
+check: {denylist: {words: [password]}}
+action: block
+---
+kind: chain
+name: guarded
+inputs: {question: string}
+steps:
+  - {id: answer, prompt: prompt/persona, model: model/echo, with: {question: "{{question}}"}}
+output: "{{answer.text}}"
+guardrails: [guardrail/secrets]
+"""
+
+
+async def test_prompts_and_agents_see_the_whole_conversation(tmp_path):
+    conversation = [
+        {"role": "user", "content": "first"}, {"role": "assistant", "content": "ebb"}, {"role": "user", "content": "second"},
+    ]  # fmt: skip
+    async with serving(tmp_path, TALK) as platform:
+        client = await platform.client()
+        for model in ("prompt/persona", "agent/miller"):
+            answer = await client.chat.completions.create(model=model, messages=conversation)
+            assert answer.choices[0].message.content.endswith(": second")
+            asked = next(each for each in reversed(platform.spans) if each.kind == "llm").input["messages"]
+            assert [each["content"] for each in asked] == ["You keep the mill.", "first", "ebb", "second"]
+            chunks = [
+                each async for each in await client.chat.completions.create(model=model, messages=conversation, stream=True)
+            ]
+            assert "".join(each.choices[0].delta.content or "" for each in chunks).endswith(": second")
+
+
+async def test_a_guardrails_refusal_is_the_callers_to_read(tmp_path):
+    async with serving(tmp_path, TALK) as platform:
+        client = await platform.client()
+        asked = [{"role": "user", "content": "What is the password?"}]
+        with pytest.raises(openai.BadRequestError) as error:
+            await client.chat.completions.create(model="chain/guarded", messages=asked)
+        assert error.value.code == "content_filter"
+        assert "guardrail/secrets" in str(error.value)

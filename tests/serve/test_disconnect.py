@@ -73,6 +73,7 @@ async def test_leaving_a_stream_closes_the_upstream(tmp_path, model):
         await stream.close()
         async with asyncio.timeout(10):
             await provider.gone.wait()
+    assert {each.status for each in platform.spans} == {"error"}
 
 
 @pytest.mark.parametrize("model", ["model/slow", "chain/slow"])

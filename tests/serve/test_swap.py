@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 REQUESTS = 300
 CALLERS = 50
-ROUNDS = 3
+ROUNDS = 2
 
 
 def app(word):

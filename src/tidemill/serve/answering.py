@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from tidemill.core.chat import ChatDelta, ChatRequest
 from tidemill.core.errors import Invalid, TidemillError
-from tidemill.core.json import Json, JsonObject, dump_json
-from tidemill.core.parts import ToolCall, message_to_json
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import message_to_json
 from tidemill.core.records import Bundle, SpanKind
 from tidemill.flows.results import RunContext, RunResult
 from tidemill.flows.run import Runner
 from tidemill.models.service import Models
 from tidemill.models.stream import ChatResult
+from tidemill.prompts.text import text_of
 from tidemill.serve.chat_request import ChatCall
 from tidemill.serve.chat_response import Answer
 from tidemill.serve.citations import citations_of
@@ -128,12 +129,14 @@ def _chat_request(question: Question) -> ChatRequest:
 
 
 def _context(question: Question, span: Span) -> RunContext:
-    """A served answer is always made anew: the step cache is for evaluations.
-
-    An agent, and a prompt without a variable that takes the question, see the whole conversation.
-    """
-    messages = question.call.messages if question.bundle.root.kind == "agent" or not question.inputs else ()
-    return RunContext(project=question.project, environment=question.environment, span=span, reuse=False, messages=messages)
+    """A served answer is always made anew: the step cache is for evaluations."""
+    return RunContext(
+        project=question.project,
+        environment=question.environment,
+        span=span,
+        reuse=False,
+        messages=question.call.messages,
+    )
 
 
 def _of_model(result: ChatResult) -> Answer:
@@ -153,34 +156,9 @@ def _of_run(question: Question, result: RunResult, span: Span) -> Answer:
     span.set(output=result.output)
     outputs = {name: step.output for name, step in result.steps.items()}
     return Answer(
-        text=_text(result.output),
-        tool_calls=_tool_calls(result.output),
+        text=text_of(result.output),
         finish_reason=result.finish_reason,
         usage=result.usage,
         cost=result.cost,
-        citations=citations_of(question.bundle.root.spec, outputs),
+        citations=citations_of(question.bundle, outputs),
     )
-
-
-def _text(output: Json) -> str:
-    if isinstance(output, str):
-        return output
-    if isinstance(output, Mapping) and isinstance(output.get("text"), str):
-        return str(output["text"])
-    return dump_json(output).decode()
-
-
-def _tool_calls(output: Json) -> tuple[ToolCall, ...]:
-    """The tool calls of a prompt's output, which has the form `{"text", "tool_calls", "data"}`."""
-    calls = output.get("tool_calls") if isinstance(output, Mapping) else None
-    if not isinstance(calls, Sequence) or isinstance(calls, str):
-        return ()
-    return tuple(
-        ToolCall(id=str(each.get("id")), name=str(each.get("name")), arguments=_arguments(each.get("arguments")))
-        for each in calls
-        if isinstance(each, Mapping)
-    )
-
-
-def _arguments(arguments: Json) -> str:
-    return arguments if isinstance(arguments, str) else dump_json(arguments).decode()

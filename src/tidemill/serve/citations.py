@@ -1,4 +1,4 @@
-"""Which passages an answer had before it: the outputs of a chain's retrieve steps."""
+"""Which passages an answer had before it: the outputs of retrieve steps."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Bundle
 
 _SHOWN: Final = ("id", "document", "headings", "start", "end", "score", "text")
 
 
-def citations_of(spec: JsonObject, outputs: Mapping[str, Json]) -> list[JsonObject]:
+def citations_of(bundle: Bundle, outputs: Mapping[str, Json]) -> list[JsonObject]:
     """One entry a passage, numbered as the prompt numbered them (`[1]` is the first passage of its step).
 
-    `spec` is the chain's; `outputs` maps a step's id to what it gave.
+    `outputs` maps a step's id to what it gave; a nested chain's steps are `outer.inner`.
     """
+    retrieving = {step for each in bundle.versions.values() if each.kind == "chain" for step in _retrieve_steps(each.spec)}
     found: list[JsonObject] = []
-    for step in _retrieve_steps(spec.get("steps")):
-        passages = outputs.get(step)
-        if not isinstance(passages, Sequence) or isinstance(passages, str):
+    for step, passages in outputs.items():
+        if step.rpartition(".")[2] not in retrieving or not isinstance(passages, Sequence) or isinstance(passages, str):
             continue
         for number, passage in enumerate(passages, start=1):
             if isinstance(passage, Mapping):
@@ -27,14 +28,16 @@ def citations_of(spec: JsonObject, outputs: Mapping[str, Json]) -> list[JsonObje
     return found
 
 
-def _retrieve_steps(steps: Json) -> Iterator[str]:
-    """The ids of retrieve steps, those inside branches too, in the order written."""
-    for step in steps if isinstance(steps, Sequence) and not isinstance(steps, str) else ():
-        if not isinstance(step, Mapping):
-            continue
+def _retrieve_steps(owner: JsonObject) -> Iterator[str]:
+    """The ids of the retrieve steps of a chain or a branch, with those of branches inside."""
+    for step in _objects(owner.get("steps")):
         if "retrieve" in step:
             yield str(step.get("id"))
-        branches = step.get("branch")
-        for branch in branches if isinstance(branches, Sequence) and not isinstance(branches, str) else ():
-            if isinstance(branch, Mapping):
-                yield from _retrieve_steps(branch.get("steps"))
+        for branch in _objects(step.get("branch")):
+            yield from _retrieve_steps(branch)
+
+
+def _objects(value: Json) -> Iterator[JsonObject]:
+    for each in value if isinstance(value, Sequence) and not isinstance(value, str) else ():
+        if isinstance(each, Mapping):
+            yield each

@@ -5,20 +5,21 @@ The last user message fills the first declared string input; `metadata.inputs` f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
 from tidemill.core.errors import Invalid
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import JsonObject
 from tidemill.core.parts import Message, Text
 from tidemill.core.records import Version
+from tidemill.flows.shape import first_text_input
 from tidemill.serve.chat_request import ChatCall
 
 
 def inputs_for(root: Version, call: ChatCall) -> JsonObject:
     """The inputs of one run of `root`. Raises `Invalid` when the input has to be text and the message is not, or is missing."""
-    name = next((name for name, kind in _declared(root.spec) if kind == "string"), None)
+    name = first_text_input(root)
     if name is None or name in call.inputs:
         return call.inputs
+    if root.kind == "agent":  # it is given the whole conversation
+        return {name: call.question.text, **call.inputs} if call.question and call.question.text else call.inputs
     if call.question is None:
         raise Invalid(
             f"no message of the user fills the input {name!r}",
@@ -37,11 +38,3 @@ def _text(message: Message, root: Version) -> str:
                 hint="Send text only, or call a model by its name.",
             )
     return message.text
-
-
-def _declared(spec: JsonObject) -> Iterator[tuple[str, Json]]:
-    """Declared inputs in their order: (name, type)."""
-    declared = spec.get("inputs") or spec.get("variables") or ()
-    for each in declared if isinstance(declared, Sequence) and not isinstance(declared, str) else ():
-        if isinstance(each, Mapping):
-            yield str(each.get("name")), each.get("type", "string")

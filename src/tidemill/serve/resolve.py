@@ -97,5 +97,7 @@ def _parse(model: str) -> Ref:
 
 
 def _artifacts(db: Connection, project: str, kind: str) -> list[tuple[str, int]]:
+    """The newest of each; a prompt answers by itself only when it names its model."""
     page = registry.list_artifacts(db, project, kind=kind, limit=500)
-    return [(each.latest.bare, each.latest.created_ns // 10**9) for each in page.items]
+    latest = [each.latest for each in page.items if kind != "prompt" or "model" in each.latest.spec]
+    return [(each.bare, each.created_ns // 10**9) for each in latest]
