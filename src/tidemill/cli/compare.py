@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from tidemill.cli.figures import count, counted, figure, interval
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import Tone, say, say_json, wrapped
 from tidemill.cli.table import Cell, Column, table
 from tidemill.client.shapes import ComparedMetric, ComparisonJson, Verdict
+from tidemill.core.errors import Invalid
 
 _TONES: Mapping[Verdict, Tone] = {
     "better": "good",
@@ -21,17 +24,30 @@ _TONES: Mapping[Verdict, Tone] = {
 Samples = Literal["better", "worse"]
 
 
-async def compare(a: str, b: str, /, *, samples: Samples | None = None, options: Options = DEFAULTS) -> None:
+async def compare(
+    a: str,
+    b: str,
+    /,
+    *,
+    metric: tuple[str, ...] = (),
+    margin: tuple[str, ...] = (),
+    slice_: Annotated[str | None, Parameter(name="--slice")] = None,
+    samples: Samples | None = None,
+    options: Options = DEFAULTS,
+) -> None:
     """Compare two evaluations on the samples that both have; B is better or worse than A.
 
     `undecided` means that no difference was shown, not that there is none.
 
     :param a: The evaluation to compare with, such as that of what is in production.
     :param b: The candidate's evaluation.
+    :param metric: Only this metric; give it again for more.
+    :param margin: METRIC=SIZE, a difference that does not matter: `no worse` and `equivalent` need one.
+    :param slice_: Only samples with this FIELD=VALUE.
     :param samples: List the samples that got better or worse.
     """
     async with open_client(options) as client:
-        comparison = await client.compare(a, b)
+        comparison = await client.compare(a, b, metrics=metric, margins=_margins(margin), within=slice_)
     if options.json:
         say_json(comparison)
         return
@@ -62,7 +78,7 @@ def print_comparison(comparison: ComparisonJson, *, samples: Samples | None, nam
 
 def _row(name: str, metric: ComparedMetric) -> Sequence[Cell | str]:
     verdict = metric.get("verdict", "undecided")
-    said = verdict.replace("_", " ") + (f": {metric.get('note')}" if metric.get("note") else "")
+    said = verdict.replace("_", " ") + _why(metric, verdict)
     p_value = metric.get("p_value")
     return [
         name,
@@ -73,6 +89,24 @@ def _row(name: str, metric: ComparedMetric) -> Sequence[Cell | str]:
         "-" if p_value is None else "<0.001" if p_value < 0.001 else f"{p_value:.3f}",
         Cell(said, _TONES.get(verdict, "plain")),
     ]
+
+
+def _why(metric: ComparedMetric, verdict: Verdict) -> str:
+    reason = metric.get("reason")
+    if not reason or verdict in {"better", "worse"}:  # the interval and p say so already
+        return ""
+    return f": {reason}" if verdict == "undecided" else f" ({reason})"
+
+
+def _margins(given: Sequence[str]) -> dict[str, float]:
+    margins = dict[str, float]()
+    for each in given:
+        name, _, size = each.partition("=")
+        try:
+            margins[name] = float(size)
+        except ValueError as error:
+            raise Invalid(f"the margin {each!r} is not METRIC=SIZE", hint="Write --margin token_f1=0.05") from error
+    return margins
 
 
 def _print_moved(name: str, metric: ComparedMetric, samples: Samples | None) -> None:

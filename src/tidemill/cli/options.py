@@ -32,6 +32,11 @@ DEFAULTS = Options()
 
 def open_client(options: Options) -> AsyncClient:
     """The client for these options, to be used in `async with`."""
+    import logging
+    import os
+
     from tidemill.client import AsyncClient
 
+    if not os.environ.get("TIDEMILL_DEBUG"):
+        logging.getLogger().addHandler(logging.NullHandler())  # errors are reported once, in words
     return AsyncClient(project=options.project, data=options.data)

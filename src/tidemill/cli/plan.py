@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import Tone, cells, clean, note, paint, paint_words, say, say_json, width, wrapped
@@ -39,12 +38,13 @@ def print_changes(changes: Sequence[Change], everything: Sequence[Change]) -> No
         say("nothing to change")
         return
     indent = ""
-    for path, group in groupby(changes, key=lambda each: each.get("path", "")):
+    for path in dict.fromkeys(each.get("path", "") for each in changes):
         if path:
             say(path)
             indent = "  "
-        for change in group:
-            _print_change(change, indent)
+        for change in changes:
+            if change.get("path", "") == path:
+                _print_change(change, indent)
     same = len(everything) - len(changes)
     if same > 0:
         say(paint(f"{indent}  {same} unchanged", "quiet"))

@@ -49,8 +49,8 @@ def table(
 
 
 def _row(indent: str, row: Sequence[Cell], texts: list[str], *, room: int, before: int) -> list[str]:
-    last = texts[-1]
-    pieces = [last] if cells(last.rstrip()) <= room else wrapped(last.strip(), longest=room)
+    last = texts[-1].rstrip()
+    pieces = [last] if cells(last) <= room else wrapped(last.strip(), longest=room)
     pieces = [cut(each, room) if " " in each else each for each in pieces]
     first = [*texts[:-1], pieces[0]]
     lines = [_line(indent, [paint(text, cell.tone) for text, cell in zip(first, row, strict=True)])]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
 
 from tidemill.cli.figures import as_text, count, counted, duration, money, short
 from tidemill.cli.screen import cells, clean, cut, one_line, paint, width, wrapped
@@ -97,7 +96,7 @@ def _hits(output: Json) -> str:
     """`6 chunks   topics/with.rst#12 0.83, …`."""
     if not isinstance(output, Sequence) or isinstance(output, str):
         return ""
-    hits = [cast("Mapping[str, Json]", each) for each in output if isinstance(each, Mapping)]
+    hits = _objects(output)
     named = ", ".join(f"{each.get('id')} {_score(each.get('score'))}".rstrip() for each in hits[:_SHOWN_HITS])
     return clean(f"{counted(len(hits), 'chunk')}   {named}{', …' if len(hits) > _SHOWN_HITS else ''}")
 
@@ -128,4 +127,20 @@ def _text_of(output: Json) -> str:
             value = output.get(name)
             if isinstance(value, str) and value:
                 return value
+        calls = [*_objects(output.get("tool_calls")), *_objects(output.get("content"))]
+        if calls:
+            return "  ".join(each for each in map(_part_text, calls) if each)
     return "" if output is None else as_text(output)
+
+
+def _objects(value: Json) -> list[Mapping[str, Json]]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return []
+    return [each for each in value if isinstance(each, Mapping)]
+
+
+def _part_text(part: Mapping[str, Json]) -> str:
+    """A part of a message: its text, or the tool that it asks for."""
+    if "name" in part:
+        return f"{part.get('name')}({as_text(part.get('arguments'))})"
+    return as_text(part.get("text")) if "text" in part else ""

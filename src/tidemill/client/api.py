@@ -161,13 +161,25 @@ class AsyncClient:
         """The samples of an evaluation with outputs and scores."""
         return await self._list(f"/evaluations/{segment(evaluation_id)}/samples", JsonObject, limit=limit)
 
-    async def compare(self, a: str, b: str) -> shapes.ComparisonJson:
-        """Compare two evaluations, sample by sample; `b` is better or worse than `a`."""
-        return cast("shapes.ComparisonJson", await self._line.send("POST", "/comparisons", body={"a": a, "b": b}))
+    async def compare(
+        self,
+        a: str,
+        b: str,
+        *,
+        metrics: Sequence[str] = (),
+        margins: Mapping[str, float] | None = None,
+        within: str | None = None,
+    ) -> shapes.ComparisonJson:
+        """Compare two evaluations, sample by sample; `b` is better or worse than `a`.
+
+        `margins` names, by metric, the difference that does not matter; `within` is a slice, `field=value`.
+        """
+        body: JsonObject = {"a": a, "b": b, "metrics": list(metrics) or None, "margins": dict(margins or {}), "slice": within}
+        return cast("shapes.ComparisonJson", await self._line.send("POST", "/comparisons", body=body))
 
     async def check_gate(self, gate: str, evaluation: str, *, against: str | None = None) -> shapes.GateJson:
         """Ask a gate about an evaluation."""
-        name = parse_ref(gate, kind="gate").name
+        name = _versioned(gate, "gate")
         body: JsonObject = {"evaluation": evaluation, "against": against}
         return cast("shapes.GateJson", await self._line.send("POST", f"/gates/{segment(name)}:check", body=body))
 
@@ -213,14 +225,14 @@ class AsyncClient:
 
     async def build_index(self, index: str) -> str:
         """Start to build an index; the job's id. What is built already is not built again."""
-        name = parse_ref(index, kind="index").name
+        name = _versioned(index, "index")
         return cast("Mapping[str, str]", await self._line.send("POST", f"/indexes/{segment(name)}:build"))["job"]
 
     async def search_index(
         self, index: str, query: str, *, k: int = 6, mode: Literal["vector", "fulltext", "hybrid"] = "hybrid"
     ) -> Sequence[JsonObject]:
         """The chunks of an index nearest to a query, best first."""
-        name = parse_ref(index, kind="index").name
+        name = _versioned(index, "index")
         body: JsonObject = {"query": query, "k": k, "mode": mode}
         found = await self._line.send("POST", f"/indexes/{segment(name)}:search", body=body)
         return cast("Mapping[str, Sequence[JsonObject]]", found)["items"]
@@ -324,3 +336,8 @@ def _job_error(job: shapes.JobJson, reason: str) -> TidemillError:
 
 def _artifact_path(ref: Ref) -> str:
     return f"/artifacts/{segment(ref.kind)}/{segment(ref.name)}"
+
+
+def _versioned(ref: str, kind: str) -> str:
+    parsed = parse_ref(ref, kind=kind)
+    return parsed.name + (f"@{parsed.version}" if parsed.version else "")

@@ -128,7 +128,7 @@ class ComparedMetric(TypedDict, total=False):
     better: int | Sequence[str]
     worse: int | Sequence[str]
     verdict: Verdict
-    note: str
+    reason: str
 
 
 class ComparisonJson(TypedDict, total=False):
@@ -138,6 +138,7 @@ class ComparisonJson(TypedDict, total=False):
     b: str
     dataset: str
     metrics: Mapping[str, ComparedMetric]
+    samples: int
     notes: Sequence[str]
 
 

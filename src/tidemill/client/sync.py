@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -117,9 +117,17 @@ class Client:
         """The samples of an evaluation with outputs and scores."""
         return self._wait(lambda: self._client.evaluation_samples(evaluation_id, limit=limit))
 
-    def compare(self, a: str, b: str) -> shapes.ComparisonJson:
-        """Compare two evaluations, sample by sample."""
-        return self._wait(lambda: self._client.compare(a, b))
+    def compare(
+        self,
+        a: str,
+        b: str,
+        *,
+        metrics: Sequence[str] = (),
+        margins: Mapping[str, float] | None = None,
+        within: str | None = None,
+    ) -> shapes.ComparisonJson:
+        """Compare two evaluations, sample by sample; see `AsyncClient.compare`."""
+        return self._wait(lambda: self._client.compare(a, b, metrics=metrics, margins=margins, within=within))
 
     def check_gate(self, gate: str, evaluation: str, *, against: str | None = None) -> shapes.GateJson:
         """Ask a gate about an evaluation."""

@@ -62,6 +62,7 @@ class _Exchange(httpx.AsyncByteStream):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.failure: Exception | None = None
+        self._complete = False
         self._incoming: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
         self._into, self._out = anyio.create_memory_object_stream[bytes](_BUFFERED)
 
@@ -101,16 +102,18 @@ class _Exchange(httpx.AsyncByteStream):
         if message["type"] == "http.response.start":
             self.status, self.headers = message["status"], list(message.get("headers", ()))
             self.started.set()
-        elif message["type"] == "http.response.body" and message.get("body"):
+        elif message["type"] == "http.response.body":
+            self._complete = not message.get("more_body", False)
             try:
-                await self._into.send(bytes(message["body"]))
+                if message.get("body"):
+                    await self._into.send(bytes(message["body"]))
             except anyio.BrokenResourceError:
                 self.gone.set()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._out:
             yield chunk
-        if self.failure is not None:
+        if self.failure is not None and not self._complete:
             raise self.failure
 
     async def aclose(self) -> None:
