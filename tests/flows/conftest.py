@@ -1,6 +1,6 @@
 import pytest
-from flows.building import Files, Project, workbench
 
+from flows.building import Files, Project, workbench
 from tidemill.store.blobs import Blobs
 
 

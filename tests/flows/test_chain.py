@@ -209,8 +209,11 @@ async def test_wrong_inputs_are_named(bench):
 
 
 async def test_a_failing_step_says_where_and_its_siblings_stop(bench, code):
-    code("both.py", "import asyncio\nstopped = []\n\nasync def fail():\n    raise ValueError('bad day')\n\n"
-                    "async def wait():\n    try:\n        await asyncio.Event().wait()\n    finally:\n        stopped.append(1)\n")  # fmt: skip
+    code(
+        "both.py",
+        "import asyncio\n\nasync def fail():\n    raise ValueError('bad day')\n\n"
+        "async def wait():\n    await asyncio.Event().wait()\n",
+    )
     add = bench.project.add
     add("function/fail", call="both:fail")
     add("function/wait", call="both:wait")
@@ -225,7 +228,11 @@ async def test_a_failing_step_says_where_and_its_siblings_stop(bench, code):
 async def test_prompts_and_models_run_by_themselves(bench):
     add = bench.project.add
     add("model/echo", provider="test", reply="{{input}}!")
-    add("prompt/say", messages=[{"role": "system", "content": "S"}, {"role": "user", "content": "say {{x}}"}], model="model/echo")
+    add(
+        "prompt/say",
+        messages=[{"role": "system", "content": "S"}, {"role": "user", "content": "say {{x}}"}],
+        model="model/echo",
+    )
     assert (await bench.run("prompt/say", {"x": "<b>"})).output == "say <b>!"
     assert (await bench.run("model/echo", {"input": "hi"})).output == "hi!"
     turns = (Message.of("user", "one"), Message.of("assistant", "two"), Message.of("user", "three"))

@@ -12,7 +12,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.flows.guard import Guard
 from tidemill.flows.names import ancestors
 from tidemill.flows.scope import Scope
-from tidemill.flows.step import Emit, Run
+from tidemill.flows.step import Run
 from tidemill.flows.values import Values
 from tidemill.prompts.variables import Variable, check_values
 from tidemill.telemetry import Span
@@ -32,7 +32,7 @@ class Application:
     input_guards: tuple[Guard, ...] = ()
     output_guards: tuple[Guard, ...] = ()
 
-    async def run(self, inputs: JsonObject, *, run: Run, span: Span, prefix: str = "", emit: Emit | None = None) -> Json:
+    async def run(self, inputs: JsonObject, *, run: Run, span: Span, prefix: str = "", speaks: bool = True) -> Json:
         """Check the inputs, run the steps, give the output. Raises `Invalid`, naming the input that is wrong."""
         values = check_values(self._declared(run), self._with_messages(inputs, run), what=self.name)
         for guard in self.input_guards:
@@ -40,8 +40,8 @@ class Application:
                 if isinstance(value, str):
                     values[name] = await guard.pass_text(value, span=span)
         only = self.only(None if prefix else run.context.targets)
-        speaker = None if self.output_guards else self.speaker
-        await self.scope.run(values, run=run, span=span, prefix=prefix, only=only, emit=emit, speaker=speaker)
+        speaker = self.speaker if speaks and not self.output_guards else None
+        await self.scope.run(values, run=run, span=span, prefix=prefix, only=only, speaker=speaker)
         if only is not None and not self.needed <= only:
             return None
         return await self._guarded(self.give(values), span=span)

@@ -71,7 +71,7 @@ class Asker:
         """Ask once; stream when someone listens. What the provider reported of itself is noted."""
         context, models = call.run.context, call.run.engine.models
         span.set(input={"messages": [message_to_json(each) for each in request.messages]})
-        if call.emit is None:
+        if not call.streams:
             result = await models.chat(self.model, request, project=context.project, environment=context.environment, span=span)
         else:
             stream = models.stream(self.model, request, project=context.project, environment=context.environment, span=span)

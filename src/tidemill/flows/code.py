@@ -86,9 +86,9 @@ def find_module(name: str) -> ModuleSpec | None:
         return BuiltinImporter.find_spec(name)
     path: Sequence[str] | None = None
     spec = None
-    parts = name.split(".")
-    for count in range(1, len(parts) + 1):
-        spec = PathFinder.find_spec(".".join(parts[:count]), path)
+    for part in name.split("."):
+        # By its last part only: for `a.b` the finder would look for an imported `a`.
+        spec = PathFinder.find_spec(part, path)
         if spec is None:
             return None
         path = list(spec.submodule_search_locations or ())

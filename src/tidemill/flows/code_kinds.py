@@ -83,7 +83,7 @@ def _read_entry(fields: Fields, key: str) -> Code | None:
 def _parsed(fields: Fields, code: Code | None, *, is_tool: bool = False) -> Parsed:
     effects = fields.choice("effects", EFFECTS, default="read") or "read"
     parameters = fields.schema("parameters")
-    if parameters is None and code is not None:
+    if code is not None and not fields.has("parameters"):
         parameters = _derived(fields, code, is_tool=is_tool)
     purpose = fields.text("purpose") if is_tool else None
     if is_tool and purpose is None and code is not None and code.definition is not None:

@@ -125,7 +125,7 @@ class Scope:
                 self._problems.add(f'"{name}" is an input and a step', where=f"{where}.{number}.id", hint=hint)
             inner._check_step(step, where=place(where, number))
         ring = find_cycle(dependencies(steps))
-        if ring is not None:
+        if ring is not None and not set(ring) & set(self._inputs):
             at = next((number for number, each in enumerate(steps) if step_id(each) == ring[0]), 0)
             hint = "A step can use only what is finished before it begins."
             self._problems.add(f"the steps form a cycle: {' -> '.join(ring)}", where=place(where, at), hint=hint)

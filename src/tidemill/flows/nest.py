@@ -44,8 +44,8 @@ class BranchWork:
             call.span.set(attributes={"tidemill.branch": number})
             values = dict(call.values)
             prefix = call.name.removesuffix(call.name.rpartition(".")[2])
-            emit = call.say if call.emit is not None else None
-            await branch.scope.run(values, run=call.run, span=call.span, prefix=prefix, emit=emit, speaker=branch.last)
+            speaker = branch.last if call.speaks else None
+            await branch.scope.run(values, run=call.run, span=call.span, prefix=prefix, speaker=speaker)
             return Outcome(value=values.get(branch.last))
         return Outcome(value=None)
 
@@ -65,8 +65,8 @@ class ChainWork:
 
     async def work(self, inputs: JsonObject, call: Call) -> Outcome:
         """Run the chain below this step's span."""
-        emit = call.say if call.emit is not None else None
-        output = await self._application.run(inputs, run=call.run, span=call.span, prefix=f"{call.name}.", emit=emit)
+        prefix = f"{call.name}."
+        output = await self._application.run(inputs, run=call.run, span=call.span, prefix=prefix, speaks=call.speaks)
         return Outcome(value=output)
 
 

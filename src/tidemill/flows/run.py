@@ -71,10 +71,10 @@ class Runner:
     async def _run(self, bundle: Bundle, inputs: JsonObject, *, context: RunContext, emit: Emit | None) -> RunResult:
         started = self._engine.clock.monotonic()
         application = self._application(bundle)
-        run = Run(engine=self._engine, context=context)
+        run = Run(engine=self._engine, context=context, emit=emit)
         blocked: Blocked | None = None
         try:
-            output = await application.run(inputs, run=run, span=context.span, emit=emit)
+            output = await application.run(inputs, run=run, span=context.span)
         except Blocked as error:
             if error.answer is None:
                 raise

@@ -11,7 +11,7 @@ import anyio
 from tidemill.core.errors import TidemillError
 from tidemill.core.json import Json
 from tidemill.flows.guard import Guard, guard_passages
-from tidemill.flows.step import Emit, Run, Step, run_step
+from tidemill.flows.step import Run, Step, run_step
 from tidemill.telemetry import Span
 
 
@@ -31,11 +31,10 @@ class Scope:
         span: Span,
         prefix: str = "",
         only: frozenset[str] | None = None,
-        emit: Emit | None = None,
         speaker: str | None = None,
     ) -> None:
-        """Run the steps (with `only`, those) and add their outputs to `values`. `emit` is given to the step `speaker`."""
-        going = _Going(self, values=values, run=run, span=span, prefix=prefix, only=only, emit=emit, speaker=speaker)
+        """Run the steps (with `only`, those) and add their outputs to `values`. What the step `speaker` says is the answer."""
+        going = _Going(self, values=values, run=run, span=span, prefix=prefix, only=only, speaker=speaker)
         if self.in_turn:
             for step in self.steps:
                 if only is None or step.id in only:
@@ -60,7 +59,6 @@ class _Going:
         span: Span,
         prefix: str,
         only: frozenset[str] | None,
-        emit: Emit | None,
         speaker: str | None,
     ) -> None:
         self.scope = scope
@@ -69,7 +67,6 @@ class _Going:
         self.span = span
         self.prefix = prefix
         self.only = only
-        self.emit = emit
         self.speaker = speaker
         self.left = [len(step.needs) for step in scope.steps]
 
@@ -97,8 +94,8 @@ class _Going:
 
     async def finish(self, step: Step) -> None:
         """Run one step and keep its output."""
-        emit = self.emit if step.id == self.speaker else None
-        result = await run_step(step, self.values, run=self.run, parent=self.span, prefix=self.prefix, emit=emit)
+        speaks = step.id == self.speaker
+        result = await run_step(step, self.values, run=self.run, parent=self.span, prefix=self.prefix, speaks=speaks)
         output = result.output
         if step.action == "retrieve":
             for guard in self.scope.context_guards:

@@ -45,6 +45,8 @@ class Run:
 
     engine: Engine
     context: RunContext
+    emit: Emit | None = None
+    emitted: bool = False
     results: dict[str, StepResult] = field(default_factory=dict[str, StepResult])
     usage: Usage = NO_USAGE
     cost: float | None = 0.0
@@ -87,14 +89,23 @@ class Call:
     span: Span
     name: str
     values: Values
-    emit: Emit | None = None
-    emitted: bool = False
+    speaks: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether its text is the run's answer and someone listens."""
+        return self.speaks and self.run.emit is not None
+
+    @property
+    def emitted(self) -> bool:
+        """Whether someone has heard a part of its text, so that it cannot begin again."""
+        return self.speaks and self.run.emitted
 
     async def say(self, delta: ChatDelta) -> None:
         """Pass a piece of the answer on to who is listening."""
-        if self.emit is not None:
-            self.emitted = True
-            await self.emit(delta)
+        if self.speaks and self.run.emit is not None:
+            self.run.emitted = True
+            await self.run.emit(delta)
 
 
 class Work(Protocol):
@@ -129,14 +140,14 @@ class Step:
     where: str = ""
 
 
-async def run_step(step: Step, values: Values, *, run: Run, parent: Span, prefix: str, emit: Emit | None) -> StepResult:
+async def run_step(step: Step, values: Values, *, run: Run, parent: Span, prefix: str, speaks: bool) -> StepResult:
     """Run a step, unless its condition says no or its output is known. Errors carry the step's place."""
     name = f"{prefix}{step.id}"
     try:
         if step.when is not None and not step.when.holds(values):
             result = StepResult(output=None, skipped=True)
         else:
-            result = await _run_or_reuse(step, values, run=run, parent=parent, name=name, emit=emit)
+            result = await _run_or_reuse(step, values, run=run, parent=parent, name=name, speaks=speaks)
     except TidemillError as error:
         error.where = error.where or step.where
         raise
@@ -144,23 +155,25 @@ async def run_step(step: Step, values: Values, *, run: Run, parent: Span, prefix
     return result
 
 
-async def _run_or_reuse(step: Step, values: Values, *, run: Run, parent: Span, name: str, emit: Emit | None) -> StepResult:
+async def _run_or_reuse(step: Step, values: Values, *, run: Run, parent: Span, name: str, speaks: bool) -> StepResult:
     inputs = step.bind(values)
     key: str | None = None
     if run.context.reuse and step.work.digest is not None:
         key = step_key(step.work.digest, inputs, variation=await step.work.variation(run))
         known = await run.engine.cache.get(run.context.project, key)
         if known is not None:
-            return await _reuse(step, known, inputs, parent=parent, emit=emit)
+            if speaks and run.emit is not None:
+                await _say_again(known, run.emit)
+            return _reuse(step, known, inputs, parent=parent, name=name)
     clock = run.engine.clock
     started = clock.monotonic()
     span = parent.child(step.id, kind=step.work.span_kind, input=inputs, step=name)
     with span:
-        call = Call(run=run, span=span, name=name, values=values, emit=emit)
+        call = Call(run=run, span=span, name=name, values=values, speaks=speaks)
         outcome, first_choice = await _attempt(step, inputs, call)
         span.set(output=outcome.value)
     latency_ms = (clock.monotonic() - started) * 1000
-    if emit is not None and outcome.finish_reason is not None:
+    if speaks and outcome.finish_reason is not None:
         run.finish_reason = outcome.finish_reason
     result = StepResult(
         output=outcome.value, latency_ms=latency_ms, usage=outcome.usage, cost=outcome.cost, calls=outcome.calls
@@ -170,11 +183,15 @@ async def _run_or_reuse(step: Step, values: Values, *, run: Run, parent: Span, n
     return result
 
 
-async def _reuse(step: Step, known: CachedStep, inputs: JsonObject, *, parent: Span, emit: Emit | None) -> StepResult:
-    with parent.child(step.id, kind=step.work.span_kind, input=inputs, step=step.id, attributes={genai.CACHED: True}) as span:
-        span.set(output=known.output)
-    if emit is not None and isinstance(known.output, Mapping) and known.output.get("text"):
+async def _say_again(known: CachedStep, emit: Emit) -> None:
+    if isinstance(known.output, Mapping) and known.output.get("text"):
         await emit(ChatDelta(text=str(known.output["text"])))
+
+
+def _reuse(step: Step, known: CachedStep, inputs: JsonObject, *, parent: Span, name: str) -> StepResult:
+    attributes: JsonObject = {genai.CACHED: True}
+    with parent.child(step.id, kind=step.work.span_kind, input=inputs, step=name, attributes=attributes) as span:
+        span.set(output=known.output)
     return reused_result(known)
 
 

@@ -47,6 +47,15 @@ def type_name(value: Json) -> str:
     return "an object" if isinstance(value, Mapping) else "a list"
 
 
+def one_or_many(value: Json, *, where: str) -> list[tuple[str, Json]]:
+    """The items of a list with their places; a single value is a list of one, at its own place; null is none."""
+    if value is None:
+        return []
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(place(where, number), each) for number, each in enumerate(value)]
+    return [(where, value)]
+
+
 class Fields:
     """One object of the body. A getter answers None for what is absent or wrong, after noting the problem."""
 

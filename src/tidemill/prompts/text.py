@@ -9,7 +9,7 @@ from tidemill.core.json import Json, JsonObject, dump_json
 
 
 def text_of(value: Json) -> str:
-    """Text as it is, nothing for null and an empty list, retrieved passages numbered, and JSON for the rest."""
+    """Text as it is, nothing for null and an empty list, retrieved passages numbered, an answer's text, JSON for the rest."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -22,6 +22,8 @@ def text_of(value: Json) -> str:
         return ""
     if is_passages(value):
         return passages_text(value)
+    if isinstance(value, Mapping) and "tool_calls" in value and isinstance(answer := value.get("text"), str):
+        return answer
     return dump_json(value).decode()
 
 
