@@ -37,7 +37,7 @@ class AppTransport(httpx.AsyncBaseTransport):
         traceback: TracebackType | None = None,
     ) -> None:
         self._tasks.cancel_scope.cancel()
-        await self._tasks.__aexit__(exc_type, exc_value, traceback)
+        await self._tasks.__aexit__(None, None, None)  # given the caller's error, the group would wrap it
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Start the application on the request and return as soon as it has sent status and headers."""
@@ -46,9 +46,10 @@ class AppTransport(httpx.AsyncBaseTransport):
         try:
             await exchange.started.wait()
         except BaseException:
-            exchange.gone.set()
+            await exchange.aclose()
             raise
         if exchange.failure is not None and exchange.status == 0:
+            await exchange.aclose()
             raise exchange.failure
         return httpx.Response(exchange.status, headers=exchange.headers, stream=exchange)
 
