@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -20,15 +21,17 @@ def words(text: str) -> Iterator[str]:
     No word is left out: in a manual of a programming language, `for` and `with` are what people look for. An identifier with
     underscores counts whole and in its parts.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    for match in _WORD.finditer(folded):
-        word = match[0]
-        if word.isascii():
-            yield stem(word)
-            if "_" in word:
-                yield from (stem(each) for each in word.split("_") if each)
-        else:
-            yield from _spaced(word)
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    for word in _WORD.findall(folded):
+        yield from _terms(word)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _terms(word: str) -> tuple[str, ...]:
+    if not word.isascii():
+        return tuple(_spaced(word))
+    parts = word.split("_") if "_" in word else ()
+    return (stem(word), *(stem(each) for each in parts if each))
 
 
 def stem(word: str) -> str:

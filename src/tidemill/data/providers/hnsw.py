@@ -45,7 +45,7 @@ class Hnsw:
         """The `k` nearest among those the mask lets through, best first."""
         faiss = _faiss()
         faiss.omp_set_num_threads(1)
-        parameters = faiss.SearchParametersHNSW(efSearch=max(self.ef, 2 * k))
+        parameters = faiss.SearchParametersHNSW(efSearch=max(self.ef, k))
         if mask is not None:
             import numpy as np  # noqa: PLC0415  (heavy)
 
