@@ -77,6 +77,7 @@ def test_a_misspelt_name_gets_the_nearest():
         (body({**FIND, "retrieve": {"index": "x/y", "query": "q"}}), "steps.0.retrieve.index", "index is needed here"),
         (body({**FIND, "retrieve": {"index": "i", "query": "q", "mode": "magic"}}), "steps.0.retrieve.mode", "not known"),
         (body({**FIND, "retrieve": {"index": "i", "query": "q", "k": 0}}), "steps.0.retrieve.k", "must be from 1"),
+        (body({**FIND, "retrieve": {"index": "i", "query": "q", "k": "six"}}), "steps.0.retrieve.k", "not text"),
         (body({**FIND, "retrieve": {"index": "i", "query": "{{q"}}), "steps.0.retrieve.query", "never closed"),
         (body(FIND, {**ANSWER, "when": "find =="}), "steps.1.when", "is not CEL: column"),
         (body(FIND, {**ANSWER, "when": "fnd == null"}), "steps.1.when", 'step "answer" uses "fnd", which nothing provides'),
@@ -90,7 +91,11 @@ def test_a_misspelt_name_gets_the_nearest():
         (body(FIND, ANSWER, inputs={"question": "strng"}), "inputs.question", "'strng' is not a type"),
         (body(FIND, ANSWER, guardrails=["prompt/x"]), "guardrails.0", "a guardrail is needed"),
         (body({"id": "b", "branch": []}), "steps.0.branch", "branch is empty"),
-        (body({"id": "b", "branch": [{"steps": [FIND]}, {"steps": [ANSWER]}]}), "steps.0.branch.0", "when is missing"),
+        (
+            body({"id": "b", "branch": [{"steps": [FIND]}, {"steps": [{**FIND, "id": "other"}]}]}),
+            "steps.0.branch.0",
+            "when is missing",
+        ),
         (
             body({"id": "b", "branch": [{"steps": [{**FIND, "when": "nope"}]}]}),
             "steps.0.branch.0.steps.0.when",
@@ -119,11 +124,12 @@ def test_a_cycle_is_shown():
 
 
 def test_all_mistakes_are_told_at_once():
-    wrong = {**ANSWER, "retries": -1, "with": {"question": "{{"}}
+    wrong = {**ANSWER, "retries": -1, "with": {"question": "{{", "context": "{{fnd}}"}}
     assert [each[0] for each in problems_of(body({**FIND, "k": 3}, wrong), None)] == [
         "steps.0.k",
         "steps.1.with.question",
         "steps.1.retries",
+        "steps.1.with.context",
     ]
 
 

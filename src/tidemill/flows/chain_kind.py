@@ -37,9 +37,8 @@ class ChainKind:
         else:
             fields.missing("steps", hint="Write steps: [{id: answer, prompt: prompt/NAME, model: model/NAME}].")
         guardrails = _read_guardrails(fields, reading)
-        structure = len(problems.found)
         output = read_template(body.get("output"), where="output", problems=problems)
-        if structure == len(problems.found) == 0:
+        if steps and reading.complete:
             scope = Scope([each.name for each in inputs], problems=problems)
             scope.check_steps(steps, where="steps")
             scope.check_output(output, steps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
@@ -139,10 +138,12 @@ class RunStream:
     async def aclose(self) -> None:
         """Stop the run. After the end it does nothing."""
         self._ended = True
-        if self._task is not None and not self._task.done():
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.exception()  # whoever leaves early does not come for it
 
     async def __aenter__(self) -> Self:
         return self

@@ -38,6 +38,8 @@ class Reading:
     references: dict[str, str] = field(default_factory=dict[str, str])
     ids: dict[str, str] = field(default_factory=dict[str, str])
     """Every step's id and its place; ids are unique in the whole chain, branches included."""
+    complete: bool = True
+    """False when a step could not be read, so that names which it would provide are not missed."""
 
 
 def action_of(step: JsonObject) -> str:
@@ -57,9 +59,12 @@ def read_steps(value: Json, *, where: str, reading: Reading) -> list[JsonObject]
         at = place(where, number)
         if not isinstance(each, Mapping):
             reading.problems.add(f"a step is an object, not {type_name(each)}", where=at)
+            reading.complete = False
             continue
         step = _read_step(Fields(each, problems=reading.problems, where=at), reading=reading)
-        if step is not None:
+        if step is None:
+            reading.complete = False
+        else:
             found.append(step)
     return found
 
@@ -171,7 +176,7 @@ def _read_retrieve(fields: Fields, reading: Reading) -> JsonObject:
         inner.missing("query", hint='Write query: "{{question}}".')
     step["query"] = read_template(inner.text("query"), where=inner.at("query"), problems=fields.problems)
     given = inner.value.get("k")
-    k = given if isinstance(given, str) else inner.integer("k", low=1, high=1000)
+    k = given if isinstance(given, str) and "{{" in given else inner.integer("k", low=1, high=1000)
     mode = inner.choice("mode", MODES)
     filtered = inner.object("filter")
     if k is not None:
