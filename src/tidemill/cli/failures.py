@@ -16,10 +16,7 @@ _LONGEST_SOURCE = 64
 def report(error: TidemillError) -> int:
     """Print the error, each of its problems with its place, and return the exit code."""
     root = find_root(Path.cwd())
-    own = Problem(message=error.message, where=error.where, hint=error.hint)
-    problems = list(error.problems)
-    if not any(each.message == error.message for each in problems):
-        problems.insert(0, own)
+    problems = error.problems or (Problem(message=error.message, where=error.where, hint=error.hint),)
     for each in problems[:_MOST]:
         _report_one(each, root)
     if len(problems) > _MOST:

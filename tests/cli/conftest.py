@@ -1,0 +1,56 @@
+"""Running the command line: in this process for what it prints, in a process of its own for how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tidemill.cli.main import run
+
+TIDEMILL = (sys.executable, "-c", "from tidemill.cli.main import main; main()")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [each for each in os.environ if each.startswith("TIDEMILL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def tidemill(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run a command in this process."""
+
+    def call(*arguments: str) -> Ended:
+        capsys.readouterr()
+        code = run(arguments)
+        printed = capsys.readouterr()
+        return Ended(code=code, out=printed.out, err=printed.err)
+
+    return call
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Callable[..., Ended]:
+    """Run a command in a process of its own, as a script would."""
+
+    def call(*arguments: str) -> Ended:
+        ended = subprocess.run(
+            (*TIDEMILL, *arguments), cwd=tmp_path, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+        return Ended(code=ended.returncode, out=ended.stdout, err=ended.stderr)
+
+    return call
