@@ -1,6 +1,10 @@
 """Prompts: what is refused at apply time, and what text a model sees."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidemill.core.errors import Invalid
 from tidemill.core.parts import Message
@@ -141,3 +145,15 @@ def test_an_image_part_takes_its_url_from_a_variable():
     spec = spec_of({"messages": [{"role": "user", "content": content}]})
     (message,) = render(spec, {"url": "https://example.org/a.png"})
     assert message.parts[1].url == "https://example.org/a.png"
+
+
+@given(st.text(), st.text())
+def test_any_value_stands_in_the_text_as_it_is(value, around):
+    around = around.replace("{", "(")
+    assert parse(around + "{{x}}").render({"x": value}) == around + value
+
+
+@given(st.text(alphabet="{}#^/!>.ab \n", max_size=40))
+def test_any_text_is_a_template_or_one_clear_error(text):
+    with contextlib.suppress(Invalid):
+        assert isinstance(parse(text).render({"a": "x", "b": [1, 2]}), str)
