@@ -83,7 +83,8 @@ class LocalChat:
         return replace(
             connection,
             base_url=f"{address.url}/v1",
-            headers={"authorization": f"Bearer {address.key}"},
+            # The engine closes a connection after a stream without saying so; a new one costs nothing on loopback.
+            headers={"authorization": f"Bearer {address.key}", "connection": "close"},
             api_key=None,
             allow_private=True,
             timeout=_SILENCE,
