@@ -134,7 +134,8 @@ def _assemble(settings: Settings, folder: DataFolder, database: Database, handle
         return Blobs(folder.blobs, project)
 
     async def connection_for(project: str, name: str, environment: str) -> Connection | None:
-        return await database.read(lambda db: config.connection_for(db, project, name, environment))
+        key = ("connection", project, name, environment)
+        return await database.remember(key, lambda db: config.connection_for(db, project, name, environment))
 
     telemetry = Telemetry(folder.root)
     models = Models(connection_for=connection_for, clock=clock)
@@ -200,8 +201,9 @@ def _by_headers(authenticate: Authenticate) -> Callable[[Mapping[str, str]], Awa
 
 def _authenticator(platform: Platform) -> Authenticate:
     async def authenticate(presented: str) -> Principal:
-        return await platform.database.read(
-            lambda db: access.authenticate(db, presented, admin_token_hash=platform.admin_token_hash)
+        return await platform.database.remember(
+            ("principal", access.hash_token(presented)),
+            lambda db: access.authenticate(db, presented, admin_token_hash=platform.admin_token_hash),
         )
 
     return authenticate

@@ -111,7 +111,7 @@ class Platform:
 @contextlib.asynccontextmanager
 async def listening(app):
     """Serve an ASGI application on a loopback port; its URL."""
-    with socket.socket() as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # or asyncio leaves Nagle on
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=5))

@@ -29,7 +29,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, authenticate: Authenticate, hosts: frozenset[str] = frozenset()) -> None:
         self._app = app
         self._authenticate = authenticate
-        self._hosts = _LOOPBACK | hosts
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer with a problem."""
@@ -54,7 +54,7 @@ def header_map(scope: Scope) -> Mapping[str, str]:
 def check_host(headers: Mapping[str, str], *, hosts: frozenset[str]) -> None:
     """Refuse a Host that is not ours, so that a web page cannot reach the server by rebinding a name to loopback."""
     host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    if host not in hosts:
+    if host not in _LOOPBACK and host not in hosts:
         raise Denied(f"the host {host!r} is not served here", hint="Use the address that `tidemill up` printed, or --host.")
 
 

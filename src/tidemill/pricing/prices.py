@@ -7,6 +7,7 @@ import decimal
 import functools
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 from tidemill.core.chat import Usage
 
@@ -38,6 +39,8 @@ def cost_of(provider: str, model: str, usage: Usage, *, at_ns: int | None = None
     minute = (time.time_ns() if at_ns is None else at_ns) // _MINUTE_NS
     rates = _rates(provider, model, minute)
     if rates is None:
+        return None
+    if rates == "tiers":
         return _exact(provider, model, usage, minute)
     cached = min(usage.cached_tokens, usage.input_tokens)
     return (usage.input_tokens - cached) * rates.input + cached * rates.cached + usage.output_tokens * rates.output
@@ -60,8 +63,8 @@ def _exact(provider: str, model: str, usage: Usage, minute: int) -> float | None
 
 
 @functools.lru_cache(maxsize=1024)
-def _rates(provider: str, model: str, minute: int) -> _Rates | None:
-    """The rates of a model whose prices are plain numbers; None when there is none, or its prices come in tiers."""
+def _rates(provider: str, model: str, minute: int) -> _Rates | Literal["tiers"] | None:
+    """The rates of a model, `tiers` when its prices are not plain numbers, None when it has none."""
     import genai_prices  # noqa: PLC0415  (as above)
 
     try:
@@ -72,7 +75,7 @@ def _rates(provider: str, model: str, minute: int) -> _Rates | None:
         return None
     prices = [getattr(found, name, None) for name in ("input_mtok", "output_mtok", "cache_read_mtok")]
     if any(price is not None and not isinstance(price, decimal.Decimal) for price in prices):
-        return None
+        return "tiers"
     per_input, per_output, per_cached = (None if price is None else float(price) / 1e6 for price in prices)
     return _Rates(
         input=per_input or 0.0,

@@ -71,9 +71,10 @@ class Resolver:
         return await self._database.read(read)
 
     async def _bundle(self, project: str, ref: Ref) -> Bundle:
-        """The application under its root's digest: an alias is looked up each time, what hangs below it only once."""
+        """The application under its root's digest: what an alias means may change, what hangs below a digest does not."""
         ref = Ref(kind=ref.kind, name=ref.name, version=ref.version)
-        root = await self._database.read(lambda db: registry.get_version(db, project, ref))
+        wanted = ("version", project, str(ref))
+        root = await self._database.remember(wanted, lambda db: registry.get_version(db, project, ref))
         key = (project, root.bare, root.digest)
         bundle = self._bundles.get(key)
         if bundle is None:

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
@@ -27,6 +28,7 @@ from tidemill.store.migrate import bring_up_to_date
 T = TypeVar("T")
 _READERS = 4
 _TRIES = 8
+_REMEMBERED = 1024
 
 
 class Database:
@@ -41,6 +43,8 @@ class Database:
         self._writer_lock = threading.Lock()
         self._writer: Connection | None = None
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
+        self._written = 0
+        self._remembered: OrderedDict[Hashable, tuple[int, object]] = OrderedDict()
         self._reader_slots = threading.BoundedSemaphore(_READERS)
         self._write_pool = ThreadPoolExecutor(1 if self._sqlite else _READERS, thread_name_prefix="tidemill-write")
         self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="tidemill-read")
@@ -64,6 +68,22 @@ class Database:
         """Run `work` over one snapshot."""
         return await asyncio.wrap_future(self._read_pool.submit(self.read_sync, work))
 
+    async def remember(self, key: Hashable, work: Callable[[Connection], T]) -> T:
+        """`read`, or what the last reading under this `key` gave when nothing was written since. For reads on every request.
+
+        The process that holds the folder is SQLite's only writer; on PostgreSQL others write too, so there it always reads.
+        """
+        found = self._remembered.get(key)
+        if found is not None and found[0] == self._written:
+            return cast("T", found[1])
+        before = self._written
+        value = await self.read(work)
+        if self._sqlite:
+            self._remembered[key] = (before, value)
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return value
+
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction. When this returns, what it wrote survives a kill of any process.
 
@@ -81,8 +101,11 @@ class Database:
 
     def write_sync(self, work: Callable[[Connection], T]) -> T:
         """`write` on this thread."""
-        with self._explained():
-            return self._write_sqlite(work) if self._sqlite else self._write_again(work)
+        try:
+            with self._explained():
+                return self._write_sqlite(work) if self._sqlite else self._write_again(work)
+        finally:
+            self._written += 1
 
     def close(self) -> None:
         """Wait for what is running, then close every connection."""
