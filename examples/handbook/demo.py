@@ -22,7 +22,7 @@ import openai
 from tidemill.cli.compare import print_comparison
 from tidemill.cli.gate import print_gate
 from tidemill.cli.progress import follow_job
-from tidemill.cli.traces import print_trace
+from tidemill.cli.tree import trace_tree
 from tidemill.client import AsyncClient
 from tidemill.client.shapes import EvaluationJson
 from tidemill.core.errors import TidemillError
@@ -176,7 +176,7 @@ async def run() -> None:
             token = (WORK / ".tidemill" / "token").read_text("ascii").strip()
             release, trace, _ = await ask(url, token)
             say("release", release)
-            print_trace(await client.trace(trace))
+            print("\n".join(trace_tree(await client.trace(trace))))
         print(AFTERWARDS)
         if sys.stdin.isatty() and sys.stdout.isatty():
             print(f"It stays up at {url}\n{NEXT}", flush=True)
@@ -206,11 +206,8 @@ def main() -> int:
         anyio.run(run)
     except KeyboardInterrupt:
         return 0
-    except* TidemillError as errors:
-        first = errors.exceptions[0]
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        sys.stderr.write(f"error: {first}\n  {getattr(first, 'hint', '')}\n")
+    except TidemillError as error:
+        sys.stderr.write(f"error: {error}\n  {error.hint}\n")
         return 1
     return 0
 

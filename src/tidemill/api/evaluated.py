@@ -22,7 +22,7 @@ def evaluation_json(row: EvaluationRow) -> dict[str, Any]:
         "id": row.id, "release": row.release, "app": row.root, "dataset": row.dataset, "samples": 0, "errors": 0, "metrics": {},
         "reused": {"outputs": 0, "scores": 0}, "calls": {}, "usage": {}, "cost": None, "duration_ms": 0.0,
     }  # fmt: skip
-    result = cast("Mapping[str, Any]", row.result) if isinstance(row.result, Mapping) else {}
+    result = cast("Mapping[str, Any]", row.result if isinstance(row.result, Mapping) else {})
     own = {"status": row.status, "job": row.config.get("job"), "created": iso(row.created_ns)}
     return shell | dict(result) | own
 

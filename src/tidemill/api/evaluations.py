@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
@@ -18,6 +20,7 @@ from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import parse_ref
 from tidemill.data.dataset import load_samples
 from tidemill.evaluation.harness import evaluate
+from tidemill.evaluation.scorers.choose import Chosen, choose_scorers
 from tidemill.store import evaluations, registry, release
 from tidemill.store.evaluations import EvaluationRow
 
@@ -40,7 +43,7 @@ async def start_evaluation(call: AnyCaller, body: NewEvaluation) -> dict[str, st
     bundle = await lock_bundle(call, body.app)
     dataset_ref = parse_ref(body.data, kind="dataset")
     dataset = await call.platform.database.read(lambda db: registry.get_version(db, call.project, dataset_ref))
-    await _scorers(call.platform, call.project, body.scorers, dataset)
+    await _scorers(call.platform, call.project, body.scorers, dataset)  # a wrong name is told now, not by the job
     evaluation, job_id = call.platform.ids.text(), call.platform.ids.text()
     now_ns = call.platform.clock.now_ns()
     row = EvaluationRow(
@@ -86,6 +89,15 @@ async def list_results(call: AnyCaller, evaluation: str) -> Page:
     return page(list(await call.platform.database.read(work)))
 
 
+async def _scorers(platform: Platform, project: str, names: Sequence[str], dataset: Version) -> list[Chosen]:
+    own = {name: parse_ref(name, kind="scorer") for name in names if "/" in name}
+    found = {
+        name: await platform.database.read(lambda db, ref=ref: registry.get_version(db, project, ref))
+        for name, ref in own.items()
+    }
+    return await anyio.to_thread.run_sync(lambda: choose_scorers(names, dataset=dataset, project=found.__getitem__))
+
+
 class EvaluationJob:
     """The job `evaluation`. After a kill it goes on with the samples that are not done."""
 
@@ -96,7 +108,7 @@ class EvaluationJob:
         """Evaluate what the row in the payload asks for."""
         platform, project = self._platform, context.project
         row, bundle, dataset = await platform.database.read(lambda db: _asked(db, project, str(payload["evaluation"])))
-        scorers = await _scorers(platform, project, cast("tuple[str, ...]", tuple(row.config["scorers"])), dataset)  # pyright: ignore[reportArgumentType]
+        scorers = await _scorers(platform, project, cast("list[str]", row.config["scorers"]), dataset)
         return await evaluate(
             bundle=bundle,
             dataset=dataset,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import anyio.to_thread
 from fastapi import APIRouter
 from sqlalchemy import Connection as Database
@@ -70,7 +68,7 @@ async def _keep(call: Caller, decision: Decision) -> None:
         evaluation=decision.evaluation,
         against=decision.against,
         result=decision.result,
-        detail=cast("JsonObject", decision.to_json()),
+        detail=decision.to_json(),
         decided_ns=call.platform.clock.now_ns(),
     )
     await call.platform.database.write(lambda db: evaluations.put_decision(db, call.project, row))

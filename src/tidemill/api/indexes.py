@@ -15,7 +15,7 @@ from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Hit, Version
 from tidemill.core.refs import parse_ref
-from tidemill.store import registry
+from tidemill.store import index_builds, registry
 
 router = APIRouter(tags=["indexes"])
 
@@ -39,7 +39,7 @@ async def build_index(call: AnyCaller, name: str) -> dict[str, str]:
 
 async def build_index_job(platform: Platform, project: str, index: Version) -> str | None:
     """Start to build an index, unless it is built; the job's id."""
-    if await platform.indexes.is_built(index, project=project):
+    if await platform.database.read(lambda db: index_builds.get_build(db, project, index.digest)) is not None:
         return None
     job = await platform.jobs.submit("index.build", {"index": index.digest}, project=project)
     return job.id

@@ -6,9 +6,10 @@ Nothing is judged here. A name that leads nowhere is left out, and the server, w
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeAlias
 
 from tidemill.core.digests import digest_file
@@ -49,8 +50,7 @@ def collect(settings: Settings) -> Collected:
     for file in _spec_files(settings):
         path = file.relative_to(settings.root).as_posix()
         specs[path] = _read_spec(file, path)
-    for file in sorted(set(_named_files(settings.root, specs))):
-        path = file.relative_to(settings.root).as_posix()
+    for path, file in sorted(dict(_named_files(settings.root, specs)).items()):
         if path not in specs:
             try:
                 digests[path] = digest_file(file)
@@ -88,11 +88,14 @@ def _read_spec(file: Path, path: str) -> str:
         raise
 
 
-def _named_files(root: Path, specs: Mapping[str, str]) -> Iterator[Path]:
+def _named_files(root: Path, specs: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Each file that a spec names, and how the server is told of it: relative to `root`, or as it was written if absolute."""
     for path, text in specs.items():
         for body in _bodies(text, path):
             for name in _names(body):
-                yield from _files_at(root, name)
+                for file in _files_at(root, posixpath.dirname(path), name):
+                    told = file if posixpath.isabs(name) else os.path.relpath(file, root)
+                    yield Path(told).as_posix(), file
 
 
 def _bodies(text: str, path: str) -> Iterable[JsonObject]:
@@ -111,14 +114,16 @@ def _names(body: JsonObject) -> Iterator[str]:
             yield value
 
 
-def _files_at(root: Path, name: str) -> Iterable[Path]:
-    relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts or "\0" in name:
-        return ()  # never leaves the folder; the server says so
-    place = root / relative
-    if place.is_file():
-        return (place,)
-    return _files_below(place) if place.is_dir() else ()
+def _files_at(root: Path, folder: str, name: str) -> Iterable[Path]:
+    """What a name leads to: beside the spec first, else from the project's folder."""
+    if not name or "\0" in name:
+        return ()
+    for place in (Path(os.path.normpath(root / folder / name)), Path(os.path.normpath(root / name))):
+        if place.is_file():
+            return (place,)
+        if place.is_dir():
+            return _files_below(place)
+    return ()
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

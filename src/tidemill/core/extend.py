@@ -20,7 +20,11 @@ from tidemill.core.suggest import did_you_mean
 
 @runtime_checkable
 class ChatProvider(Protocol):
-    """Speaks one vendor's chat dialect. Group: `tidemill.chat_providers`. A factory without arguments is registered."""
+    """Speaks one vendor's chat dialect. Group: `tidemill.chat_providers`. A factory without arguments is registered.
+
+    Two more attributes are read where the registered class has them: `default_model` (the model when a document names none; empty
+    when it needs none) and `connects` (False for what runs here and needs no connection).
+    """
 
     name: str
 
@@ -39,7 +43,11 @@ class ChatProvider(Protocol):
 
 @runtime_checkable
 class EmbedProvider(Protocol):
-    """Turns texts into vectors. Group: `tidemill.embed_providers`. A factory without arguments is registered."""
+    """Turns texts into vectors. Group: `tidemill.embed_providers`. A factory without arguments is registered.
+
+    Read where the class has them: `default_model` and `connects` as for `ChatProvider`, `batch_size` (texts a call, 128) and
+    `at_once` (calls at a time, 4).
+    """
 
     name: str
 
@@ -123,10 +131,25 @@ class Scorer(Protocol):
     `binary` says that every score is 0 or 1, so that a comparison uses McNemar's test.
     """
 
-    name: str
-    reads: frozenset[str]
-    version: str
-    binary: bool
+    @property
+    def name(self) -> str:
+        """The metric's name, unless a project gives it another."""
+        ...
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The fields that it is given."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Part of every score's key."""
+        ...
+
+    @property
+    def binary(self) -> bool:
+        """Whether every score is 0 or 1."""
+        ...
 
     async def score(self, fields: Mapping[str, Json]) -> Score:
         """Score one sample by the declared fields, and no others. Larger is better."""

@@ -16,7 +16,10 @@ Content: TypeAlias = bytes | str
 
 
 class FilesFolder:
-    """Implements `core.extend.Files` over what a client sent. Nothing outside of it can be named."""
+    """Implements `core.extend.Files` over what a client sent; nothing else can be named.
+
+    A path is a name in what was sent, relative to the project's folder. `beside` looks beside a spec first.
+    """
 
     def __init__(self, entries: Mapping[str, Content], blobs: Blobs) -> None:
         self._entries = {_normal(path): content for path, content in entries.items()}
@@ -40,6 +43,15 @@ class FilesFolder:
             problems = [Problem(message=f"blob {digest} was not sent") for digest in gone]
             raise Invalid(f"{len(gone)} blobs were not sent", problems=problems, hint="Put them first: PUT …/blobs/DIGEST.")
         return cls(entries, blobs)
+
+    def beside(self, spec: str) -> FilesBeside:
+        """The same files, as the spec at this path names them: relative to its own folder, else to the project's."""
+        return FilesBeside(self, posixpath.dirname(spec))
+
+    def holds(self, path: str) -> bool:
+        """Whether there is a file or a folder of this name."""
+        inside = _normal(path)
+        return inside in self._entries or any(each.startswith(f"{inside}/") for each in self._entries)
 
     def read(self, path: str) -> bytes:
         """A file's content. Raises `Invalid` when there is none, naming the nearest that exists."""
@@ -72,11 +84,38 @@ class FilesFolder:
         return self._blobs.has(digest)
 
 
+class FilesBeside:
+    """Implements `core.extend.Files` for one spec."""
+
+    def __init__(self, files: FilesFolder, folder: str) -> None:
+        self._files = files
+        self._folder = folder
+
+    def read(self, path: str) -> bytes:
+        """A file's content. Raises `Invalid` when there is none, naming the nearest that exists."""
+        return self._files.read(self._place(path))
+
+    def list(self, folder: str) -> Sequence[str]:
+        """Every file below `folder`, sorted. Raises `Invalid` when there is no such folder."""
+        return self._files.list(self._place(folder))
+
+    def put_blob(self, content: bytes) -> str:
+        """Keep content in the blob store; its digest."""
+        return self._files.put_blob(content)
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the blob store holds it."""
+        return self._files.has_blob(digest)
+
+    def _place(self, path: str) -> str:
+        here = posixpath.join(self._folder, path) if path else path
+        return here if path and self._files.holds(here) else path
+
+
 def _normal(path: str) -> str:
-    normal = posixpath.normpath(path) if path else ""
-    if not normal or normal.startswith(("/", "../")) or normal == ".." or "\\" in path or "\0" in path:
-        raise Invalid(f"the path {path!r} leaves the project's folder", hint="Write it relative to that folder, with /.")
-    return normal
+    if not path or "\0" in path:
+        raise Invalid(f"{path!r} is not a path", hint="Write it relative to the project's folder, with /.")
+    return posixpath.normpath(path.replace("\\", "/"))
 
 
 def _parents(path: str) -> list[str]:

@@ -9,12 +9,13 @@ from sqlalchemy import Connection
 
 from tidemill.core.documents import SourceDocument
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import ArtifactKind, Files
+from tidemill.core.extend import ArtifactKind
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.store.changes import Change, Entry, affected, config_change, version_change
 from tidemill.store.config import list_configs, put_config
+from tidemill.store.files import FilesFolder
 from tidemill.store.prepare import Preparation, Prepared, placed, prepare
 from tidemill.store.projects import ensure_project
 from tidemill.store.registry import add_version, digest_of, find_by_digest, find_version, last_number
@@ -54,7 +55,7 @@ def make_plan(
     project: str,
     kinds: Mapping[str, ArtifactKind],
     environment: str,
-    files: Files | None = None,
+    files: FilesFolder | None = None,
     documents: Iterable[SourceDocument] = (),
     preparation: Preparation | None = None,
 ) -> Plan:
@@ -91,7 +92,7 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
     environment: str,
     now_ns: int,
     by: str = "",
-    files: Files | None = None,
+    files: FilesFolder | None = None,
     documents: Iterable[SourceDocument] = (),
     preparation: Preparation | None = None,
 ) -> Applied:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from tidemill.core.documents import SourceDocument, load_documents
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import ArtifactKind, Files
+from tidemill.core.extend import ArtifactKind
 from tidemill.core.records import Parsed
 from tidemill.core.suggest import did_you_mean
+from tidemill.store.files import FilesFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +31,7 @@ class Preparation:
     broken: frozenset[str] = frozenset()
 
 
-def read_documents(files: Files, paths: Iterable[str]) -> tuple[list[SourceDocument], list[Problem]]:
+def read_documents(files: FilesFolder, paths: Iterable[str]) -> tuple[list[SourceDocument], list[Problem]]:
     """The documents of these files of a project, and what is wrong with the rest."""
     documents: list[SourceDocument] = []
     problems: list[Problem] = []
@@ -44,7 +45,7 @@ def read_documents(files: Files, paths: Iterable[str]) -> tuple[list[SourceDocum
 
 def prepare(
     *,
-    files: Files,
+    files: FilesFolder,
     documents: Iterable[SourceDocument],
     kinds: Mapping[str, ArtifactKind],
     problems: Sequence[Problem] = (),
@@ -83,7 +84,7 @@ def placed(document: SourceDocument, problem: Problem) -> Problem:
 
 
 def _parse(
-    document: SourceDocument, *, files: Files, kinds: Mapping[str, ArtifactKind]
+    document: SourceDocument, *, files: FilesFolder, kinds: Mapping[str, ArtifactKind]
 ) -> tuple[Prepared | None, list[Problem]]:
     kind = kinds.get(document.kind)
     if kind is None:
@@ -94,7 +95,7 @@ def _parse(
         hint = "Leave environment out; what differs by environment is written in a connection."
         return None, [Problem(message=message, where=document.where("environment"), hint=hint)]
     try:
-        parsed = kind.parse(document.body, files=files)
+        parsed = kind.parse(document.body, files=files.beside(document.path))
     except Invalid as error:
         problems = error.problems or [Problem(message=error.message, where=error.where, hint=error.hint)]
         return None, [placed(document, each) for each in problems]
