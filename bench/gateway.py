@@ -91,11 +91,13 @@ class Server:
         self.url = address(self.line)
 
     def cpu_seconds(self):
-        total = 0
+        """Of the server itself, and of its children together."""
+        used = {}
         for pid in _family(self.process.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
+            used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        own = used[self.process.pid]
+        return own, sum(used.values()) - own
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -118,7 +120,7 @@ class Target:
         return time.perf_counter() - start
 
     async def load(self, session):
-        """Requests a second and CPU seconds a request of the server, with several callers."""
+        """Requests a second, and CPU seconds a request of the server and of its children, with several callers."""
         left = iter(range(CONCURRENT))
 
         async def call():
@@ -128,7 +130,8 @@ class Target:
         before, start = self.server.cpu_seconds(), time.perf_counter()
         await asyncio.gather(*(call() for _ in range(CALLERS)))
         took = time.perf_counter() - start
-        return CONCURRENT / took, (self.server.cpu_seconds() - before) / CONCURRENT
+        own, children = (after - earlier for after, earlier in zip(self.server.cpu_seconds(), before, strict=True))
+        return CONCURRENT / took, own / CONCURRENT, children / CONCURRENT
 
 
 async def prepare(server, token, url):
@@ -171,7 +174,7 @@ async def measure(direct, proxy, ours):
     )  # fmt: skip
     report(
         "gateway", "CPU a request", ours=loads[ours][1] * 1000, baseline=loads[proxy][1] * 1000, unit="ms",
-        baseline_is=barest, budget_ratio=CPU_BUDGET, upstream=round(loads[direct][1] * 1000, 4), requests=CONCURRENT,
+        baseline_is=barest, budget_ratio=CPU_BUDGET, children=round(loads[ours][2] * 1000, 4), upstream=round(loads[direct][1] * 1000, 4), requests=CONCURRENT,
     )  # fmt: skip
     for name, other in (("the upstream itself", direct), (barest, proxy)):
         report(
