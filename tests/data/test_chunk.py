@@ -11,6 +11,7 @@ from tidemill.data.chunk import StructureChunker
 from tidemill.data.cut import cut
 from tidemill.data.providers.markdown import MarkdownParser
 from tidemill.data.providers.rst import RstParser
+from tidemill.testing import check_chunker
 
 PIECES = st.sampled_from(
     [
@@ -134,6 +135,7 @@ def test_pages_are_kept_apart_and_numbered():
 def test_it_is_registered_and_refuses_an_overlap_of_more_than_half():
     made = load_extension("chunkers", "structure")(max_chars=100)
     assert isinstance(made, Chunker)
+    check_chunker(made)
     with pytest.raises(Invalid, match="do not go together"):
         StructureChunker(max_chars=100, overlap=51)
 

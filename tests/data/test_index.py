@@ -191,9 +191,11 @@ async def test_a_repeated_query_is_embedded_once_and_only_a_call_is_a_span(room)
     room.models.embedded = 0
     with Recorder(records.append, ids=Ids(), clock=FixedClock()).trace("t", kind="retriever", project="default") as span:
         first = await room.ids(version, "sequence", span=span)
+        assert (await room.indexes.search(version, embedder=room.embedder, query="sequence", **HERE)).embedded == 0
+        assert (await room.indexes.search(version, embedder=room.embedder, query="other", **HERE)).embedded == 1
         assert await room.ids(version, "sequence", span=span) == first
         await room.ids(version, "sequence", span=span, mode="fulltext")
-    assert room.models.embedded == 1
+    assert room.models.embedded == 2
     assert [each.kind for each in records] == ["embedding", "retriever"]
 
 

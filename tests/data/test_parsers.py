@@ -12,6 +12,7 @@ from tidemill.data.providers.markdown import MarkdownParser
 from tidemill.data.providers.pdf import PdfParser
 from tidemill.data.providers.rst import RstParser
 from tidemill.data.providers.text import TextParser
+from tidemill.testing import check_document_parser
 
 TEXT_PARSERS = [TextParser(), MarkdownParser(), RstParser(), HtmlParser()]
 
@@ -75,6 +76,20 @@ def test_no_text_breaks_a_parser_and_sections_lie_within(text):
         for section in document.sections:
             assert 0 <= section.start < section.end <= len(document.text)
             assert section.title.strip()
+
+
+@pytest.mark.parametrize(
+    ("parser", "content"),
+    [
+        (TextParser(), b"One two"),
+        (MarkdownParser(), b"# One\n\ntwo"),
+        (RstParser(), b"One\n===\n\ntwo"),
+        (HtmlParser(), b"<h1>One</h1><p>two"),
+        (PdfParser(), pdf("One two")),
+    ],
+)
+def test_every_parser_passes_the_public_kit(parser, content):
+    check_document_parser(parser, content=content, words=("One", "two"))
 
 
 @given(st.binary(max_size=100))

@@ -14,11 +14,11 @@ from sqlalchemy import Connection
 from tidemill.core.clock import Clock
 from tidemill.core.errors import Invalid, NotFound, Problem
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Chunk, Hit, Progress, Version
+from tidemill.core.records import Chunk, Progress, Version
 from tidemill.data import build as building
 from tidemill.data.build import Entry
 from tidemill.data.query import QueryVectors
-from tidemill.data.search import LoadedIndex
+from tidemill.data.search import Hits, LoadedIndex
 from tidemill.data.specs import SearchMode
 from tidemill.data.vectors import pack_rows
 from tidemill.models.service import Models
@@ -36,7 +36,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 EMBED_AT_ONCE = 64
 _MOST_HITS = 1000
-_LOADED = 16
+_LOADED, _LOADED_CHUNKS = 16, 500_000
 _LOCKS = 256
 
 
@@ -102,7 +102,7 @@ class Indexes:
         project: str,
         environment: str,
         span: Span | None = None,
-    ) -> Sequence[Hit]:
+    ) -> Hits:
         """The best `k` chunks, best first; `k` and `mode` default to the index's own. Builds the index when it is not built.
 
         `hybrid` on an index without an embedder is full text. Scores: the cosine for `vector`, BM25 for `fulltext`, fused
@@ -114,10 +114,16 @@ class Indexes:
         if mode == "vector" and not by_vector:
             raise Invalid(f"{version.ref} has no vectors", hint="Name an embedder in its embed, or search by fulltext.")
         vector: Scores | None = None
+        is_new = False
         if by_vector and embedder is not None:
-            vector = await self._queries.get(query, embedder=embedder, project=project, environment=environment, span=span)
+            vector, is_new = await self._queries.get(
+                query, embedder=embedder, project=project, environment=environment, span=span
+            )
         by_text = mode != "vector"
-        return await to_thread.run_sync(lambda: loaded.search(query, vector=vector, by_text=by_text, k=k, filter=filter))
+        found = await to_thread.run_sync(lambda: loaded.search(query, vector=vector, by_text=by_text, k=k, filter=filter))
+        hits = Hits(found)
+        hits.embedded = int(is_new)
+        return hits
 
     async def _build(
         self, version: Version, *, project: str, embedder: Version | None, environment: str, report: Report | None
@@ -261,7 +267,10 @@ class Indexes:
             await self.build(version, project=project, embedder=embedder, environment=environment)
             async with self._lock(project, version):
                 loaded = self._loaded.get(key) or await self._read(version, project)
-        return _remember(self._loaded, key, loaded, limit=_LOADED)
+        _remember(self._loaded, key, loaded, limit=_LOADED)
+        while len(self._loaded) > 1 and sum(len(each.chunks) for each in self._loaded.values()) > _LOADED_CHUNKS:
+            self._loaded.popitem(last=False)
+        return loaded
 
     async def _read(self, version: Version, project: str) -> LoadedIndex:
         build = await self._database.read(lambda db: get_build(db, project, version.digest))

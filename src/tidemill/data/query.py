@@ -24,10 +24,13 @@ class QueryVectors:
         self._models = models
         self._known: OrderedDict[tuple[str, str, str, str], Scores] = OrderedDict()
 
-    async def get(self, query: str, *, embedder: Version, project: str, environment: str, span: Span | None) -> Scores:
-        """The query's vector, of length 1. Asking the embedder is a span of kind `embedding` below `span`; no call, no span."""
+    async def get(
+        self, query: str, *, embedder: Version, project: str, environment: str, span: Span | None
+    ) -> tuple[Scores, bool]:
+        """The query's vector, of length 1, and whether the embedder was asked, which is then a span below `span`."""
         key = (project, environment, embedder.digest, query)
         known = self._known.get(key)
+        is_new = known is None
         if known is None:
             with nullcontext() if span is None else span.child("embed", kind="embedding", input=query) as inner:
                 response = await self._models.embed(embedder, [query], project=project, environment=environment, span=inner)
@@ -36,4 +39,4 @@ class QueryVectors:
         self._known.move_to_end(key)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return known
+        return known, is_new

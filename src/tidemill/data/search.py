@@ -21,6 +21,12 @@ CANDIDATES = 100
 """How far down each ranking fusion looks, at least."""
 
 
+class Hits(tuple[Hit, ...]):  # noqa: SLOT001  (a tuple can hold a field of its own only without slots)
+    """What one search found, best first. `embedded` is how many texts had to be embedded for it; remembered ones are not."""
+
+    embedded: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadedIndex:
     """An index in memory. `vectors` is None for one without an embedder."""

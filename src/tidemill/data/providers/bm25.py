@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -78,4 +79,6 @@ def _engine() -> Any:
         import bm25s  # noqa: PLC0415  (heavy)
     except ModuleNotFoundError as error:
         raise MissingExtra("rag", needed_for="full-text search") from error
+    # Importing it sets its logger to DEBUG, which would show in every server's log.
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     return cast("Any", bm25s.BM25(method="lucene", k1=K1, b=B, backend="numpy"))

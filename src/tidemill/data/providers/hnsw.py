@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidemill.data.rank import Mask, Scores
 
 VERSION = "hnsw/1"
-LINKS, BUILD_EF = 32, 120
+LINKS, BUILD_EF = 32, 160
 TARGET_RECALL = 0.995
 _EFS = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _PROBES = 200
@@ -31,7 +31,7 @@ class Hnsw:
 
     @classmethod
     def build(cls, vectors: Scores) -> Hnsw:
-        """Build the graph; about a minute for 100,000 vectors of 384 dimensions."""
+        """Build the graph; a few minutes for 100,000 vectors of 384 dimensions."""
         faiss = _faiss()
         faiss.omp_set_num_threads(1)
         graph = faiss.IndexHNSWFlat(vectors.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
