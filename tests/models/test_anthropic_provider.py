@@ -143,7 +143,7 @@ async def test_an_overload_in_a_stream_is_tried_again_only_before_the_first_piec
     ("status", "error", "kind", "words"),
     [
         (401, {"type": "authentication_error", "message": "invalid x-api-key"}, Denied, "invalid x-api-key"),
-        (400, {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens"}, Invalid, "the model's context"),
+        (400, {"type": "invalid_request_error", "message": "prompt is too long: 210000"}, Invalid, "the model's context"),
         (413, {"type": "request_too_large", "message": "Request exceeds the maximum size"}, Invalid, "the model's context"),
         (429, {"type": "rate_limit_error", "message": "slow down"}, RateLimited, "slow down"),
         (529, {"type": "overloaded_error", "message": "Overloaded"}, Unavailable, "529: Overloaded"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from models.calls import ask, version
+from tidemill.core.chat import ToolDefinition
 from tidemill.core.errors import Invalid, MissingExtra, Unavailable
 from tidemill.models.child import EngineChild
 from tidemill.models.providers.local import MODEL
@@ -116,6 +117,11 @@ async def test_no_child_outlives_a_killed_parent():
 async def test_another_model_name_is_refused(call):
     with pytest.raises(Invalid, match="gpt-9"):
         await call(version(provider="local", model="gpt-9"), ask("hi"))
+
+
+async def test_tools_are_refused_rather_than_forgotten(call):
+    with pytest.raises(Invalid, match="too small to call tools"):
+        await call(LOCAL, ask("weather?", tools=(ToolDefinition(name="weather"),)))
 
 
 async def test_without_the_packages_the_command_is_named(monkeypatch, call, models):

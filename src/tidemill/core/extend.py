@@ -22,8 +22,8 @@ from tidemill.core.suggest import did_you_mean
 class ChatProvider(Protocol):
     """Speaks one vendor's chat dialect. Group: `tidemill.chat_providers`. A factory without arguments is registered.
 
-    Two more attributes are read where the registered class has them: `default_model` (the model when a document names none; empty
-    when it needs none) and `connects` (False for what runs here and needs no connection).
+    Two more attributes are read where the registered class has them: `default_model` (the model when a document names none;
+    empty when it needs none) and `connects` (False for what runs here and needs no connection).
     """
 
     name: str

@@ -79,6 +79,7 @@ class EngineChild:
             sys.executable, "-m", "tidemill.models.engine",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,  # so that Ctrl-C in a terminal reaches the parent alone, which may still drain
         )  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None

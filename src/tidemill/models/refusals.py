@@ -31,7 +31,9 @@ def refusal(
     if status == 429:
         return RateLimited(message, where=where, retry_after=retry_after, hint=_wait(retry_after))
     if status in {408, 409, 425} or status >= 500:
-        return Unavailable(message, where=where, retry_after=retry_after, hint="It was tried again without success.")
+        return Unavailable(
+            message, where=where, retry_after=retry_after, hint="The failure is the provider's; try again later."
+        )
     if status < 400:
         return Unavailable(message, where=where, hint=f"Redirects are not followed. Check base_url of {where}.")
     if status == 413 or _TOO_LONG.search(body):

@@ -68,6 +68,11 @@ class LocalChat:
         """The child's address as a connection, once it is there."""
         if request.model != MODEL:
             raise Invalid(f"the local engine has no model {request.model!r}", hint=f"Write model: {MODEL}, or leave it out.")
+        if request.tools and request.tool_choice != "none":
+            raise Invalid(
+                "the local model is too small to call tools",
+                hint="Give the agent another model, such as one of provider: test with a script.",
+            )
         size = sum(len(message.text) for message in request.messages)
         if size > _MOST_CHARACTERS:
             raise Invalid(
