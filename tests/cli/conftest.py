@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +33,15 @@ def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def tidemill(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def tidemill() -> Callable[..., Ended]:
     """Run a command in this process."""
 
     def call(*arguments: str) -> Ended:
-        capsys.readouterr()
-        code = run(arguments)
-        printed = capsys.readouterr()
-        return Ended(code=code, out=printed.out, err=printed.err)
+        # Never closed, unlike what pytest captures into: loggers of libraries keep the stream that they first saw.
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(arguments)
+        return Ended(code=code, out=out.getvalue(), err=err.getvalue())
 
     return call
 

@@ -55,9 +55,11 @@ def _result(result: Result) -> Cell:
 
 
 def _said(check: GateCheckJson) -> str:
+    """The rule and why it came out so; the reason has the value and its interval, where there is one."""
     metric = check.get("metric", "")
     value = f"{figure(metric, check.get('value'))} {interval(metric, check.get('interval')).removeprefix('-')}".strip()
-    return "; ".join(each for each in (check.get("rule"), value if value != "-" else "", check.get("reason")) if each)
+    why = check.get("reason") or value.removeprefix("-")
+    return ": ".join(each for each in (check.get("rule"), why) if each)
 
 
 def junit_xml(decision: GateJson) -> bytes:
