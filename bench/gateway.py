@@ -174,7 +174,8 @@ async def measure(direct, proxy, ours):
     )  # fmt: skip
     report(
         "gateway", "CPU a request", ours=loads[ours][1] * 1000, baseline=loads[proxy][1] * 1000, unit="ms",
-        baseline_is=barest, budget_ratio=CPU_BUDGET, children=round(loads[ours][2] * 1000, 4), upstream=round(loads[direct][1] * 1000, 4), requests=CONCURRENT,
+        baseline_is=barest, budget_ratio=CPU_BUDGET, children=round(loads[ours][2] * 1000, 4),
+        upstream=round(loads[direct][1] * 1000, 4), requests=CONCURRENT,
     )  # fmt: skip
     for name, other in (("the upstream itself", direct), (barest, proxy)):
         report(
