@@ -6,18 +6,17 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import anyio.to_thread
 from cyclopts import Parameter
 
+from tidemill.cli.failures import report
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.plan import changed, print_changes, print_consequences, print_notes
 from tidemill.cli.progress import follow_job
 from tidemill.cli.screen import in_terminal, note, say, say_json
-from tidemill.client import AsyncClient, collect
-from tidemill.core.errors import Conflict, Invalid
+from tidemill.core.errors import Conflict, Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
-    from tidemill.client import Collected
+    from tidemill.client import AsyncClient, Collected
     from tidemill.client.shapes import Applied
 
 
@@ -28,6 +27,10 @@ async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False
 
     :param yes: Do not ask.
     """
+    import anyio.to_thread
+
+    from tidemill.client import collect
+
     async with open_client(options) as client:
         files = await anyio.to_thread.run_sync(collect, client.settings)
         for each in files.notes:
@@ -35,7 +38,12 @@ async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False
         if not (yes or options.json) and in_terminal(sys.stdin) and in_terminal() and not await _agreed(client, files):
             note("nothing was applied")
             return 1
-        applied = await _apply(client, files)
+        try:
+            applied = await client.apply(files)
+        except (Invalid, Conflict, NotFound, Denied) as error:
+            code = report(error)
+            note("nothing was applied")
+            return code
         for job in applied.get("jobs", ()):
             await follow_job(client, job, label="building the index", quiet=options.json)
     if options.json:
@@ -47,14 +55,6 @@ async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False
     return 0
 
 
-async def _apply(client: AsyncClient, files: Collected) -> Applied:
-    try:
-        return await client.apply(files)
-    except (Invalid, Conflict) as error:
-        error.hint = f"{error.hint}\nnothing was applied" if error.hint and not error.problems else error.hint
-        raise
-
-
 async def _agreed(client: AsyncClient, files: Collected) -> bool:
     made = await client.plan(files)
     changes = changed(made)
@@ -63,6 +63,8 @@ async def _agreed(client: AsyncClient, files: Collected) -> bool:
     print_consequences(made)
     if not changes:
         return True
+    import anyio.to_thread
+
     answer = await anyio.to_thread.run_sync(partial(input, "Apply? [y/N] "), abandon_on_cancel=True)
     return answer.strip().lower() in {"y", "yes"}
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.plan import print_changes
 from tidemill.cli.screen import clean, paint_words, say, say_json, wrapped
 from tidemill.cli.words import spec_changes
-from tidemill.client import AsyncClient
 from tidemill.client.shapes import Change, VersionJson
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.refs import is_digest, parse_ref
+
+if TYPE_CHECKING:
+    from tidemill.client import AsyncClient
 
 
 async def diff(a: str, b: str | None = None, /, *, options: Options = DEFAULTS) -> None:

@@ -14,7 +14,6 @@ from typing import Literal
 from tidemill.cli.options import DEFAULTS, Options
 from tidemill.cli.screen import Tone, say, say_json
 from tidemill.cli.table import Cell, Column, table
-from tidemill.client.locate import is_held, locate, read_token, served_url
 from tidemill.core.errors import TidemillError
 from tidemill.core.settings import PROJECT_FILE, Settings, load_settings
 from tidemill.version import __version__
@@ -85,6 +84,8 @@ def project(settings: Settings) -> Iterator[Finding]:
         f"{settings.project}, {settings.root / PROJECT_FILE}" if has_file else f"no {PROJECT_FILE} here or above: tidemill init"
     )
     yield Finding("project", "ok" if has_file else "warning", said)
+    from tidemill.client.locate import read_token
+
     folder = settings.data if settings.data.is_dir() else settings.root
     free = shutil.disk_usage(folder).free
     yield Finding("disk", "ok" if free >= _LEAST_FREE else "warning", f"{free / (1 << 30):.1f} GiB free in {folder}")
@@ -97,6 +98,8 @@ def project(settings: Settings) -> Iterator[Finding]:
 
 async def server(settings: Settings) -> Finding:
     """Whether a server runs."""
+    from tidemill.client.locate import is_held, locate, served_url
+
     try:
         target = await locate(settings)
     except TidemillError as error:

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
-import anyio
-
 from tidemill.cli.figures import figure, interval
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import Tone, paint, say, say_json
@@ -29,6 +27,8 @@ async def gate(
     :param against: The evaluation to be compared with, where the gate compares.
     :param junit: Write the checks as a JUnit file, for a CI server.
     """
+    import anyio
+
     async with open_client(options) as client:
         decision = await client.check_gate(gate, evaluation, against=against)
     if junit is not None:

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-
-import anyio
+from typing import TYPE_CHECKING
 
 from tidemill.cli.figures import about, count, duration
 from tidemill.cli.screen import cut, in_terminal, note, width
-from tidemill.client import AsyncClient
-from tidemill.client.api import ended_well
 from tidemill.client.shapes import JobJson
+
+if TYPE_CHECKING:
+    from tidemill.client import AsyncClient
 
 _SHORTEST = 0.5
 
@@ -62,6 +62,10 @@ async def follow_job(client: AsyncClient, job_id: str, *, label: str, quiet: boo
 
     Ctrl-C stops the watching. The job goes on in the server; without one it is taken up by the next command.
     """
+    import anyio
+
+    from tidemill.client.api import ended_well
+
     began = time.monotonic()
     line = ProgressLine(label=label, started=began)
     last: JobJson = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, cast
 
-import anyio
 import orjson
 from cyclopts import Parameter
 
@@ -22,6 +21,8 @@ async def release(
     :param app: The app, as in chain/handbook.
     :param lock: Write the lock into this file, or as NAME.lock.json into this folder.
     """
+    import anyio
+
     async with open_client(options) as client:
         made = await client.make_release(app)
     if lock is not None:

@@ -13,12 +13,12 @@ from cyclopts import Parameter
 from tidemill.cli.figures import as_text, count, duration, money
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, in_terminal, note, say, say_json
-from tidemill.client import AsyncClient
 from tidemill.core.errors import Invalid, Unavailable
 from tidemill.core.json import Json, JsonObject, parse_json
 from tidemill.core.refs import is_digest, parse_ref
 
 if TYPE_CHECKING:
+    from tidemill.client import AsyncClient
     from tidemill.client.shapes import RunJson
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from tidemill.cli.deploy import print_endpoint
 from tidemill.cli.evaluate import print_evaluation
 from tidemill.cli.figures import as_text, moment
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, paint, say, say_json
-from tidemill.client import AsyncClient
 from tidemill.client.shapes import ReleaseJson, VersionJson
 from tidemill.core.json import Json
 from tidemill.core.refs import is_digest, parse_ref
+
+if TYPE_CHECKING:
+    from tidemill.client import AsyncClient
 
 T = TypeVar("T")
 
