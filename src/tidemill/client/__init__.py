@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tidemill.client.api import AsyncClient
-    from tidemill.client.collect import Collected, collect
+    from tidemill.client.files import Collected, collect
     from tidemill.client.sync import Client
 
 __all__ = ["AsyncClient", "Client", "Collected", "collect"]
-_HOMES = {"AsyncClient": "api", "Client": "sync", "Collected": "collect", "collect": "collect"}
+_HOMES = {"AsyncClient": "api", "Client": "sync", "Collected": "files", "collect": "files"}
 
 
 def __getattr__(name: str) -> object:

@@ -12,9 +12,9 @@ import anyio
 import orjson
 
 from tidemill.client import shapes
-from tidemill.client.collect import Collected, collect
 from tidemill.client.connect import Line, Params, open_line, segment
 from tidemill.client.events import ServerEvent
+from tidemill.client.files import Collected, collect
 from tidemill.client.upload import upload
 from tidemill.core.errors import Invalid, TidemillError, Unavailable, error_from_code
 from tidemill.core.json import Json, JsonObject

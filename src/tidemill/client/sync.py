@@ -12,7 +12,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tidemill.client import shapes
 from tidemill.client.api import AsyncClient
-from tidemill.client.collect import Collected
+from tidemill.client.files import Collected
 from tidemill.core.errors import Invalid
 from tidemill.core.json import JsonObject
 from tidemill.core.settings import Settings

@@ -8,8 +8,8 @@ from typing import cast
 import anyio
 import anyio.to_thread
 
-from tidemill.client.collect import Collected
 from tidemill.client.connect import Line
+from tidemill.client.files import Collected
 from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Conflict
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemill.client.collect import collect
+from tidemill.client.files import collect
 from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid
 from tidemill.core.settings import Settings
@@ -38,9 +38,21 @@ def test_specs_and_what_they_name(settings: Settings) -> None:
     assert found.manifest()["tidemill/a.yaml"] == (root / "tidemill/a.yaml").read_text()
 
 
-@pytest.mark.parametrize("path", ["/etc/hostname", "../outside.csv", "data/../../outside.csv", "missing.csv"])
-def test_a_name_that_leaves_the_folder_or_leads_nowhere_is_left_to_the_server(settings: Settings, path: str) -> None:
-    write(settings.root.parent, "outside.csv", "x")
+def test_a_name_is_looked_for_beside_its_spec_first(settings: Settings) -> None:
+    write(
+        settings.root,
+        "tidemill/a.yaml",
+        "kind: dataset\nname: d\npath: rows.csv\n---\nkind: dataset\nname: e\npath: other.csv\n",
+    )
+    write(settings.root, "tidemill/rows.csv", "beside")
+    write(settings.root, "rows.csv", "not this one")
+    write(settings.root, "other.csv", "from the project's folder")
+    assert collect(settings).manifest()["tidemill/rows.csv"] == {"blob": digest_bytes(b"beside")}
+    assert set(collect(settings).digests) == {"tidemill/rows.csv", "other.csv"}
+
+
+@pytest.mark.parametrize("path", ["missing.csv", '"a\\0b"'])
+def test_a_name_that_leads_nowhere_is_left_to_the_server(settings: Settings, path: str) -> None:
     write(settings.root, "tidemill/a.yaml", f"kind: dataset\nname: d\npath: {path}\n")
     assert not collect(settings).digests
 
