@@ -77,7 +77,10 @@ async def apply(client: AsyncClient) -> str:
     """Apply the files, wait for the index, and lock the application; the release's digest."""
     applied = await client.apply()
     for job in applied.get("jobs", ()):
-        await follow_job(client, job, label="index")
+        built = (await follow_job(client, job, label="index")).get("result")
+        if isinstance(built, dict):
+            embedded, reused = built["embedded"], built["reused"]
+            say("index", f"{built['documents']} topics, {built['chunks']} chunks: {embedded} embedded, {reused} re-used")
     return (await client.make_release("chain/handbook"))["digest"]
 
 

@@ -86,7 +86,7 @@ async def serve(
             def ready() -> None:
                 folder.write_server_file(url)
                 _announce(url, folder.token_file, token, json=json)
-                if open_browser:
+                if open_browser and sys.stdout.isatty():
                     webbrowser.open(f"{url}/login?token={token}")
 
             try:
@@ -138,7 +138,11 @@ def _assemble(settings: Settings, folder: DataFolder, database: Database, handle
         return await database.remember(key, lambda db: config.connection_for(db, project, name, environment))
 
     telemetry = Telemetry(folder.root)
-    models = Models(connection_for=connection_for, clock=clock)
+
+    async def read_blob(project: str, digest: str) -> bytes:
+        return await anyio.to_thread.run_sync(blobs(project).get, digest)
+
+    models = Models(connection_for=connection_for, clock=clock, read_blob=read_blob)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     return Platform(
         settings=settings,

@@ -57,6 +57,13 @@ def test_a_name_that_leads_nowhere_is_left_to_the_server(settings: Settings, pat
     assert not collect(settings).digests
 
 
+@pytest.mark.parametrize("path", ["/etc/hostname", "../outside.txt", "docs/../../outside.txt"])
+def test_a_name_never_leaves_the_project(settings: Settings, path: str) -> None:
+    (settings.root.parent / "outside.txt").write_text("private")
+    write(settings.root, "tidemill/a.yaml", f"kind: dataset\nname: a\npath: {path}\n")
+    assert not collect(settings).digests
+
+
 def test_a_spec_that_is_broken_is_sent_as_it_is(settings: Settings) -> None:
     write(settings.root, "tidemill/a.yaml", "kind: [\n")
     assert collect(settings).specs == {"tidemill/a.yaml": "kind: [\n"}

@@ -8,6 +8,7 @@ from tidemill.api import (
     artifacts,
     blobs,
     compare,
+    datasets,
     endpoints,
     evaluations,
     gate,
@@ -25,7 +26,8 @@ from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
-    artifacts.router, plan.router, blobs.router, releases.router, runs.router, evaluations.router, compare.router,
+    artifacts.router, plan.router, blobs.router, releases.router, runs.router, datasets.router,
+    evaluations.router, compare.router,
     gate.router, endpoints.router, traces.router, indexes.router, keys.router, jobs.router,
 )  # fmt: skip
 

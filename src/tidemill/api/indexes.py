@@ -24,8 +24,8 @@ class IndexSearch(Body):
     """What to look for, and how."""
 
     query: str
-    k: int = Field(6, ge=1, le=1000)
-    mode: Literal["vector", "fulltext", "hybrid"] = "hybrid"
+    k: int | None = Field(None, ge=1, le=1000)
+    mode: Literal["vector", "fulltext", "hybrid"] | None = None
     filter: dict[str, Any] | None = None
 
 

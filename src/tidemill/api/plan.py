@@ -73,7 +73,7 @@ async def apply(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
 def _prepare(call: Caller, body: ProjectFiles) -> Preparation:
     blobs = call.platform.blobs(call.project)
     files = FilesFolder({path: _content(path, each) for path, each in body.files.items()}, blobs)
-    specs = sorted(path for path in body.files if path.endswith((".yaml", ".yml")))
+    specs = sorted(path for path, each in body.files.items() if isinstance(each, str) and path.endswith((".yaml", ".yml")))
     documents, problems = read_documents(files, specs)
     if not documents and not problems:
         raise Invalid("there is no document in these files", hint="Write one, or make a project: tidemill init.")

@@ -89,13 +89,12 @@ def _read_spec(file: Path, path: str) -> str:
 
 
 def _named_files(root: Path, specs: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
-    """Each file that a spec names, and how the server is told of it: relative to `root`, or as it was written if absolute."""
+    """Each file that a spec names, and how the server is told of it: relative to `root`."""
     for path, text in specs.items():
         for body in _bodies(text, path):
             for name in _names(body):
                 for file in _files_at(root, posixpath.dirname(path), name):
-                    told = file if posixpath.isabs(name) else os.path.relpath(file, root)
-                    yield Path(told).as_posix(), file
+                    yield file.relative_to(root).as_posix(), file
 
 
 def _bodies(text: str, path: str) -> Iterable[JsonObject]:
@@ -115,10 +114,12 @@ def _names(body: JsonObject) -> Iterator[str]:
 
 
 def _files_at(root: Path, folder: str, name: str) -> Iterable[Path]:
-    """What a name leads to: beside the spec first, else from the project's folder."""
-    if not name or "\0" in name:
+    """What a name leads to: beside the spec first, else from the project's folder, which it never leaves."""
+    if not name or "\0" in name or posixpath.isabs(name):
         return ()
     for place in (Path(os.path.normpath(root / folder / name)), Path(os.path.normpath(root / name))):
+        if not place.is_relative_to(root):
+            continue
         if place.is_file():
             return (place,)
         if place.is_dir():

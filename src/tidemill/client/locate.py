@@ -16,7 +16,7 @@ from tidemill.core.errors import Invalid, Unavailable
 from tidemill.core.json import parse_json
 from tidemill.core.settings import Settings
 
-_ATTEMPTS, _BETWEEN = 20, 0.1
+_SILENT, _BUSY, _BETWEEN = 2.0, 10.0, 0.1  # seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,12 +30,13 @@ class Target:
 async def locate(settings: Settings) -> Target:
     """Find the server. Raises `Unavailable` when the data folder is held by one that does not answer.
 
-    A holder that says nowhere where it listens is another command, or a server that is just starting: it is given two seconds.
+    A holder that says nowhere where it listens is another command, or a server that is just starting: it is given two seconds,
+    a server that may be busy ten.
     """
     if settings.url:
         return Target(url=settings.url.rstrip("/"), token=settings.token or _token_for(settings.url, settings.data))
-    url = None
-    for _ in range(_ATTEMPTS):
+    url, began = None, anyio.current_time()
+    while anyio.current_time() - began < (_SILENT if url is None else _BUSY):
         if not is_held(settings.data):
             return Target(url=None, token=None)
         url = served_url(settings.data)

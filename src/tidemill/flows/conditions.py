@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import cel
-
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json
 
@@ -21,6 +19,8 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         """Compile. Raises `Invalid` with the column of a mistake."""
+        import cel  # noqa: PLC0415  (a third of a second to import, and few chains have conditions)
+
         try:
             self._program = cel.compile(text)
         except ValueError as error:

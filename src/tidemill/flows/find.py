@@ -31,8 +31,6 @@ class RetrieveWork:
         k = own.get("k")
         self._k = k if isinstance(k, int) else 6
         self._mode: SearchMode = _mode(mode or own.get("mode") or ("hybrid" if embedder else "fulltext"))
-        embeds = embedder is not None and self._mode != "fulltext"
-        self._calls = Calls(retrieve=1, embed=1 if embeds else 0)
         self.digest: str | None = digest_json([index.digest, self._mode, self._k])
 
     async def variation(self, run: Run) -> Sequence[Json]:  # noqa: ARG002  (the Protocol's argument)
@@ -53,7 +51,7 @@ class RetrieveWork:
             environment=call.run.context.environment,
             span=call.span,
         )
-        return Outcome(value=[passage(each) for each in hits], calls=self._calls)
+        return Outcome(value=[passage(each) for each in hits], calls=Calls(retrieve=1, embed=hits.embedded))
 
     def _size(self, k: Json) -> int:
         if k is None:

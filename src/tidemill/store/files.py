@@ -108,14 +108,16 @@ class FilesBeside:
         return self._files.has_blob(digest)
 
     def _place(self, path: str) -> str:
-        here = posixpath.join(self._folder, path) if path else path
-        return here if path and self._files.holds(here) else path
+        here = posixpath.normpath(posixpath.join(self._folder, path)) if path else ""
+        is_inside = here and not here.startswith(("/", "..")) and "\\" not in path and "\0" not in path
+        return here if is_inside and self._files.holds(here) else path
 
 
 def _normal(path: str) -> str:
-    if not path or "\0" in path:
-        raise Invalid(f"{path!r} is not a path", hint="Write it relative to the project's folder, with /.")
-    return posixpath.normpath(path.replace("\\", "/"))
+    normal = posixpath.normpath(path) if path else ""
+    if not normal or normal.startswith(("/", "../")) or normal == ".." or "\\" in path or "\0" in path:
+        raise Invalid(f"the path {path!r} leaves the project's folder", hint="Write it relative to that folder, with /.")
+    return normal
 
 
 def _parents(path: str) -> list[str]:
