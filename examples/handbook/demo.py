@@ -84,9 +84,7 @@ async def apply(client: AsyncClient) -> str:
     return (await client.make_release("chain/handbook"))["digest"]
 
 
-async def evaluate(
-    client: AsyncClient, release: str, scorers: Sequence[str], *, limit: int | None = None
-) -> EvaluationJson:
+async def evaluate(client: AsyncClient, release: str, scorers: Sequence[str], *, limit: int | None = None) -> EvaluationJson:
     """An evaluation of a release, with its progress."""
     evaluation, job = await client.start_evaluation(release, data="dataset/questions", scorers=scorers, limit=limit)
     await follow_job(client, job, label="searches" if limit is None else "answers")
@@ -130,7 +128,8 @@ async def measure(client: AsyncClient) -> tuple[str, str]:
     say("apply", "release A: vector search over the reference manual of this Python")
     a = await apply(client)
     wait = round(3 * GENERATED * SECONDS_AN_ANSWER / 60)
-    say("estimate", f"{3 * GENERATED} answers of the local model, about {max(1, wait)} min on one core; $0.00. Kept, so once only")
+    answers = f"{3 * GENERATED} answers of the local model, about {max(1, wait)} min on one core, $0.00"
+    say("estimate", f"{answers}; what was answered before is kept")
     a_search = await evaluate(client, a, RETRIEVAL)
     a_answers = await evaluate(client, a, GENERATION, limit=GENERATED)
     say("A", f"{a[:15]}…  {counted(a_search)} | {counted(a_answers)}")

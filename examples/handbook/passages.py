@@ -13,6 +13,6 @@ def first_passages(passages: list[dict[str, object]]) -> str:
         text = f"[{number}] {passage['document']}: {passage['text']}"[:left]
         kept.append(text)
         left -= len(text)
-        if left < 100:  # noqa: PLR2004  (a stub of a passage helps nobody)
+        if left < 100:
             break
     return "\n\n".join(kept)

@@ -53,6 +53,30 @@ async def list_artifacts(
     return page([version_json(each.latest) | {"versions": each.versions} for each in found.items], found.next)
 
 
+@router.get("/models")
+async def list_models(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """The project's models; embedders are artifacts of kind `embedder`."""
+    return await list_artifacts(call, kind="model", limit=limit, cursor=cursor)
+
+
+@router.get("/prompts")
+async def list_prompts(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """The project's prompts."""
+    return await list_artifacts(call, kind="prompt", limit=limit, cursor=cursor)
+
+
+@router.get("/indexes")
+async def list_indexes(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """The project's indexes."""
+    return await list_artifacts(call, kind="index", limit=limit, cursor=cursor)
+
+
+@router.get("/datasets")
+async def list_datasets(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """The project's datasets."""
+    return await list_artifacts(call, kind="dataset", limit=limit, cursor=cursor)
+
+
 @router.get("/artifacts/{kind}/{name}")
 async def get_artifact(call: AnyCaller, kind: str, name: str) -> dict[str, Any]:
     """The latest version, with the aliases that exist."""
