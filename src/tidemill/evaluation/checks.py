@@ -14,9 +14,10 @@ from typing import Literal
 from tidemill.core.errors import Invalid, TidemillError
 from tidemill.core.suggest import did_you_mean
 from tidemill.evaluation import statistics
+from tidemill.evaluation.compare import unlike
 from tidemill.evaluation.gate import Checked, CheckRule, Result
-from tidemill.evaluation.paired import Measured, Pairs, measure, pair_up
-from tidemill.evaluation.results import Evaluated, is_score, parse_slice
+from tidemill.evaluation.paired import FEWEST, Measured, Pairs, measure, pair_up
+from tidemill.evaluation.results import ERROR_RATE, LATENCY, Evaluated, parse_slice
 from tidemill.evaluation.summary import metric_mean
 from tidemill.evaluation.verdicts import shows_better, shows_no_worse, shows_worse, undecided
 from tidemill.evaluation.wording import count, plain, spread
@@ -32,18 +33,27 @@ def check_bound(check: CheckRule, bound: Bound, candidate: Evaluated) -> Checked
     try:
         within = parse_slice(check.slice) if check.slice else None
         _known(check.metric, candidate)
-        found = metric_mean(candidate, check.metric, within=within, level=1 - check.alpha)
+        worst = "lowest" if bound == "min" else "highest"
+        found = metric_mean(candidate, check.metric, within=within, level=1 - check.alpha, failed=worst)
     except TidemillError as error:
         return _error(check, rule, str(error))
-    if found.mean is None or found.n == 0:
-        return _error(check, rule, "no sample has a value")
+    if found.mean is None:
+        return _without_values(check, rule, candidate)
     result, reason = _held(found.interval, bound, limit, found.mean)
-    if found.n < check.min_n and result == "passed":
+    if found.n < check.min_n:
         result, reason = "inconclusive", f"{count(found.n, 'sample')}, but min_n is {check.min_n}"
     return Checked(
         metric=check.metric, rule=rule, result=result, reason=reason, value=found.mean, interval=found.interval, n=found.n,
         slice=check.slice,
     )  # fmt: skip
+
+
+def _without_values(check: CheckRule, rule: str, candidate: Evaluated) -> Checked:
+    reused = sum(each.reused for each in candidate.results)
+    if check.metric != LATENCY or not reused:
+        return _error(check, rule, "no sample has a value")
+    reason = f"no latency of its own: {count(reused, 'sample')} re-used an earlier output"
+    return Checked(metric=check.metric, rule=rule, result="inconclusive", reason=reason, slice=check.slice)
 
 
 def _held(interval: tuple[float, float] | None, bound: Bound, limit: float, mean: float) -> tuple[Result, str]:
@@ -87,7 +97,8 @@ def _prepare(check: CheckRule, candidate: Evaluated, incumbent: Evaluated | None
         within = parse_slice(check.slice) if check.slice else None
         _known(check.metric, candidate)
         _known(check.metric, incumbent)
-        _same_scorer(check.metric, candidate, incumbent)
+        if why := unlike(incumbent, candidate, check.metric):
+            return _error(check, rule, why)
         pairs = pair_up(incumbent, candidate, check.metric, within=within).at_worst()
     except TidemillError as error:
         return _error(check, rule, str(error))
@@ -97,7 +108,9 @@ def _prepare(check: CheckRule, candidate: Evaluated, incumbent: Evaluated | None
 def _decide(tested: _Tested, p_value: float | None) -> Checked:
     check, pairs, measured = tested.check, tested.pairs, tested.measured
     result: Result
-    if measured.n < check.min_n:
+    if not measured.n:
+        result, reason = "inconclusive", undecided(pairs, measured, margin=check.margin).reason
+    elif measured.n < check.min_n:
         result, reason = "inconclusive", f"{count(measured.n, 'pair')}, but min_n is {check.min_n}"
     elif check.test == "superiority":
         result, reason = _superior(pairs, measured, p_value)
@@ -122,13 +135,13 @@ def _superior(pairs: Pairs, measured: Measured, p_value: float | None) -> tuple[
 def _not_inferior(pairs: Pairs, measured: Measured, margin: float) -> tuple[Result, str]:
     interval = measured.interval
     ends = "" if interval is None else f": the interval ends at {plain(interval[0] if pairs.sign > 0 else interval[1])}"
-    if not pairs.differences.any() and measured.n:
-        return "passed", f"the same in all {measured.n} pairs"
     if shows_no_worse(pairs, measured, margin=margin):
         return "passed", f"no worse by {plain(margin)}{ends}"
     worst = None if interval is None else max(sorted(pairs.sign * each for each in interval))
     if worst is not None and worst < -margin:
         return "failed", f"worse by more than {plain(margin)}{ends}"
+    if measured.n < FEWEST:
+        return "inconclusive", undecided(pairs, measured, margin=margin).reason
     return "inconclusive", f"not shown to be no worse by {plain(margin)}{ends}"
 
 
@@ -138,13 +151,8 @@ def _rule(check: CheckRule) -> str:
 
 
 def _known(metric: str, evaluated: Evaluated) -> None:
-    if metric not in evaluated.metrics and metric != "error_rate":
+    if metric not in {*evaluated.metrics, ERROR_RATE, LATENCY}:
         raise Invalid(f"evaluation {evaluated.id} has no metric {metric!r}. {did_you_mean(metric, evaluated.metrics)}")
-
-
-def _same_scorer(metric: str, a: Evaluated, b: Evaluated) -> None:
-    if is_score(metric) and a.scorers.get(metric) != b.scorers.get(metric):
-        raise Invalid(f"{metric} was scored by different scorers in the two evaluations; evaluate both again")
 
 
 def _error(check: CheckRule, rule: str, reason: str) -> Checked:

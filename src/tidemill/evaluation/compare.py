@@ -9,7 +9,7 @@ from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean
 from tidemill.evaluation.extra import require_eval
-from tidemill.evaluation.results import COST, LATENCY, Evaluated, Slice, direction_of
+from tidemill.evaluation.results import COST, ERROR_RATE, LATENCY, Evaluated, Slice, direction_of
 
 if TYPE_CHECKING:
     from tidemill.evaluation.paired import Measured, Pairs
@@ -77,9 +77,9 @@ def compare(  # noqa: PLR0913  (each is a choice of the one who asks)
 def _metrics(a: Evaluated, b: Evaluated, asked: Sequence[str] | None, margins: Mapping[str, float]) -> list[str]:
     known = [name for name in a.metrics if name in b.metrics]
     for either in (a, b):  # an error on one side only is the news
-        known += [name for name in either.metrics if name == "error_rate" and name not in known]
+        known += [name for name in either.metrics if name == ERROR_RATE and name not in known]
     for name in (*(asked or ()), *margins):
-        if name not in known:
+        if name not in {*known, ERROR_RATE, LATENCY}:
             raise Invalid(f"the metric {name!r} is not in both evaluations", hint=did_you_mean(name, known))
     for name, margin in margins.items():
         if not margin > 0:

@@ -9,9 +9,9 @@ import numpy as np
 
 from tidemill.core.errors import Invalid
 from tidemill.evaluation import distributions, statistics
-from tidemill.evaluation.results import LATENCY, Direction, Evaluated, Slice, direction_of, is_score, sample_values
+from tidemill.evaluation.results import LATENCY, Direction, Evaluated, Slice, direction_of, is_score, sample_values, value_of
 from tidemill.evaluation.statistics import Floats, Interval
-from tidemill.evaluation.summary import is_binary, is_binary_metric, is_unit
+from tidemill.evaluation.summary import extreme_score, is_binary, is_binary_metric, is_unit, share_of_runs
 
 FEWEST = 6  # the fewest pairs by which an exact two-sided test can reach p < 0.05
 
@@ -20,7 +20,8 @@ FEWEST = 6  # the fewest pairs by which an exact two-sided test can reach p < 0.
 class Pairs:
     """A metric's values in two evaluations, `a` and `b`, of the samples `ids`.
 
-    `lost` and `gained` count samples that only `a` or only `b` has a value for; `lost_values` are a's values of the lost ones.
+    `lost` and `gained` are samples that only `a` or only `b` has a value for; `lost_values` are a's values of the lost ones.
+    `missing` says, pair by pair, which share of b's runs gave no value beyond the share of a's; empty when none.
     """
 
     metric: str
@@ -31,6 +32,7 @@ class Pairs:
     lost: tuple[str, ...] = ()
     gained: tuple[str, ...] = ()
     lost_values: tuple[float, ...] = ()
+    missing: tuple[float, ...] = ()
     reused: int = 0
 
     @property
@@ -65,6 +67,11 @@ class Pairs:
         only_b = int(((1 - self.a) * self.b).sum())
         return both, only_a, only_b, self.n - both - only_a - only_b
 
+    @property
+    def failed(self) -> int:
+        """How many samples `b` failed to score, wholly or in some runs, where `a` did better."""
+        return len(self.lost) + sum(each > 0 for each in self.missing)
+
     def shown(self, *, better: bool) -> list[str]:
         """The samples that are better (or worse) in b, the largest change first."""
         moved = self.differences * self.sign * (1 if better else -1)
@@ -72,14 +79,15 @@ class Pairs:
         return [self.ids[index] for index in order if moved[index] > 0]
 
     def at_worst(self) -> Pairs:
-        """The same with lost samples counted as the worst score: 0 where scores are within 0 and 1, else the worst seen."""
-        if not self.lost or not is_score(self.metric):
+        """The same with what b failed to score counted as the worst: 0 where scores are within 0 and 1, else the worst seen."""
+        if not self.failed or not is_score(self.metric):
             return self
         lost = np.asarray(self.lost_values, dtype=np.float64)
-        seen = np.concatenate([self.a, self.b, lost])
-        worst = (0.0 if self.sign > 0 else 1.0) if is_unit(seen) else float(seen.min() if self.sign > 0 else seen.max())
-        a, b = np.concatenate([self.a, lost]), np.concatenate([self.b, np.full(len(lost), worst)])
-        return replace(self, ids=(*self.ids, *self.lost), a=a, b=b, lost=(), lost_values=())
+        worst = extreme_score(np.concatenate([self.a, self.b, lost]), "lowest" if self.sign > 0 else "highest")
+        missing = np.asarray(self.missing or (0.0,) * self.n, dtype=np.float64)
+        a = np.concatenate([self.a, lost])
+        b = np.concatenate([self.b * (1 - missing) + worst * missing, np.full(len(lost), worst)])
+        return replace(self, ids=(*self.ids, *self.lost), a=a, b=b, lost=(), lost_values=(), missing=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +132,8 @@ def _pairs(
     known = [(key, x, y) for key in shared if (x := left[key]) is not None and (y := right[key]) is not None]
     lost = [(key, x) for key in shared if (x := left[key]) is not None and right[key] is None]
     gained = [key for key in shared if left[key] is None and right[key] is not None]
+    unscored = [share_of_runs(each.results, lambda run: value_of(run, metric) is None) for each in sides]
+    missing = tuple(max(0.0, unscored[1][key] - unscored[0][key]) for key, _, _ in known)
     reused = {(each.sample, each.digest) for side in sides for each in side.results if each.reused and each.error is None}
     return Pairs(
         metric=metric,
@@ -134,6 +144,7 @@ def _pairs(
         lost=tuple(key[0] for key, _ in lost),
         gained=tuple(key[0] for key in gained),
         lost_values=tuple(x for _, x in lost),
+        missing=missing if any(missing) and is_score(metric) else (),
         reused=len(reused.intersection(shared)) if metric == LATENCY else 0,
     )
 

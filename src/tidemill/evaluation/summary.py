@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from tidemill.core.json import JsonObject
 from tidemill.evaluation import statistics
-from tidemill.evaluation.results import ERROR_RATE, Evaluated, Slice, is_score, sample_values
+from tidemill.evaluation.results import ERROR_RATE, Evaluated, SampleResult, Slice, is_score, sample_values
 from tidemill.evaluation.statistics import Floats, Interval
 
+Failed: TypeAlias = Literal["lowest", "highest"]
 LEVEL = 0.95
 _BOOTSTRAP_UP_TO = 2_000  # beyond, Student's t agrees to three digits and costs nothing
 
@@ -71,11 +74,45 @@ def is_binary_metric(evaluated: Evaluated, metric: str) -> bool:
     return metric == ERROR_RATE or metric in evaluated.binary
 
 
-def metric_mean(evaluated: Evaluated, metric: str, *, within: Slice | None = None, level: float = LEVEL) -> Mean:
-    """A metric's mean over the samples that have a value, and its interval."""
+def metric_mean(
+    evaluated: Evaluated, metric: str, *, within: Slice | None = None, level: float = LEVEL, failed: Failed | None = None
+) -> Mean:
+    """A metric's mean over the samples that have a value, and its interval.
+
+    With `failed`, runs that failed have a score too: the `lowest` or `highest` there is, 0 or 1 where scores are within 0 and
+    1, else the lowest or highest seen.
+    """
     values = sample_values(evaluated.results, metric, within=within)
-    known = [each for each in values.values() if each is not None]
-    return mean_of(known, binary=is_binary_metric(evaluated, metric), unit=is_score(metric), level=level)
+    known = {key: each for key, each in values.items() if each is not None}
+    if failed is not None and known and is_score(metric) and metric != ERROR_RATE:
+        shares = share_of_runs(evaluated.results, lambda each: each.error is not None)
+        extreme = extreme_score(list(known.values()), failed)
+        for key in values:
+            if shares[key] and (key in known or shares[key] == 1):
+                known[key] = mixed(known.get(key, extreme), extreme, shares[key])
+    return mean_of(list(known.values()), binary=is_binary_metric(evaluated, metric), unit=is_score(metric), level=level)
+
+
+def share_of_runs(results: Iterable[SampleResult], holds: Callable[[SampleResult], bool]) -> Mapping[tuple[str, str], float]:
+    """The share of each sample's runs for which something holds, by the sample's id and digest."""
+    runs, held = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for each in results:
+        runs[each.sample, each.digest] += 1
+        held[each.sample, each.digest] += holds(each)
+    return {key: held[key] / count for key, count in runs.items()}
+
+
+def extreme_score(seen: Sequence[float] | Floats, which: Failed) -> float:
+    """The lowest or highest score there is: 0 or 1 where all seen lie within, else the lowest or highest seen."""
+    array = np.asarray(seen, dtype=np.float64)
+    if is_unit(array):
+        return 0.0 if which == "lowest" else 1.0
+    return float(array.min() if which == "lowest" else array.max())
+
+
+def mixed(value: float, other: float, share: float) -> float:
+    """The mean of runs of which a `share` has the other value."""
+    return value * (1 - share) + other * share
 
 
 def summarise(evaluated: Evaluated) -> Mapping[str, JsonObject]:

@@ -90,17 +90,16 @@ def decide_verdict(
 ) -> Verdict:
     """The verdict on b against a. `p_value` is the corrected one when several metrics are asked about."""
     verdict = _word(pairs, measured, margin=margin, p_value=p_value)
-    if verdict.word in {"undecided", "worse"} or not pairs.lost or not is_score(pairs.metric):
+    if verdict.word in {"undecided", "worse"} or not pairs.failed or not is_score(pairs.metric):
         return verdict
     worst = pairs.at_worst()
     again = _word(worst, measure(worst, alpha=measured.alpha, resamples=resamples, seed=seed), margin=margin, p_value=None)
-    if again.word == verdict.word or (again.word == "better" and verdict.word != "equivalent"):
+    if again.word == verdict.word:
         return verdict
-    return Verdict(
-        word="undecided",
-        reason=f"{count(len(pairs.lost), 'sample')} failed on the new side; counted as the worst score, this is not"
-        f" {verdict.word.replace('_', ' ')}",
-    )
+    because = f"{count(pairs.failed, 'sample')} failed on the new side; counted as the worst score, this is"
+    if again.word in {"no_worse", "equivalent"}:
+        return Verdict(word="no_worse", reason=f"{again.reason}; {because} not {verdict.word}")
+    return Verdict(word="undecided", reason=f"{because} not {verdict.word.replace('_', ' ')}")
 
 
 def _word(pairs: Pairs, measured: Measured, *, margin: float | None, p_value: float | None) -> Verdict:
