@@ -27,6 +27,16 @@ def report(benchmark: str, what: str, *, ours: float, baseline: float, unit: str
     print(json.dumps(line), flush=True)
 
 
+def quantiles(seconds: Sequence[float]) -> tuple[float, float]:
+    """The median and the 95th percentile, in milliseconds."""
+    return statistics.median(seconds) * 1000, statistics.quantiles(seconds, n=20)[-1] * 1000
+
+
+def one_thread() -> None:
+    """Give every engine one thread, here and in child processes; before the first of them is imported."""
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+
 def median_of(work: Callable[[], float], *, runs: int = 5) -> float:
     """The median of what `work` returns, after one run that is not counted."""
     work()
@@ -52,15 +62,24 @@ def family_memory(pid: int) -> int:
     return total
 
 
+def family_cpu(pid: int) -> float:
+    """CPU seconds that a process and its living descendants have used."""
+    ticks = 0
+    for each in _family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _family(pid: int) -> list[int]:
     parents: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
             except OSError:
                 continue
-            parents.setdefault(int(fields[1]), []).append(int(entry))
+            parents.setdefault(int(fields[1]), []).append(int(entry.name))
     found, waiting = [], [pid]
     while waiting:
         found.append(waiting.pop())

@@ -21,7 +21,9 @@ def main() -> int:
     bare = median_of(lambda: wall_seconds([python(), "-c", "pass"]), runs=9)
     imported = median_of(lambda: wall_seconds([python(), "-c", "import tidemill"]), runs=9)
     helped = median_of(lambda: wall_seconds([command, "--help"]), runs=9)
-    report("startup", "import tidemill", ours=imported, baseline=bare, unit="s", baseline_is="python -c pass", budget=bare + 0.1)
+    report(
+        "startup", "import tidemill", ours=imported, baseline=bare, unit="s", baseline_is="python -c pass", budget=bare + 0.1
+    )
     report("startup", "tidemill --help", ours=helped, baseline=bare, unit="s", baseline_is="python -c pass", budget=bare + 0.25)
     if "--budget" in sys.argv:
         over = [
