@@ -57,7 +57,7 @@ async def test_what_a_killed_server_left_behind_is_ignored(settings: Settings) -
 
 
 async def test_a_holder_that_does_not_answer_is_unavailable(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locating, "_ATTEMPTS", 2)
+    monkeypatch.setattr(locating, "_BUSY", 0.2)
     with held(settings):
         (settings.data / "server.json").write_bytes(b'{"pid": 1, "url": "http://127.0.0.1:1"}')
         with pytest.raises(Unavailable, match="held") as caught:
