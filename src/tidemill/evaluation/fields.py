@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Sample, Version
-from tidemill.flows.run import RunResult, declared_inputs, first_text_input
+from tidemill.flows.run import RunResult, declared_inputs, first_text_input, retrieve_steps
 
 
-def inputs_of(root: Version, sample: Sample) -> JsonObject:
-    """The sample's input fills the first text input, or several when it is an object; columns fill inputs of their name."""
+def filling(root: Version) -> Callable[[Sample], JsonObject]:
+    """How a sample fills an application's inputs.
+
+    Its input fills the first text input, or several when it is an object; a column fills the input of its name.
+    """
     names = [each.name for each in declared_inputs(root)]
-    filled: dict[str, Json] = {name: sample.row[name] for name in names if name in sample.row}
-    if isinstance(sample.input, Mapping):
-        return {**filled, **sample.input}
     first = first_text_input(root) or (names[0] if names else None)
-    return filled if first is None else {**filled, first: sample.input}
+
+    def fill(sample: Sample) -> JsonObject:
+        filled: dict[str, Json] = {name: sample.row[name] for name in names if name in sample.row}
+        if isinstance(sample.input, Mapping):
+            filled.update(sample.input)
+        elif first is not None:
+            filled[first] = sample.input
+        return filled
+
+    return fill
 
 
-def fields_of(sample: Sample, result: RunResult) -> JsonObject:
-    """Every field that a scorer may declare, for this sample and its run."""
+def fields_of(sample: Sample, result: RunResult, *, step: str | None = None) -> JsonObject:
+    """Every field that a scorer may declare, for this sample and its run.
+
+    `step` is the retrieve step that is scored. `retrieved` is None, and not empty, where nothing was there to retrieve.
+    """
+    hits = _hits(result, step)
     return {
         "input": sample.input,
         "output": result.output,
@@ -29,23 +42,28 @@ def fields_of(sample: Sample, result: RunResult) -> JsonObject:
         "context": sample.context,
         "gold": sample.gold,
         "metadata": sample.metadata,
-        "retrieved": list(retrieved_of(result)),
-        "retrieved_text": [str(each.get("text", "")) for each in _hits(result)],
+        "retrieved": None if hits is None else [str(each.get("document", "")) for each in hits],
+        "retrieved_text": [str(each.get("text", "")) for each in hits or ()],
     }
 
 
-def retrieved_of(result: RunResult) -> Sequence[str]:
-    """The ids of the documents that the first retrieve step found, best first, once for each chunk."""
-    return [str(each.get("document", "")) for each in _hits(result)]
+def retrieve_step(root: Version) -> str | None:
+    """The retrieve step that scorers of retrieval read: the first of a chain; None where there is none in its own steps."""
+    return next(iter(retrieve_steps(root.spec)), None) if root.kind == "chain" else None
 
 
-def _hits(result: RunResult) -> Sequence[JsonObject]:
-    """The first step's output that is a list of chunks."""
-    for step in result.steps.values():
-        output = step.output
-        if isinstance(output, Sequence) and not isinstance(output, str) and output and _is_hit(output[0]):
-            return cast("Sequence[JsonObject]", output)
-    return ()
+def _hits(result: RunResult, step: str | None) -> Sequence[JsonObject] | None:
+    """What the step found; without a step, the first output that is a list of chunks, as of a chain within a chain."""
+    if step is not None and step in result.steps:
+        return _as_hits(result.steps[step].output) or ()
+    found = [hits for each in result.steps.values() if (hits := _as_hits(each.output)) is not None]
+    return next((hits for hits in found if hits), found[0] if found else None)
+
+
+def _as_hits(output: Json) -> Sequence[JsonObject] | None:
+    if not isinstance(output, Sequence) or isinstance(output, str):
+        return None
+    return cast("Sequence[JsonObject]", output) if all(_is_hit(each) for each in output) else None
 
 
 def _is_hit(value: Json) -> bool:

@@ -1,49 +1,40 @@
 """The harness: an application on every sample of a dataset, scored; nothing done twice, nothing dropped.
 
-Whatever the step cache knows is recalled in bulk; the rest runs concurrently. Each finished sample is kept at once, so that an
-evaluation that was killed goes on where it was. A sample that fails is kept with its error and counted.
+Whatever the step cache knows is recalled in bulk; the rest runs concurrently. Finished samples are scored and kept as they
+come, so that an evaluation that was killed goes on where it was. A sample that fails is kept with its error and counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, cast
 
 import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from sqlalchemy import Connection
 
-from tidemill.core.chat import Usage
 from tidemill.core.clock import Clock
 from tidemill.core.errors import Invalid, TidemillError
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import JsonObject
 from tidemill.core.records import Bundle, Progress, Sample, SpanKind, Version
-from tidemill.evaluation.fields import fields_of, inputs_of, retrieved_of
-from tidemill.evaluation.results import Evaluated, SampleResult
+from tidemill.evaluation.extra import require_eval
+from tidemill.evaluation.fields import fields_of, filling, retrieve_step
+from tidemill.evaluation.outcome import Asked, evaluation_json
+from tidemill.evaluation.results import SampleResult
 from tidemill.evaluation.scorers.choose import Chosen
-from tidemill.evaluation.scoring import Scoring
-from tidemill.evaluation.summary import summarise
+from tidemill.evaluation.scoring import Finished, Scored, Scoring
+from tidemill.flows.results import add_cost
 from tidemill.flows.run import RunContext, Runner, RunResult, steps_reading
-from tidemill.store import evaluations
+from tidemill.store import cache, evaluations
 from tidemill.store.database import Database
 from tidemill.store.evaluations import SampleRow
-from tidemill.telemetry import Recorder, null_recorder
+from tidemill.telemetry import Recorder, Span, null_recorder
 
 Report: TypeAlias = Callable[[Progress], Awaitable[None]]
-_BATCH: Final = 1000
+_BATCH: Final = 500
 _CONCURRENCY: Final = 8
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What is evaluated, on what, by what."""
-
-    evaluation: str
-    project: str
-    environment: str
-    bundle: Bundle
-    dataset: Version
-    scorers: Sequence[Chosen]
-    targets: frozenset[str] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,59 +55,92 @@ class _Harness:
     report: Report | None
     total: int
     scoring: Scoring
+    targets: frozenset[str] | None
+    retrieve: str | None
     results: list[SampleResult] = field(default_factory=list[SampleResult])
 
-    async def recall(self, tasks: Sequence[_Task]) -> list[_Task]:
-        """Keep what is known already; answers the tasks that must run."""
+    async def work(self, tasks: Sequence[_Task], *, concurrency: int) -> None:
+        """Recall in batches; run what is left, `concurrency` at a time; keep what is finished meanwhile."""
+        finished, arriving = anyio.create_memory_object_stream[Sequence[Finished]](concurrency)
+        async with anyio.create_task_group() as keeping:
+            keeping.start_soon(self._keep, arriving)
+            async with finished:
+                for start in range(0, len(tasks), _BATCH):
+                    left = iter(await self._recall(tasks[start : start + _BATCH], finished))
+                    async with anyio.create_task_group() as running:
+                        for _ in range(concurrency):
+                            running.start_soon(self._run_each, left, finished)
+
+    async def _recall(self, tasks: Sequence[_Task], finished: MemoryObjectSendStream[Sequence[Finished]]) -> list[_Task]:
+        """Pass on what is known already; answers the tasks that must run."""
         span = null_recorder().trace("recall", kind="evaluator", project=self.asked.project)
         left: list[_Task] = []
         for replicate in sorted({task.replicate for task in tasks}):
             group = [task for task in tasks if task.replicate == replicate]
             context = self._context(span, replicate)
             known = await self.runner.recall(self.asked.bundle, [task.inputs for task in group], context=context)
-            found = [(task, result) for task, result in zip(group, known, strict=True) if result is not None]
-            left += [task for task, result in zip(group, known, strict=True) if result is None]
-            made = [_sample_result(task, result, trace=None) for task, result in found]
-            fields = [fields_of(task.sample, result) for task, result in found]
-            await self._keep(await self.scoring.score_all(list(zip(made, fields, strict=True))))
+            found = list(zip(group, known, strict=True))
+            left += [task for task, result in found if result is None]
+            recalled = [self._finished(task, result, trace=None) for task, result in found if result is not None]
+            if recalled:
+                await finished.send(recalled)
         return left
 
-    async def run(self, task: _Task) -> None:
-        """Run one sample, score it, keep it. Its error, if any, is its result."""
-        kind: SpanKind = "agent" if self.asked.bundle.root.kind == "agent" else "chain"
+    async def _run_each(self, tasks: Iterator[_Task], finished: MemoryObjectSendStream[Sequence[Finished]]) -> None:
+        for task in tasks:
+            await finished.send([await self._run(task)])
+
+    async def _run(self, task: _Task) -> Finished:
+        """Run one sample. Its error, if any, is its result."""
+        asked = self.asked
+        kind: SpanKind = "agent" if asked.bundle.root.kind == "agent" else "chain"
         span = self.recorder.trace(
-            self.asked.bundle.root.name,
+            asked.bundle.root.name,
             kind=kind,
-            project=self.asked.project,
-            release=self.asked.bundle.release,
+            project=asked.project,
+            release=asked.bundle.release,
             input=task.inputs,
-            attributes={"tidemill.evaluation": self.asked.evaluation, "tidemill.sample": task.sample.id},
+            attributes={"tidemill.evaluation": asked.evaluation, "tidemill.sample": task.sample.id},
         )
         try:
             with span:
-                result = await self.runner.run(self.asked.bundle, task.inputs, context=self._context(span, task.replicate))
-                span.set(output=result.output)
+                result = await self.runner.run(asked.bundle, task.inputs, context=self._context(span, task.replicate))
+                span.set(output=result.output, usage=result.usage, cost=result.cost)
         except TidemillError as error:
-            await self._keep([_failed(task, error, trace=span.trace_id)])
-            return
-        made = _sample_result(task, result, trace=span.trace_id)
-        await self._keep(await self.scoring.score_all([(made, fields_of(task.sample, result))]))
+            return Finished(result=_failed(task, error, trace=span.trace_id), fields=None)
+        return self._finished(task, result, trace=span.trace_id)
 
-    def _context(self, span: object, replicate: int) -> RunContext:
+    def _finished(self, task: _Task, result: RunResult, *, trace: str | None) -> Finished:
+        fields = fields_of(task.sample, result, step=self.retrieve)
+        return Finished(result=_sample_result(task, result, fields=fields, trace=trace), fields=fields)
+
+    def _context(self, span: Span, replicate: int) -> RunContext:
         return RunContext(
             project=self.asked.project,
             environment=self.asked.environment,
-            span=span,  # pyright: ignore[reportArgumentType]
+            span=span,
             replicate=replicate,
-            targets=self.asked.targets,
+            targets=self.targets,
         )
 
-    async def _keep(self, made: Sequence[SampleResult]) -> None:
-        if made:
-            rows = [SampleRow(sample=each.sample, replicate=each.replicate, data=each.to_json()) for each in made]
-            evaluation = self.asked.evaluation
-            await self.database.write(lambda db: evaluations.put_samples(db, evaluation, rows))
-            self.results += made
+    async def _keep(self, arriving: MemoryObjectReceiveStream[Sequence[Finished]]) -> None:
+        """Score and keep what has arrived, as much at once as there is."""
+        async with arriving:
+            async for first in arriving:
+                waiting = [*first]
+                while len(waiting) < _BATCH and arriving.statistics().current_buffer_used:
+                    waiting += arriving.receive_nowait()
+                await self._keep_at_once(await self.scoring.score_all(waiting))
+
+    async def _keep_at_once(self, scored: Scored) -> None:
+        rows = [SampleRow(sample=each.sample, replicate=each.replicate, data=each.to_json()) for each in scored.results]
+
+        def keep(db: Connection) -> None:
+            cache.put_scores(db, self.asked.project, scored.fresh)
+            evaluations.put_samples(db, self.asked.evaluation, rows)
+
+        await self.database.write(keep)
+        self.results += scored.results
         if self.report is not None:
             await self.report(Progress(done=len(self.results), total=self.total, unit="samples"))
 
@@ -142,69 +166,92 @@ async def evaluate(  # noqa: PLR0913  (each is a part or a choice of the caller)
     """Evaluate and answer the evaluation's JSON, which is also kept in its row.
 
     Only the steps that some scorer reads from are run: scorers of retrieval alone make no model call. Raises `Invalid` when
-    there is no sample or no scorer; what fails in one sample is in that sample's result.
+    there is no sample or no scorer, and `MissingExtra` before anything is run; what fails in one sample is in that sample's
+    result. Whatever else is raised leaves the row `failed`.
     """
     started = clock.monotonic()
-    chosen = samples if limit is None else samples[:limit]
-    if not chosen or not scorers:
-        raise Invalid(f"{dataset.ref} has no sample" if not chosen else "there is no scorer", hint="Name one: --scorer NAME.")
-    asked = Asked(
-        evaluation=evaluation_id, project=project, environment=environment, bundle=bundle, dataset=dataset,
-        scorers=scorers, targets=_targets(bundle, scorers),
-    )  # fmt: skip
-    now_ns = clock.now_ns()
-    await database.write(lambda db: evaluations.update_evaluation(db, project, evaluation_id, now_ns=now_ns, status="running"))
-    before = await database.read(lambda db: evaluations.get_samples(db, evaluation_id))
-    harness = _Harness(
-        asked=asked, runner=runner, database=database, recorder=recorder, report=report, total=len(chosen) * replicates,
-        scoring=Scoring(database=database, project=project, scorers=scorers, clock=clock),
-        results=[SampleResult.from_json(each.data) for each in before],
-    )  # fmt: skip
-    done = {(each.sample, each.replicate) for each in harness.results}
-    await _work(harness, _tasks(bundle.root, chosen, replicates, done), concurrency=concurrency)
-    shown = _evaluation_json(harness, duration_ms=(clock.monotonic() - started) * 1000)
-    ended_ns = clock.now_ns()
-    await database.write(
-        lambda db: evaluations.update_evaluation(
-            db, project, evaluation_id, now_ns=ended_ns, status="done", result=shown, release=bundle.release
+
+    async def note(status: evaluations.EvaluationStatus, result: JsonObject | None = None) -> None:
+        now_ns, release = clock.now_ns(), bundle.release
+        await database.write(
+            lambda db: evaluations.update_evaluation(
+                db, project, evaluation_id, now_ns=now_ns, status=status, result=result, release=release
+            )
         )
-    )
+
+    await note("running")
+    try:
+        harness = await _prepared(
+            asked=Asked(
+                evaluation=evaluation_id, project=project, environment=environment, bundle=bundle, dataset=dataset,
+                scorers=scorers, steps=_targets(bundle, scorers),
+            ),
+            samples=samples if limit is None else samples[:limit], replicates=replicates, runner=runner, database=database,
+            recorder=recorder, report=report, clock=clock,
+        )  # fmt: skip
+        tasks = list(_tasks(bundle.root, samples[:limit], replicates, harness.results))
+        await harness.work(tasks, concurrency=concurrency)
+        duration_ms = (clock.monotonic() - started) * 1000
+        shown = await anyio.to_thread.run_sync(lambda: evaluation_json(harness.asked, harness.results, duration_ms=duration_ms))
+    except Exception as error:
+        await note("failed")
+        raise _first(error) from error
+    await note("done", shown)
     return shown
 
 
-def _targets(bundle: Bundle, scorers: Sequence[Chosen]) -> frozenset[str] | None:
+async def _prepared(
+    *,
+    asked: Asked,
+    samples: Sequence[Sample],
+    replicates: int,
+    runner: Runner,
+    database: Database,
+    recorder: Recorder,
+    report: Report | None,
+    clock: Clock,
+) -> _Harness:
+    """The harness with what an earlier, killed run of the same evaluation has finished."""
+    require_eval(needed_for="an evaluation")
+    if not samples:
+        raise Invalid(f"{asked.dataset.ref} has no sample")
+    if not asked.scorers:
+        raise Invalid("there is no scorer", hint="Name one: --scorer NAME.")
+    before = await database.read(lambda db: evaluations.get_samples(db, asked.evaluation))
+    return _Harness(
+        asked=asked,
+        runner=runner,
+        database=database,
+        recorder=recorder,
+        report=report,
+        total=len(samples) * replicates,
+        scoring=Scoring(database=database, project=asked.project, scorers=asked.scorers, clock=clock),
+        targets=None if asked.steps is None else frozenset(asked.steps),
+        retrieve=retrieve_step(asked.bundle.root),
+        results=[SampleResult.from_json(each.data) for each in before],
+    )
+
+
+def _targets(bundle: Bundle, scorers: Sequence[Chosen]) -> tuple[str, ...] | None:
+    """The steps of a chain that some scorer reads from; None for all."""
     if bundle.root.kind != "chain":
         return None
     reads = frozenset[str]().union(*(each.scorer.reads for each in scorers))
-    return steps_reading(bundle.root.spec, reads) or None
+    return tuple(sorted(steps_reading(bundle.root.spec, reads))) or None
 
 
-def _tasks(root: Version, samples: Sequence[Sample], replicates: int, done: set[tuple[str, int]]) -> Iterator[_Task]:
+def _tasks(root: Version, samples: Sequence[Sample], replicates: int, finished: Sequence[SampleResult]) -> Iterator[_Task]:
+    done = {(each.sample, each.replicate) for each in finished}
+    fill = filling(root)
     for replicate in range(replicates):
         for sample in samples:
             if (sample.id, replicate) not in done:
-                yield _Task(sample=sample, replicate=replicate, inputs=inputs_of(root, sample))
+                yield _Task(sample=sample, replicate=replicate, inputs=fill(sample))
 
 
-async def _work(harness: _Harness, tasks: Iterator[_Task], *, concurrency: int) -> None:
-    """Recall in batches; run what is left, `concurrency` at a time."""
-    everything = list(tasks)
-    for start in range(0, len(everything), _BATCH):
-        left = iter(await harness.recall(everything[start : start + _BATCH]))
-
-        async def worker(waiting: Iterator[_Task]) -> None:
-            for task in waiting:
-                await harness.run(task)
-
-        async with anyio.create_task_group() as group:
-            for _ in range(concurrency):
-                group.start_soon(worker, left)
-
-
-def _sample_result(task: _Task, result: RunResult, *, trace: str | None) -> SampleResult:
+def _sample_result(task: _Task, result: RunResult, *, fields: JsonObject, trace: str | None) -> SampleResult:
     reused = any(step.reused for step in result.steps.values())
     took = sum(step.latency_ms for step in result.steps.values()) if reused else result.latency_ms
-    cost = None if result.cost is None or result.saved_cost is None else result.cost + result.saved_cost
     calls = result.calls
     return SampleResult(
         sample=task.sample.id,
@@ -212,60 +259,33 @@ def _sample_result(task: _Task, result: RunResult, *, trace: str | None) -> Samp
         replicate=task.replicate,
         input=task.sample.input,
         output=result.output,
-        retrieved=tuple(retrieved_of(result)),
+        retrieved=cast("Sequence[str]", fields["retrieved"] or ()),
         latency_ms=took,
-        cost=cost,
+        cost=add_cost(result.cost, result.saved_cost),
         spent=result.cost,
         usage=result.usage + result.saved_usage,
+        spent_usage=result.usage,
         calls={"model": calls.model, "embed": calls.embed, "retrieve": calls.retrieve, "tool": calls.tool},
         reused=reused,
-        metadata=dict(task.sample.metadata),
+        metadata=task.sample.metadata,
         trace=trace,
     )
 
 
 def _failed(task: _Task, error: TidemillError, *, trace: str) -> SampleResult:
-    return replace(
-        SampleResult(sample=task.sample.id, digest=task.sample.digest, replicate=task.replicate, trace=trace),
+    return SampleResult(
+        sample=task.sample.id,
+        digest=task.sample.digest,
+        replicate=task.replicate,
         input=task.sample.input,
         error=str(error),
-        metadata=dict(task.sample.metadata),
+        metadata=task.sample.metadata,
+        trace=trace,
     )
 
 
-def _evaluation_json(harness: _Harness, *, duration_ms: float) -> JsonObject:
-    asked, results = harness.asked, sorted(harness.results, key=lambda each: (each.sample, each.replicate))
-    steps = None if asked.targets is None else tuple(sorted(asked.targets))
-    evaluated = Evaluated(
-        id=asked.evaluation,
-        release=asked.bundle.release,
-        dataset=asked.dataset.ref,
-        scorers={each.metric: each.digest for each in asked.scorers},
-        binary=frozenset(each.metric for each in asked.scorers if each.scorer.binary),
-        steps=steps,
-        results=results,
-    )
-    usage = sum((each.usage for each in results), Usage())
-    spent = [each.spent for each in results if each.error is None]
-    known = [each for each in spent if each is not None]
-    calls: dict[str, Json] = {
-        name: sum(each.calls.get(name, 0) for each in results) for name in ("model", "embed", "retrieve", "tool")
-    }
-    whole = sum(1 for each in results if each.reused and not any(each.calls.values()))
-    return {
-        "id": asked.evaluation,
-        "app": asked.bundle.root.ref,
-        "release": asked.bundle.release,
-        "dataset": asked.dataset.ref,
-        "status": "done",
-        "samples": len(results),
-        "errors": sum(1 for each in results if each.error is not None),
-        "metrics": dict(summarise(evaluated)),
-        "reused": {"outputs": whole, "scores": sum(each.reused_scores for each in results)},
-        "calls": calls,
-        "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
-        "cost": sum(known) if len(known) == len(spent) else None,
-        "duration_ms": duration_ms,
-        "scorers": {each.metric: {"digest": each.digest, "binary": each.scorer.binary} for each in asked.scorers},
-        "steps": None if steps is None else list(steps),
-    }
+def _first(error: Exception) -> Exception:
+    """The first of what went wrong side by side."""
+    while isinstance(error, ExceptionGroup):
+        error = cast("ExceptionGroup[Exception]", error).exceptions[0]
+    return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,11 +14,13 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.evaluation.gate import CheckRule, GateRule
 from tidemill.evaluation.results import parse_slice
-from tidemill.evaluation.scorers.choose import make_scorer
+from tidemill.evaluation.scorers.choose import Chosen, make_scorer
 from tidemill.flows.code import read_code
 
 READABLE = ("input", "output", "reference", "context", "gold", "retrieved", "retrieved_text", "metadata")
 Readable = Literal["input", "output", "reference", "context", "gold", "retrieved", "retrieved_text", "metadata"]
+
+Finite: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -41,10 +43,10 @@ class _ScorerSpec(_Strict):
 class _CheckSpec(_Strict):
     metric: Annotated[str, Field(min_length=1)]
     slice: str | None = None
-    min: float | None = None
-    max: float | None = None
+    min: Finite | None = None
+    max: Finite | None = None
     test: Literal["superiority", "noninferiority"] | None = None
-    margin: Annotated[float, Field(gt=0)] | None = None
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
     min_n: Annotated[int, Field(ge=1)] = 1
 
@@ -52,6 +54,8 @@ class _CheckSpec(_Strict):
     def _says_something(self) -> _CheckSpec:
         if self.min is None and self.max is None and self.test is None:
             raise ValueError("a check needs min, max or test")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}: no value could pass")
         if self.test == "noninferiority" and self.margin is None:
             raise ValueError("test: noninferiority needs margin, the difference that does not matter")
         if self.slice is not None:
@@ -75,7 +79,7 @@ class ScorerKind:
         """Canonical form: `scorer` and `options`, or `code` and `reads`."""
         spec = parse_body(_ScorerSpec, body, what="scorer")
         if spec.scorer is not None:
-            made = make_scorer(spec.scorer, spec.options)
+            made = _made(spec.scorer, spec.options)
             return Parsed(spec={"scorer": spec.scorer, "options": spec.options, "version": made.scorer.version})
         assert spec.call is not None
         try:
@@ -111,6 +115,13 @@ class GateKind:
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """The fields that changed."""
         return _diff(old, new)
+
+
+def _made(name: str, options: JsonObject) -> Chosen:
+    try:
+        return make_scorer(name, options)
+    except Invalid as error:
+        raise Invalid(error.message, where=error.where or "scorer", hint=error.hint, problems=error.problems) from error
 
 
 def _slice(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
 from tidemill.core.chat import Usage
@@ -29,7 +29,7 @@ class SampleResult:
     replicate: int = 0
     input: Json = None
     output: Json = None
-    retrieved: tuple[str, ...] = ()
+    retrieved: Sequence[str] = ()
     scores: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])
     score_errors: Mapping[str, str] = field(default_factory=dict[str, str])
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -38,6 +38,7 @@ class SampleResult:
     cost: float | None = None
     spent: float | None = None
     usage: Usage = field(default_factory=Usage)
+    spent_usage: Usage = field(default_factory=Usage)
     calls: Mapping[str, int] = field(default_factory=dict[str, int])
     reused: bool = False
     reused_scores: int = 0
@@ -46,16 +47,28 @@ class SampleResult:
 
     def to_json(self) -> JsonObject:
         """As it is stored and shown."""
-        return cast("JsonObject", asdict(self))
+        row = {name: getattr(self, name) for name in self.__slots__}
+        return {**row, "usage": _usage_json(self.usage), "spent_usage": _usage_json(self.spent_usage)}
 
     @classmethod
     def from_json(cls, row: JsonObject) -> SampleResult:
         """What `to_json` wrote; fields of a newer version are left out."""
         known = {name: value for name, value in row.items() if name in cls.__slots__}
-        usage = cast("dict[str, Any]", known.pop("usage", None) or {})
-        retrieved = cast("Sequence[str]", known.pop("retrieved", ()))
         values = cast("dict[str, Any]", known)
-        return cls(**values, usage=Usage(**usage), retrieved=tuple(retrieved))
+        values |= {name: _usage(known.get(name)) for name in ("usage", "spent_usage")}
+        return cls(**values)
+
+
+def _usage_json(usage: Usage) -> JsonObject:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+    }
+
+
+def _usage(value: Json) -> Usage:
+    return Usage(**cast("dict[str, int]", value or {}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

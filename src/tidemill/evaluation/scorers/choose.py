@@ -9,7 +9,7 @@ from typing import cast
 from tidemill.core.digests import digest_json
 from tidemill.core.errors import Invalid
 from tidemill.core.extend import Scorer, extension_names, load_extension
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.core.suggest import did_you_mean
 from tidemill.flows.load_code import load_callable
@@ -86,7 +86,7 @@ def _of_version(version: Version) -> Chosen:
         from tidemill.evaluation.scorers.own import OwnScorer  # noqa: PLC0415  (imports the user's code)
 
         reads = cast("Sequence[str]", version.spec.get("reads", ("output", "reference")))
-        function = cast("Callable[..., Json]", load_callable(code, what=version.ref))
+        function = load_callable(code, what=version.ref)
         scorer = OwnScorer(name=version.name, reads=frozenset(reads), function=function, version=version.digest)
         return Chosen(metric=version.name, scorer=scorer, digest=version.digest)
     options = cast("JsonObject", version.spec.get("options", {}))

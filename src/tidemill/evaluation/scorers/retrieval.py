@@ -1,6 +1,7 @@
 """Scorers of retrieval: the documents found, best first, against those that answer (`gold`).
 
-`gold` is one document's id, a list of ids, or an object from id to gain (0 means not relevant). A document found through
+`gold` is one document's id, a list of ids, or an object from id to gain (0 means not relevant). An item of the list may be a
+list itself: documents that answer equally well, of which finding any one counts as finding the item. A document found through
 several chunks counts once, at its best place.
 """
 
@@ -16,6 +17,7 @@ from tidemill.core.records import Score
 
 _READS = frozenset({"retrieved", "gold"})
 _NO_GOLD = "the sample has no gold document"
+_NO_SEARCH = "the application has no step that retrieves"
 
 
 def gains_of(gold: Json) -> dict[str, float]:
@@ -26,9 +28,22 @@ def gains_of(gold: Json) -> dict[str, float]:
         return {gold: 1.0} if gold else {}
     if isinstance(gold, Mapping):
         return {each: _gain(value, document=each) for each, value in gold.items() if _gain(value, document=each) > 0}
-    if isinstance(gold, Sequence) and all(isinstance(each, str) for each in gold):
-        return {str(each): 1.0 for each in gold if each}
+    if isinstance(gold, Sequence):
+        return {group[0]: 1.0 for group in _groups(gold)}
     raise Invalid(f"gold is an id, a list of ids or an object from id to gain, not {gold!r}")
+
+
+def _groups(gold: Sequence[Json]) -> list[list[str]]:
+    """Each item of a list of gold as the documents that stand for it."""
+    groups: list[list[str]] = []
+    for item in gold:
+        group = [item] if isinstance(item, str) else item
+        if not isinstance(group, Sequence) or isinstance(group, str) or not all(isinstance(each, str) for each in group):
+            raise Invalid(f"gold is an id, a list of ids or an object from id to gain, not {gold!r}")
+        known = [str(each) for each in group if each]
+        if known:
+            groups.append(known)
+    return groups
 
 
 def _gain(value: Json, *, document: str) -> float:
@@ -37,11 +52,13 @@ def _gain(value: Json, *, document: str) -> float:
     return float(value)
 
 
-def ranking_of(retrieved: Json) -> list[str]:
-    """The distinct documents found, best first."""
+def ranking_of(retrieved: Json, gold: Json = None) -> list[str]:
+    """The distinct documents found, best first; one that stands for another in `gold` goes under that one's name."""
     if not isinstance(retrieved, Sequence) or isinstance(retrieved, str):
         return []
-    return list(dict.fromkeys(str(each) for each in retrieved))
+    groups = _groups(gold) if isinstance(gold, Sequence) and not isinstance(gold, str) else []
+    named = {each: group[0] for group in groups for each in group}
+    return list(dict.fromkeys(named.get(str(each), str(each)) for each in retrieved))
 
 
 def _depth(k: object) -> None:
@@ -56,7 +73,7 @@ class RecallAtK:
     k: int = 10
     name: str = "recall_at_k"
     reads: frozenset[str] = _READS
-    version: str = "1"
+    version: str = "2"
     binary: bool = False
 
     def __post_init__(self) -> None:
@@ -65,9 +82,9 @@ class RecallAtK:
     async def score(self, fields: Mapping[str, Json]) -> Score:
         """Score `retrieved` against `gold`."""
         gains = gains_of(fields.get("gold"))
-        if not gains:
-            return Score(metric=self.name, value=None, error=_NO_GOLD)
-        found = set(ranking_of(fields.get("retrieved"))[: self.k])
+        if not gains or fields.get("retrieved") is None:
+            return Score(metric=self.name, value=None, error=_NO_SEARCH if gains else _NO_GOLD)
+        found = set(ranking_of(fields.get("retrieved"), fields.get("gold"))[: self.k])
         return Score(metric=self.name, value=len(found & gains.keys()) / len(gains))
 
 
@@ -82,7 +99,7 @@ class NdcgAtK:
     k: int = 10
     name: str = "ndcg_at_k"
     reads: frozenset[str] = _READS
-    version: str = "1"
+    version: str = "2"
     binary: bool = False
 
     def __post_init__(self) -> None:
@@ -91,9 +108,9 @@ class NdcgAtK:
     async def score(self, fields: Mapping[str, Json]) -> Score:
         """Score `retrieved` against `gold`."""
         gains = gains_of(fields.get("gold"))
-        if not gains:
-            return Score(metric=self.name, value=None, error=_NO_GOLD)
-        found = [gains.get(each, 0.0) for each in ranking_of(fields.get("retrieved"))[: self.k]]
+        if not gains or fields.get("retrieved") is None:
+            return Score(metric=self.name, value=None, error=_NO_SEARCH if gains else _NO_GOLD)
+        found = [gains.get(each, 0.0) for each in ranking_of(fields.get("retrieved"), fields.get("gold"))[: self.k]]
         best = sorted(gains.values(), reverse=True)[: self.k]
         return Score(metric=self.name, value=_discounted(found) / _discounted(best))
 
@@ -109,7 +126,7 @@ class MeanReciprocalRank:
     k: int | None = None
     name: str = "mrr"
     reads: frozenset[str] = _READS
-    version: str = "1"
+    version: str = "2"
     binary: bool = False
 
     def __post_init__(self) -> None:
@@ -119,8 +136,8 @@ class MeanReciprocalRank:
     async def score(self, fields: Mapping[str, Json]) -> Score:
         """Score `retrieved` against `gold`."""
         gains = gains_of(fields.get("gold"))
-        if not gains:
-            return Score(metric=self.name, value=None, error=_NO_GOLD)
-        ranking = ranking_of(fields.get("retrieved"))[: self.k]
+        if not gains or fields.get("retrieved") is None:
+            return Score(metric=self.name, value=None, error=_NO_SEARCH if gains else _NO_GOLD)
+        ranking = ranking_of(fields.get("retrieved"), fields.get("gold"))[: self.k]
         rank = next((rank for rank, each in enumerate(ranking, start=1) if each in gains), None)
         return Score(metric=self.name, value=1 / rank if rank else 0.0)
