@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tidemill.core.settings import find_root
 
 _MOST = 20
 _LONGEST_SOURCE = 64
+_MAY_HOLD_A_SECRET = re.compile(r"key\b|auth|token|password|cookie|headers|://[^/\s]*@", re.IGNORECASE)
 
 
 def report(error: TidemillError) -> int:
@@ -37,7 +39,7 @@ def _report_one(problem: Problem, root: Path) -> None:
 
 
 def with_source(where: str, root: Path) -> str:
-    """`file:line` with what stands there, when the file is in the project folder."""
+    """`file:line` with what stands there, when the file is in the project folder and the line cannot hold a secret."""
     path, _, number = where.rpartition(":")
     file = root / path
     if not path or not number.isdigit() or Path(path).is_absolute() or not file.resolve().is_relative_to(root.resolve()):
@@ -48,4 +50,5 @@ def with_source(where: str, root: Path) -> str:
         return where
     if not 0 < int(number) <= len(lines):
         return where
-    return f"{where}    {cut(clean(lines[int(number) - 1].strip()), _LONGEST_SOURCE)}".rstrip()
+    line = lines[int(number) - 1].strip()
+    return where if _MAY_HOLD_A_SECRET.search(line) else f"{where}    {cut(clean(line), _LONGEST_SOURCE)}".rstrip()
