@@ -197,7 +197,7 @@ def test_many_problems_are_counted_not_listed(memory_files):
         ({"path": 3}, "path", "3 is wrong here"),
         ({"rows": [1]}, "rows.0", "1 is wrong here"),
         ({}, "path", "either path or rows"),
-        ({"path": "qq.jsonl"}, "", "there is no file 'qq.jsonl'"),
+        ({"path": "qq.jsonl"}, "path", "there is no file 'qq.jsonl'"),
     ],
 )
 def test_a_wrong_document_names_the_key(memory_files, body, where, words):

@@ -32,13 +32,13 @@ async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False
     from tidemill.client import collect
 
     async with open_client(options) as client:
-        files = await anyio.to_thread.run_sync(collect, client.settings)
-        for each in files.notes:
-            note(f"note: {each.as_line()}")
-        if not (yes or options.json) and in_terminal(sys.stdin) and in_terminal() and not await _agreed(client, files):
-            note("nothing was applied")
-            return 1
         try:
+            files = await anyio.to_thread.run_sync(collect, client.settings)
+            for each in files.notes:
+                note(f"note: {each.as_line()}")
+            if not (yes or options.json) and in_terminal(sys.stdin) and in_terminal() and not await _agreed(client, files):
+                note("nothing was applied")
+                return 1
             applied = await client.apply(files)
         except (Invalid, Conflict, NotFound, Denied) as error:
             code = report(error)

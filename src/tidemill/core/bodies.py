@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,10 +20,17 @@ def parse_body(model: type[M], body: JsonObject, *, what: str) -> M:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        problems = tuple(_problem(each, model) for each in error.errors(include_url=False))
+        found = error.errors(include_url=False)
+        problems = tuple(_problem(each, model) for each in found if not _follows(each, found))
         raise Invalid(
             f"{what}: {problems[0].message}", where=problems[0].where, hint=problems[0].hint, problems=problems
         ) from None
+
+
+def _follows(error: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is only too short because of members that have problems of their own."""
+    size = len(error["loc"])
+    return error["type"] == "too_short" and any(each["loc"][:size] == error["loc"] != each["loc"] for each in found)
 
 
 def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
@@ -33,7 +41,9 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
         return Problem(message=f"unknown key {key!r}", where=where, hint=did_you_mean(key, known) if known else "")
     if error["type"] == "missing":
         return Problem(message=f"{key!r} is missing", where=where)
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if error["type"] == "value_error":
+        return Problem(message=error["msg"].removeprefix("Value error, "), where=where)
+    message = error["msg"].removeprefix("Input should be ")
     return Problem(message=f"{key} is {_short(error['input'])}, but should be {message}" if key else message, where=where)
 
 

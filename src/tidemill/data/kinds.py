@@ -93,7 +93,11 @@ def _rows(spec: DatasetSpec, files: Files) -> list[tuple[str, Row]]:
         raise Invalid("a dataset needs either path or rows", where="path", hint="Write path: questions.jsonl.")
     if spec.path is None:
         return [(f"rows.{number}", row) for number, row in enumerate(spec.rows or ())]
-    return read_rows(files.read(spec.path), path=spec.path, format=spec.format)
+    try:
+        content = files.read(spec.path)
+    except Invalid as error:
+        raise Invalid(error.message, where=error.where or "path", hint=error.hint) from error
+    return read_rows(content, path=spec.path, format=spec.format)
 
 
 def _check_index(spec: IndexSpec, source: SourceSpec) -> None:

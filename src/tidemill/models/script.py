@@ -29,6 +29,8 @@ def _read_lines(given: str, files: Files) -> tuple[list[JsonObject], list[Proble
     place = "script" if inline else given
     try:
         text = given if inline else files.read(given).decode("utf-8-sig")
+    except Invalid as error:
+        return [], [Problem(message=error.message, where=error.where or "script", hint=error.hint)]
     except UnicodeDecodeError as error:
         return [], [Problem(message=f"not UTF-8: {error}", where=place)]
     rows: list[tuple[str, Json]] = []
