@@ -207,4 +207,18 @@ def test_the_json_of_a_decision():
 def test_an_unfinished_evaluation_is_told():
     candidate = evaluated("b", scores=OLD)
     unfinished = type(candidate)(id="b", results=candidate.results, scorers=candidate.scorers, status="cancelled")
-    assert ask(unfinished, min=0.3).notes == ["b is cancelled, not done"]
+    decision = ask(unfinished, min=0.3)
+    assert (decision.result, decision.notes) == ("error", ["b is cancelled, not done"])
+    assert decision.checks[0].reason == "evaluation b is cancelled, not done"
+
+
+def test_the_same_outputs_are_no_worse_however_few():
+    """Six right answers of six leave room for much, but an application that answers the same is not worse."""
+    old = evaluated("a", binary=True, scores=[1.0] * 6, output=["yes"] * 6)
+    check = {"test": "noninferiority", "margin": 0.05}
+    assert only(ask(evaluated("b", binary=True, scores=[1.0] * 6, output=["yes"] * 6), old, **check)) == (
+        "passed", "the same output in all 6 samples",
+    )  # fmt: skip
+    reworded = evaluated("b", binary=True, scores=[1.0] * 6, output=["yes"] * 5 + ["yes, it is"])
+    assert only(ask(reworded, old, **check))[0] == "inconclusive"
+    assert only(ask(evaluated("b", binary=True, scores=[1.0] * 5, output=["yes"] * 5), old, **check))[0] == "inconclusive"

@@ -16,8 +16,8 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.evaluation import statistics
 from tidemill.evaluation.compare import unlike
 from tidemill.evaluation.gate import Checked, CheckRule, Result
-from tidemill.evaluation.paired import FEWEST, Measured, Pairs, measure, pair_up
-from tidemill.evaluation.results import ERROR_RATE, LATENCY, Evaluated, parse_slice
+from tidemill.evaluation.paired import FEWEST, Measured, Pairs, measure, pair_up, same_outputs
+from tidemill.evaluation.results import ERROR_RATE, LATENCY, Evaluated, is_score, parse_slice
 from tidemill.evaluation.summary import metric_mean
 from tidemill.evaluation.verdicts import shows_better, shows_no_worse, shows_worse, undecided
 from tidemill.evaluation.wording import count, plain, spread
@@ -74,6 +74,7 @@ class _Tested:
     check: CheckRule
     pairs: Pairs
     measured: Measured
+    identical: bool
 
 
 def check_tests(
@@ -102,7 +103,8 @@ def _prepare(check: CheckRule, candidate: Evaluated, incumbent: Evaluated | None
         pairs = pair_up(incumbent, candidate, check.metric, within=within).at_worst()
     except TidemillError as error:
         return _error(check, rule, str(error))
-    return _Tested(check=check, pairs=pairs, measured=measure(pairs, alpha=check.alpha))
+    identical = is_score(check.metric) and same_outputs(incumbent, candidate, within=within)
+    return _Tested(check=check, pairs=pairs, measured=measure(pairs, alpha=check.alpha), identical=identical)
 
 
 def _decide(tested: _Tested, p_value: float | None) -> Checked:
@@ -114,6 +116,8 @@ def _decide(tested: _Tested, p_value: float | None) -> Checked:
         result, reason = "inconclusive", f"{count(measured.n, 'pair')}, but min_n is {check.min_n}"
     elif check.test == "superiority":
         result, reason = _superior(pairs, measured, p_value)
+    elif tested.identical and not pairs.differences.any():
+        result, reason = "passed", f"the same output in all {count(measured.n, 'sample')}"
     else:
         result, reason = _not_inferior(pairs, measured, check.margin or 0.0)
     return Checked(
@@ -151,6 +155,8 @@ def _rule(check: CheckRule) -> str:
 
 
 def _known(metric: str, evaluated: Evaluated) -> None:
+    if evaluated.status != "done":
+        raise Invalid(f"evaluation {evaluated.id} is {evaluated.status}, not done")
     if metric not in {*evaluated.metrics, ERROR_RATE, LATENCY}:
         raise Invalid(f"evaluation {evaluated.id} has no metric {metric!r}. {did_you_mean(metric, evaluated.metrics)}")
 

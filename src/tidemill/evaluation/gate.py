@@ -4,14 +4,14 @@
   inconclusive between. `max` likewise.
 - `test: superiority` passes when the candidate is shown better than the incumbent, fails when it is shown worse, and is
   inconclusive when nothing is shown: the incumbent stays.
-- `test: noninferiority` with a `margin` passes when the candidate is shown worse by less than the margin, fails when it is
-  shown worse by more, and is inconclusive between.
+- `test: noninferiority` with a `margin` passes when the candidate is shown worse by less than the margin, or gave the same
+  output for every sample; fails when it is shown worse by more, and is inconclusive between.
 - Fewer samples than `min_n`: inconclusive. A metric that is not there, or nothing to compare with: error.
 
-The gate fails when any check failed, else is an error when any is, else inconclusive when any is, else passed.
-`correction: holm`
-(the default) holds the tests against the incumbent to Holm's step-down levels, so that adding checks cannot add luck; `min` and
-`max` each stand at their own alpha. Samples that failed count as the worst score before a favourable result is given.
+The gate fails when any check failed, else is an error when any is, else inconclusive when any is, else passed. `correction:
+holm` (the default) corrects the p-values of the superiority tests over the gate. Noninferiority tests stand at alpha / 2
+one-sided and bounds at their own alpha: since all checks must pass, many of them cannot let a bad candidate through by luck
+(Berger 1982, "Multiparameter hypothesis testing and acceptance sampling"). Samples whose run failed count as the worst score.
 """
 
 from __future__ import annotations

@@ -120,6 +120,20 @@ def pair_up(a: Evaluated, b: Evaluated, metric: str, *, within: Slice | None = N
     return _pairs(metric, left, right, shared, binary=is_binary_metric(a, metric) and is_binary_metric(b, metric), sides=(a, b))
 
 
+def same_outputs(a: Evaluated, b: Evaluated, *, within: Slice | None = None) -> bool:
+    """Whether both ran the same samples and gave each the same output and documents: for these, nothing has changed."""
+    sides = [
+        {
+            (each.sample, each.digest, each.replicate): (each.error, each.output, list(each.retrieved))
+            for each in side.results
+            if within is None or within.holds(each.metadata)
+        }
+        for side in (a, b)
+    ]
+    gave = all(error is None and (output is not None or found) for error, output, found in sides[0].values())
+    return gave and sides[0] == sides[1]
+
+
 def _pairs(
     metric: str,
     left: Mapping[tuple[str, str], float | None],

@@ -139,7 +139,7 @@ def undecided(pairs: Pairs, measured: Measured, *, margin: float | None, p_value
         return Verdict(word="undecided", reason=reason)
     can = f"{count(measured.n, 'sample')} can show {plain(measured.detectable)}"
     target = margin if margin is not None else abs(measured.difference or 0.0)
-    if target and target < measured.detectable:
+    if measured.deviation and target and target < measured.detectable:
         take = statistics.needed(measured.deviation, difference=target, alpha=measured.alpha)
         return Verdict(word="undecided", reason=f"{can}; for {plain(target)} take {take}", needed=take)
     p = measured.p_value if p_value is None else p_value
