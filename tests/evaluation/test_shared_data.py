@@ -1,0 +1,64 @@
+"""Recorded evaluations of a real application: two identical repeats of each of two prompts, over the same questions."""
+
+import gzip
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tidemill.evaluation.compare import compare
+from tidemill.evaluation.gate import CheckRule, GateRule, decide
+from tidemill.evaluation.results import Evaluated, SampleResult
+
+METRICS = ("gpt_groundedness", "gpt_relevance")
+REPEATS = [("baseline", "baseline2"), ("prompt_nomarkdownmention", "prompt_nomarkdownmention2")]
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, Evaluated]:
+    named = os.environ.get("TIDEMILL_SHARED_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
+    file = folder / "rag_eval_runs" / "results.jsonl.gz"
+    if not file.is_file():
+        pytest.skip(f"the shared data is not at {folder}; set TIDEMILL_SHARED_DATA")
+    rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line]
+    return {
+        name: Evaluated(id=name, results=[result(each) for each in group], scorers=dict.fromkeys(METRICS, "sha256:judge"))
+        for name, group in itertools.groupby(sorted(rows, key=lambda each: each["run"]), key=lambda each: each["run"])
+    }
+
+
+def result(row):
+    return SampleResult(
+        sample=row["question"],
+        output=row["answer"],
+        scores={metric: row[metric] for metric in METRICS},
+        latency_ms=row["latency"] * 1000,
+    )
+
+
+def test_there_are_four_runs_over_the_same_questions(runs):
+    assert len(runs) == 4
+    assert len({frozenset(each.sample for each in run.results) for run in runs.values()}) == 1
+
+
+@pytest.mark.parametrize(("first", "second"), REPEATS)
+def test_a_repeat_of_the_same_prompt_is_not_called_better_or_worse(runs, first, second):
+    shown = compare(runs[first], runs[second])["metrics"]
+    for metric in METRICS:
+        assert shown[metric]["n"] == 107  # of 109 rows: two questions stand twice, and count once
+        assert shown[metric]["verdict"] == "undecided"
+        low, high = shown[metric]["interval"]
+        assert low < 0 < high
+        assert "107 samples can show" in shown[metric]["reason"]
+
+
+@pytest.mark.parametrize(("first", "second"), REPEATS)
+def test_a_repeat_keeps_the_incumbent_and_is_no_worse(runs, first, second):
+    better = GateRule(name="better", checks=[CheckRule(metric=metric, test="superiority") for metric in METRICS])
+    decision = decide(better, runs[second], runs[first])
+    assert decision.result == "inconclusive"
+    as_good = GateRule(name="as-good", checks=[CheckRule(metric=each, test="noninferiority", margin=0.25) for each in METRICS])
+    assert decide(as_good, runs[second], runs[first]).result == "passed"
