@@ -6,6 +6,7 @@ come, so that an evaluation that was killed goes on where it was. A sample that 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
@@ -16,7 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from sqlalchemy import Connection
 
 from tidemill.core.clock import Clock
-from tidemill.core.errors import Invalid, TidemillError
+from tidemill.core.errors import Invalid, StorageFull, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Bundle, Progress, Sample, SpanKind, Version
 from tidemill.evaluation.extra import require_eval
@@ -106,6 +107,8 @@ class _Harness:
             with span:
                 result = await self.runner.run(asked.bundle, task.inputs, context=self._context(span, task.replicate))
                 span.set(output=result.output, usage=result.usage, cost=result.cost)
+        except StorageFull:
+            raise  # no sample's fault, and nothing more could be kept
         except TidemillError as error:
             return Finished(result=_failed(task, error, trace=span.trace_id), fields=None)
         return self._finished(task, result, trace=span.trace_id)
@@ -167,7 +170,7 @@ async def evaluate(  # noqa: PLR0913  (each is a part or a choice of the caller)
 
     Only the steps that some scorer reads from are run: scorers of retrieval alone make no model call. Raises `Invalid` when
     there is no sample or no scorer, and `MissingExtra` before anything is run; what fails in one sample is in that sample's
-    result. Whatever else is raised leaves the row `failed`.
+    result. Whatever else is raised leaves the row `failed`, and a cancellation `cancelled`: the same id goes on from there.
     """
     started = clock.monotonic()
 
@@ -194,8 +197,13 @@ async def evaluate(  # noqa: PLR0913  (each is a part or a choice of the caller)
         duration_ms = (clock.monotonic() - started) * 1000
         shown = await anyio.to_thread.run_sync(lambda: evaluation_json(harness.asked, harness.results, duration_ms=duration_ms))
     except Exception as error:
-        await note("failed")
+        with contextlib.suppress(TidemillError):  # what went wrong first is the news
+            await note("failed")
         raise _first(error) from error
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True):
+            await note("cancelled")
+        raise
     await note("done", shown)
     return shown
 
