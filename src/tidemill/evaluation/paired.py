@@ -14,6 +14,7 @@ from tidemill.evaluation.statistics import Floats, Interval
 from tidemill.evaluation.summary import extreme_score, is_binary, is_binary_metric, is_unit, share_of_runs
 
 FEWEST = 6  # the fewest pairs by which an exact two-sided test can reach p < 0.05
+DRIFT = 0.1  # of the mean latency: what the hour alone can do; recorded repeats of one application differ by 6 and 8 %
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,14 @@ class Pairs:
             return np.empty(0)
         scale = float(max(np.abs(self.a).max(), np.abs(self.b).max())) or 1.0
         return np.asarray(np.round((self.b - self.a) / scale, 12) * scale, dtype=np.float64)
+
+    @property
+    def drift(self) -> float:
+        """The difference that two evaluations can have for having run at different times; latency only.
+
+        It is the same for all samples of a run, so no number of samples averages it out.
+        """
+        return DRIFT * float(np.abs(self.a).mean()) if self.metric == LATENCY and self.n else 0.0
 
     @property
     def counts(self) -> tuple[int, int, int, int] | None:

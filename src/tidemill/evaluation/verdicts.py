@@ -1,6 +1,7 @@
 """What a measured difference lets one say, in one of five words and a sentence.
 
-- better, worse: the interval of the difference excludes 0 and p < alpha. Both are asked for.
+- better, worse: the interval of the difference excludes 0 and p < alpha. Both are asked for. Of latency, the interval must
+  lie beyond what the hour alone can do to a whole run (`Pairs.drift`).
 - equivalent, no_worse: only with a margin. The interval lies within the margin on both sides, or above it on the bad side;
   for scores that are not 0 or 1 the signed-rank test against the margin must agree at alpha / 2.
 - undecided: everything else, with what as many samples could have shown and how many it would take.
@@ -50,13 +51,13 @@ class Facing:
 def shows_better(pairs: Pairs, measured: Measured, *, p_value: float | None = None) -> bool:
     """Whether b is shown to be better than a at the measured alpha; `p_value` replaces the measured one when corrected."""
     facing = Facing.of(pairs, measured)
-    return facing is not None and facing.low > 0 and _p(facing, p_value) < measured.alpha
+    return facing is not None and facing.low > pairs.drift and _p(facing, p_value) < measured.alpha
 
 
 def shows_worse(pairs: Pairs, measured: Measured, *, p_value: float | None = None) -> bool:
     """Whether b is shown to be worse than a at the measured alpha."""
     facing = Facing.of(pairs, measured)
-    return facing is not None and facing.high < 0 and _p(facing, p_value) < measured.alpha
+    return facing is not None and facing.high < -pairs.drift and _p(facing, p_value) < measured.alpha
 
 
 def shows_no_worse(pairs: Pairs, measured: Measured, *, margin: float) -> bool:
@@ -136,6 +137,9 @@ def undecided(pairs: Pairs, measured: Measured, *, margin: float | None, p_value
         return Verdict(word="undecided", reason=reason, needed=FEWEST)
     if not measured.deviation and not measured.difference:
         reason = f"all {measured.n} pairs are equal; a difference up to {plain(measured.detectable)} could have gone unseen"
+        return Verdict(word="undecided", reason=reason)
+    if pairs.drift and measured.interval is not None and (measured.interval[0] > 0 or measured.interval[1] < 0):
+        reason = f"two runs at different times can differ by {plain(pairs.drift)}, however many samples; measure again"
         return Verdict(word="undecided", reason=reason)
     can = f"{count(measured.n, 'sample')} can show {plain(measured.detectable)}"
     target = margin if margin is not None else abs(measured.difference or 0.0)
