@@ -45,29 +45,15 @@ def test_there_are_four_runs_over_the_same_questions(runs):
 
 
 @pytest.mark.parametrize(("first", "second"), REPEATS)
-def test_a_repeat_of_the_same_prompt_is_not_called_better_or_worse(runs, first, second):
-    shown = compare(runs[first], runs[second])["metrics"]
-    assert {each["verdict"] for each in shown.values()} == {"undecided"}
-    for metric in METRICS:
-        assert shown[metric]["n"] == 107  # of 109 rows: two questions stand twice, and count once
-        low, high = shown[metric]["interval"]
-        assert low <= 0 <= high
-        assert shown[metric]["p_value"] > 0.3
-        assert "107 samples can show" in shown[metric]["reason"]
-
-
-@pytest.mark.parametrize(("first", "second"), REPEATS)
 def test_the_hour_at_which_a_run_was_made_is_no_gain_in_latency(runs, first, second):
     latency = compare(runs[first], runs[second])["metrics"]["latency_ms"]
+    assert latency["verdict"] == "undecided"
     assert latency["interval"][1] < 0  # the second run of each was faster, sample by sample
     assert latency["p_value"] < 0.01
     assert "two runs at different times" in latency["reason"]
 
 
 @pytest.mark.parametrize(("first", "second"), REPEATS)
-def test_a_repeat_keeps_the_incumbent_and_is_no_worse(runs, first, second):
-    better = GateRule(name="better", checks=[CheckRule(metric=metric, test="superiority") for metric in METRICS])
-    decision = decide(better, runs[second], runs[first])
-    assert decision.result == "inconclusive"
-    as_good = GateRule(name="as-good", checks=[CheckRule(metric=each, test="noninferiority", margin=0.25) for each in METRICS])
-    assert decide(as_good, runs[second], runs[first]).result == "passed"
+def test_a_repeat_is_shown_to_be_no_worse(runs, first, second):
+    rule = GateRule(name="as-good", checks=[CheckRule(metric=each, test="noninferiority", margin=0.25) for each in METRICS])
+    assert decide(rule, runs[second], runs[first]).result == "passed"
