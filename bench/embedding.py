@@ -26,7 +26,7 @@ from tidemill.core.records import Document  # noqa: E402
 from tidemill.data.chunk import StructureChunker  # noqa: E402
 from tidemill.models.packages import package_file  # noqa: E402
 
-CHUNKS, ROUNDS, MOST_TOKENS = 64, 3, 256
+CHUNKS, ROUNDS, MOST_TOKENS = 64, 2, 256
 BATCHES = {32: "batches of 32 in the order given", 1: "one chunk a call"}
 SEED, MOST_CHARACTERS = 20260101, 700
 

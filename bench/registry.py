@@ -22,7 +22,7 @@ from bench.measure import report
 from tidemill.store.database import Database
 from tidemill.store.registry import add_version, get_version
 
-WRITES, READS, ROUNDS = 1500, 5000, 3
+WRITES, READS, ROUNDS = 1000, 3000, 3
 CALLING = {0: "on a worker thread", 1: "one caller on the event loop", 8: "eight callers on the event loop"}
 WRITE_BUDGET, READ_BUDGET = 1000, 5000
 ARTIFACTS = 100
