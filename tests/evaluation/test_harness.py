@@ -157,15 +157,14 @@ async def test_cancelled_in_the_middle_it_goes_on_with_the_rest(bench):
     many = [Sample(id=f"m{n}", input=f"tide number {n}", reference="tide", gold="tides.md", digest=f"{n}") for n in range(40)]
     with anyio.CancelScope() as scope:
 
-        async def report(progress):
-            if progress.done >= 5:
-                scope.cancel()
+        async def report(_progress):
+            scope.cancel()
 
         await run(bench, "one", samples=many, concurrency=2, report=report)
     assert scope.cancelled_caught
     assert await status(bench, "one") == "cancelled"
     before = await kept(bench, "one")
-    assert 5 <= len(before) < 40
+    assert 1 <= len(before) < 40
     called = sum(each.kind == "llm" for each in bench.spans)
     shown = await run(bench, "one", samples=many)
     assert (shown["samples"], shown["errors"], await status(bench, "one")) == (40, 0, "done")

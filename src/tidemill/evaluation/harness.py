@@ -7,6 +7,7 @@ come, so that an evaluation that was killed goes on where it was. A sample that 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
@@ -36,6 +37,8 @@ from tidemill.telemetry import Recorder, Span, null_recorder
 Report: TypeAlias = Callable[[Progress], Awaitable[None]]
 _BATCH: Final = 500
 _CONCURRENCY: Final = 8
+_WAITING: Final = 128
+_TOGETHER_S: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,15 +65,17 @@ class _Harness:
 
     async def work(self, tasks: Sequence[_Task], *, concurrency: int) -> None:
         """Recall in batches; run what is left, `concurrency` at a time; keep what is finished meanwhile."""
-        finished, arriving = anyio.create_memory_object_stream[Sequence[Finished]](concurrency)
+        finished, arriving = anyio.create_memory_object_stream[Sequence[Finished]](_WAITING)
+        over = anyio.Event()
         async with anyio.create_task_group() as keeping:
-            keeping.start_soon(self._keep, arriving)
+            keeping.start_soon(self._keep, arriving, over)
             async with finished:
                 for start in range(0, len(tasks), _BATCH):
                     left = iter(await self._recall(tasks[start : start + _BATCH], finished))
                     async with anyio.create_task_group() as running:
                         for _ in range(concurrency):
                             running.start_soon(self._run_each, left, finished)
+            over.set()
 
     async def _recall(self, tasks: Sequence[_Task], finished: MemoryObjectSendStream[Sequence[Finished]]) -> list[_Task]:
         """Pass on what is known already; answers the tasks that must run."""
@@ -110,12 +115,12 @@ class _Harness:
         except StorageFull:
             raise  # no sample's fault, and nothing more could be kept
         except TidemillError as error:
-            return Finished(result=_failed(task, error, trace=span.trace_id), fields=None)
+            return Finished(make=_failed(task, error, trace=span.trace_id), fields=None)
         return self._finished(task, result, trace=span.trace_id)
 
     def _finished(self, task: _Task, result: RunResult, *, trace: str | None) -> Finished:
         fields = fields_of(task.sample, result, step=self.retrieve)
-        return Finished(result=_sample_result(task, result, fields=fields, trace=trace), fields=fields)
+        return Finished(make=_sample_result(task, result, fields=fields, trace=trace), fields=fields)
 
     def _context(self, span: Span, replicate: int) -> RunContext:
         return RunContext(
@@ -126,14 +131,20 @@ class _Harness:
             targets=self.targets,
         )
 
-    async def _keep(self, arriving: MemoryObjectReceiveStream[Sequence[Finished]]) -> None:
-        """Score and keep what has arrived, as much at once as there is."""
+    async def _keep(self, arriving: MemoryObjectReceiveStream[Sequence[Finished]], over: anyio.Event) -> None:
+        """Score and keep what has arrived, as much at once as there is.
+
+        Between small groups it lets a few more arrive: what a kill takes from there was in the step cache, and is not lost.
+        """
         async with arriving:
             async for first in arriving:
                 waiting = [*first]
                 while len(waiting) < _BATCH and arriving.statistics().current_buffer_used:
                     waiting += arriving.receive_nowait()
                 await self._keep_at_once(await self.scoring.score_all(waiting))
+                if len(waiting) < _WAITING:
+                    with anyio.move_on_after(_TOGETHER_S):
+                        await over.wait()
 
     async def _keep_at_once(self, scored: Scored) -> None:
         rows = [SampleRow(sample=each.sample, replicate=each.replicate, data=each.to_json()) for each in scored.results]
@@ -257,11 +268,12 @@ def _tasks(root: Version, samples: Sequence[Sample], replicates: int, finished: 
                 yield _Task(sample=sample, replicate=replicate, inputs=fill(sample))
 
 
-def _sample_result(task: _Task, result: RunResult, *, fields: JsonObject, trace: str | None) -> SampleResult:
+def _sample_result(task: _Task, result: RunResult, *, fields: JsonObject, trace: str | None) -> Callable[..., SampleResult]:
     reused = any(step.reused for step in result.steps.values())
     took = sum(step.latency_ms for step in result.steps.values()) if reused else result.latency_ms
     calls = result.calls
-    return SampleResult(
+    return functools.partial(
+        SampleResult,
         sample=task.sample.id,
         digest=task.sample.digest,
         replicate=task.replicate,
@@ -280,8 +292,9 @@ def _sample_result(task: _Task, result: RunResult, *, fields: JsonObject, trace:
     )
 
 
-def _failed(task: _Task, error: TidemillError, *, trace: str) -> SampleResult:
-    return SampleResult(
+def _failed(task: _Task, error: TidemillError, *, trace: str) -> Callable[..., SampleResult]:
+    return functools.partial(
+        SampleResult,
         sample=task.sample.id,
         digest=task.sample.digest,
         replicate=task.replicate,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -27,9 +27,9 @@ _CONCURRENCY: Final = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A result that waits for its scores; `fields` is None for a run that failed, which gets none."""
+    """What makes a result when its scores are given; `fields` is None for a run that failed, which gets none."""
 
-    result: SampleResult
+    make: Callable[..., SampleResult]
     fields: JsonObject | None
 
 
@@ -74,7 +74,7 @@ class Scoring:
         }
         metrics = [chosen.metric for chosen, _ in self._scorers]
         results = [
-            _with_scores(each.result, metrics, [given[key] for key in row], reused=sum(key in known for key in row))
+            _with_scores(each.make, metrics, [given[key] for key in row], reused=sum(key in known for key in row))
             for each, row in zip(finished, keyed, strict=True)
         ]
         return Scored(results=results, fresh=fresh)
@@ -130,12 +130,13 @@ async def _score(chosen: Chosen, fields: JsonObject) -> Score:
         return Score(metric=chosen.metric, value=None, error=f"{type(error).__name__}: {error}")
 
 
-def _with_scores(result: SampleResult, metrics: Sequence[str], scores: Sequence[Score], *, reused: int) -> SampleResult:
+def _with_scores(
+    make: Callable[..., SampleResult], metrics: Sequence[str], scores: Sequence[Score], *, reused: int
+) -> SampleResult:
     if not scores:
-        return result
+        return make()
     named = list(zip(metrics, scores, strict=True))
-    return replace(
-        result,
+    return make(
         scores={metric: each.value for metric, each in named},
         score_errors={metric: each.error for metric, each in named if each.error},
         reasons={metric: each.reason for metric, each in named if each.reason},
