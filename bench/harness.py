@@ -184,7 +184,7 @@ async def repeat(parts, model, scorers, *, count, rounds):
     baseline = await plain_loop(parts, model, samples, scorers, recorder=null_recorder())
     took, cpu = best(again)
     report("harness", f"a repeat of {count:,} samples with nothing changed", ours=took, baseline=baseline[0], unit="s",
-           baseline_is="a plain loop with the same model and scorers", budget=REPEAT_BUDGET_S, ours_cpu=round(cpu, 3))  # fmt: skip
+           baseline_is="a plain loop, same model and scorers", budget=REPEAT_BUDGET_S, ours_cpu=round(cpu, 3))  # fmt: skip
 
 
 def main() -> int:
