@@ -50,7 +50,11 @@ SPECS = {
     "an alias in itself": ("kind: prompt\nname: answer\ntext: &a [*a]\n", ["alias"], 3),
     "a key twice": ("kind: prompt\nname: answer\ntext: a\ntext: b\n", ["text", "twice"], 4),
     "not a mapping": ("- kind: prompt\n", ["mapping"], 1),
-    "a secret in the clear": ("kind: connection\nname: c\nprovider: openai\napi_key: sk-0123456789abcdef\n", ["api_key"], 4),
+    "a secret in the clear": (
+        "kind: connection\nname: c\nprovider: openai\napi_key: sk-0123456789abcdef\n",
+        ["secret", "env:NAME"],
+        4,
+    ),
     "a gate without a rule": ("kind: gate\nname: g\nchecks: [{metric: contains}]\n", ["min", "max", "test"], 3),
     "an unknown scorer": ("kind: scorer\nname: s\nscorer: exact_mach\n", ["exact_mach", "exact_match"], 3),
 }
@@ -71,7 +75,7 @@ def test_a_wrong_spec(server: Server, folder: Path, case: str) -> None:
     text, said, line = SPECS[case]
     Shell(folder).write(app=text)
     told = refuse(server, folder, *said, where=f"tidemill/app.yaml:{line}" if line else "tidemill/app.yaml")
-    assert "sk-0123456789abcdef" not in told.partition("tidemill/app.yaml")[0]
+    assert "sk-0123456789abcdef" not in told
     assert not (folder / "pwned").exists()
 
 

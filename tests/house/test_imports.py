@@ -6,9 +6,11 @@ import pytest
 
 from house.processes import python
 
-HEAVY = """numpy scipy pandas sqlalchemy alembic fastapi starlette uvicorn httpx aiohttp rich pydantic openai anthropic dbos chdb
+HEAVY = """
+numpy scipy pandas sqlalchemy alembic fastapi starlette uvicorn httpx aiohttp rich pydantic openai anthropic dbos chdb
 clickhouse_connect pyarrow faiss bm25s onnxruntime
-tokenizers xllamacpp torch transformers jinja2 pypdf selectolax docutils genai_prices ruamel celpy""".split()
+tokenizers xllamacpp torch transformers jinja2 pypdf selectolax docutils genai_prices ruamel celpy
+""".split()
 
 START = {
     "import tidemill": "import tidemill",
