@@ -51,7 +51,8 @@ class _Missing:
 class Scoring:
     """Scores samples; a score is keyed by its scorer's digest and every field that the scorer reads.
 
-    A score that could not be given is not kept: what failed once may not fail again.
+    A score that could not be given is not kept: what failed once may not fail again. Only scores from before this evaluation
+    count as re-used, however its samples happen to be grouped.
     """
 
     def __init__(self, *, database: Database, project: str, scorers: Sequence[Chosen], clock: Clock) -> None:
@@ -59,6 +60,7 @@ class Scoring:
         self._project = project
         self._scorers = [(each, tuple(sorted(each.scorer.reads))) for each in scorers]
         self._clock = clock
+        self._given_here: set[str] = set()
 
     async def score_all(self, finished: Sequence[Finished]) -> Scored:
         """Score them all, the unknown ones side by side."""
@@ -72,9 +74,11 @@ class Scoring:
             for key, score in given.items()
             if key not in known and score.error is None
         }
+        before = known.keys() - self._given_here
+        self._given_here.update(fresh)
         metrics = [chosen.metric for chosen, _ in self._scorers]
         results = [
-            _with_scores(each.make, metrics, [given[key] for key in row], reused=sum(key in known for key in row))
+            _with_scores(each.make, metrics, [given[key] for key in row], reused=sum(key in before for key in row))
             for each, row in zip(finished, keyed, strict=True)
         ]
         return Scored(results=results, fresh=fresh)
