@@ -48,6 +48,12 @@ def test_include_and_exclude(memory_files):
     assert [each["id"] for each in manifest(parsed, files)] == ["docs/a.md"]
 
 
+def test_two_stars_also_stand_for_the_folder_itself(memory_files):
+    docs = {"docs/a.md": "# A", "docs/deep/b.md": "# B", "docs/c.txt": "C"}
+    parsed, files = parse(memory_files, docs, source={"folder": "docs", "include": ["**/*.md"]})
+    assert [each["id"] for each in manifest(parsed, files)] == ["a.md", "deep/b.md"]
+
+
 def test_other_formats_and_hidden_files_are_left_out_and_said(memory_files):
     docs = {**DOCS, "docs/logo.png": b"\x89PNG", "docs/Makefile": "all:", "docs/.git/x.md": "# X"}
     parsed, files = parse(memory_files, docs)

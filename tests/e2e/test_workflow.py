@@ -265,6 +265,23 @@ def test_deploy_and_rollback(server: Server, shell: Shell, measured: dict[str, s
     assert server.get("/endpoints/live")["release"] == one["release"]
 
 
+def test_an_endpoint_is_an_application_too(shell: Shell, measured: dict[str, str]) -> None:
+    served = shell.json("deploy", "chain/app", "--to", "endpoint/named")["release"]
+    assert shell.json("run", "endpoint/named", "--input", "question=Why?")["release"] == served
+    assert shell.json("eval", "endpoint/named", "--data", "dataset/questions", *SCORERS)["release"] == served
+    shell("run", "endpoint/nowhere", "--input", "question=Why?").refused(3, "endpoint/nowhere")
+
+
+def test_configuration_is_listed_and_shown_though_it_has_no_versions(server: Server, shell: Shell) -> None:
+    server.shell.write(vendor="kind: connection\nname: vendor\nprovider: openai\nbase_url: http://127.0.0.1:9/v1\n")
+    shell.json("apply", "--yes")
+    listed = shell.json("get", "connections")["items"]
+    assert [each["ref"] for each in listed] == ["connection/vendor"]
+    assert "http://127.0.0.1:9/v1" in shell("show", "connection/vendor").out
+    assert "connection/vendor" in shell("get", "connections").out
+    shell("show", "connection/none").refused(3, "connection/none")
+
+
 def test_a_sample_that_fails_is_kept_and_counted(server: Server, shell: Shell, measured: dict[str, str]) -> None:
     shell.write(fails=answering("fails", 'script: [{when: "place 3", status: 400}, {reply: the moon}]'))
     shell.json("apply")

@@ -6,11 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.times import iso
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
-from tidemill.store import aliases, registry
+from tidemill.store import aliases, config, registry
 
 router = APIRouter(tags=["artifacts"])
 
@@ -46,7 +46,10 @@ def version_json(version: Version) -> dict[str, Any]:
 async def list_artifacts(
     call: AnyCaller, kind: str | None = None, q: str | None = None, limit: Limit = 100, cursor: str | None = None
 ) -> Page:
-    """The latest version of each artifact, by kind and name."""
+    """The latest version of each artifact, by kind and name; for connections and endpoints, what is set."""
+    if kind is not None and _is_config(call, kind):
+        configs = await call.platform.database.read(lambda db: config.list_configs(db, call.project, kind=kind))
+        return page([_config_json(each) for each in configs if not q or q.lower() in each.name])
     found = await call.platform.database.read(
         lambda db: registry.list_artifacts(db, call.project, kind=kind, q=q, limit=limit, cursor=cursor)
     )
@@ -81,6 +84,11 @@ async def list_datasets(call: AnyCaller, limit: Limit = 100, cursor: str | None 
 async def get_artifact(call: AnyCaller, kind: str, name: str) -> dict[str, Any]:
     """The latest version, with the aliases that exist."""
     ref = parse_ref(f"{kind}/{name}")
+    if _is_config(call, kind):
+        environment = call.platform.settings.environment
+        return _config_json(
+            await call.platform.database.read(lambda db: config.get_config(db, call.project, kind, name, environment))
+        )
     version = await _version(call, ref)
     found = await call.platform.database.read(lambda db: aliases.list_aliases(db, call.project, ref))
     return version_json(version) | {"aliases": {each.alias: f"v{each.version.number}" for each in found}}
@@ -113,6 +121,26 @@ async def put_alias(call: AnyCaller, kind: str, name: str, alias: str, body: New
         )
     )
     return version_json(moved.version) | {"alias": moved.alias}
+
+
+def _is_config(call: Caller, kind: str) -> bool:
+    found = call.platform.kinds.get(kind)
+    return found is not None and not found.versioned
+
+
+def _config_json(found: config.Config) -> dict[str, Any]:
+    """Configuration outside every digest: it has no version. A secret stands in it by reference only."""
+    return {
+        "ref": found.bare,
+        "kind": found.kind,
+        "name": found.name,
+        "environment": found.environment,
+        "spec": found.spec,
+        "description": found.description,
+        "tags": dict(found.tags),
+        "owner": found.owner,
+        "created": iso(found.updated_ns),
+    }
 
 
 async def _version(call: AnyCaller, ref: Ref) -> Version:

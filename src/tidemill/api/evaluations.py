@@ -73,9 +73,13 @@ async def list_evaluations(call: AnyCaller, limit: Limit = 100, cursor: str | No
 @router.get("/evaluations/{evaluation}")
 async def get_evaluation(call: AnyCaller, evaluation: str) -> dict[str, Any]:
     """One evaluation, finished or not."""
-    return evaluation_json(
-        await call.platform.database.read(lambda db: evaluations.get_evaluation(db, call.project, evaluation))
-    )
+    row = await call.platform.database.read(lambda db: evaluations.get_evaluation(db, call.project, evaluation))
+    shown = evaluation_json(row)
+    if row.status in {"queued", "running"} and row.config.get("job"):
+        job = await call.platform.jobs.get(str(row.config["job"]))
+        if job.status in {"failed", "cancelled"}:  # it ended before it could say so itself
+            shown |= {"status": job.status, "error": job.error}
+    return shown
 
 
 @router.get("/evaluations/{evaluation}/samples")

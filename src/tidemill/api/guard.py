@@ -17,7 +17,7 @@ from tidemill.core.errors import Denied, TidemillError, Unauthenticated
 from tidemill.store.access import Principal
 
 COOKIE = "tidemill_token"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "testserver"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Authenticate = Callable[[str], Awaitable[Principal]]

@@ -12,6 +12,7 @@ from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.core.records import Bundle
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.store import release
+from tidemill.store.endpoints import get_endpoint
 
 router = APIRouter(tags=["releases"])
 
@@ -65,7 +66,7 @@ async def diff_releases(call: AnyCaller, digest: str, other: str) -> dict[str, A
 
 async def load_bundle(call: Caller, reference: str) -> Bundle:
     """The application that a release digest, or a reference such as `chain/x@production`, names."""
-    return await call.platform.database.read(lambda db: release.load_bundle(db, call.project, reference))
+    return await call.platform.database.read(lambda db: release.load_bundle(db, call.project, _served(db, call, reference)))
 
 
 async def lock_bundle(call: Caller, reference: str) -> Bundle:
@@ -73,9 +74,14 @@ async def lock_bundle(call: Caller, reference: str) -> Bundle:
     now_ns = call.platform.clock.now_ns()
 
     def work(db: Database) -> Bundle:
-        if not is_digest(reference) and not reference.startswith("release/"):
-            reference_digest = release.make_release(db, call.project, reference, now_ns=now_ns, by=call.who).digest
-            return release.load_bundle(db, call.project, reference_digest)
-        return release.load_bundle(db, call.project, reference)
+        named = _served(db, call, reference)
+        if not is_digest(named) and not named.startswith("release/"):
+            named = release.make_release(db, call.project, named, now_ns=now_ns, by=call.who).digest
+        return release.load_bundle(db, call.project, named)
 
     return await call.platform.database.write(work)
+
+
+def _served(db: Database, call: Caller, reference: str) -> str:
+    """For `endpoint/x` the digest that it serves now; anything else as it is."""
+    return get_endpoint(db, call.project, reference).release if reference.startswith("endpoint/") else reference

@@ -54,7 +54,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "traces": Command("traces", "See what ran, step by step", "tidemill traces list"),
         "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
         "keys": Command("keys", "Make and revoke API keys", "tidemill keys create --endpoint handbook"),
-        "schema": Command("schema", "Print the API's description, or the keys of a kind", "tidemill schema chain"),
+        "schema": Command("schema", "Print the API's description, or list the kinds", "tidemill schema kinds"),
     },
 }
 COMMANDS: Mapping[str, Command] = {name: each for section in SECTIONS.values() for name, each in section.items()}

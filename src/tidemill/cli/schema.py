@@ -1,33 +1,28 @@
-"""`tidemill schema`: the API's description, or the keys that a kind of document takes."""
+"""`tidemill schema`: the API's description, and the kinds of document that there are."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import say, say_json
-from tidemill.core.errors import NotFound
-from tidemill.core.extend import extension_names, load_extension
+from tidemill.core.extend import extension_names
 
 
-async def schema(kind: str | None = None, /, *, options: Options = DEFAULTS) -> None:
-    """Print the OpenAPI description of the server, or what a kind of document takes.
+async def schema(what: Literal["api", "kinds"] = "api", /, *, options: Options = DEFAULTS) -> None:
+    """Print the OpenAPI description of the server, or list the kinds of document that a project can hold.
 
-    :param kind: A kind, as in chain. Default: the API. `kinds` lists them.
+    :param what: api or kinds.
     """
-    if kind is None:
+    if what == "api":
         async with open_client(options) as client:
             say_json(await client.openapi())
         return
-    if kind == "kinds":
-        names = list(extension_names("kinds"))
-        if options.json:
-            say_json({"items": names})
-        else:
-            say("\n".join(names))
-        return
-    made = getattr(load_extension("kinds", kind), "schema", None)
-    if made is None:
-        raise NotFound(f"the kind {kind!r} does not describe its keys", hint="See the reference documentation.")
-    say_json(made())
+    names = list(extension_names("kinds"))
+    if options.json:
+        say_json({"items": names})
+    else:
+        say("\n".join(names))
 
 
 COMMAND = schema

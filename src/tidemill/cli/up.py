@@ -26,9 +26,9 @@ def up(
     :param host: The address to listen on. Anything but loopback lets others reach it.
     :param port: The port; 0 picks a free one.
     :param data: The data folder, else TIDEMILL_DATA, else .tidemill beside tidemill.toml.
-    :param otlp_grpc_port: The port for OTLP over gRPC.
-    :param workers: Processes that serve endpoints.
-    :param no_open: Do not open the web page.
+    :param otlp_grpc_port: The port for OTLP over gRPC; taken, but nothing listens there yet.
+    :param workers: Processes that serve endpoints; taken, but one serves for now.
+    :param no_open: Do not open the web page. It is opened only from a terminal.
     :param project: The project, else TIDEMILL_PROJECT, else the one in tidemill.toml.
     :param json: Print one JSON line when it is ready.
     """

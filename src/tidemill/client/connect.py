@@ -14,7 +14,7 @@ from tidemill.client.events import ServerEvent, server_events
 from tidemill.client.locate import Target, is_loopback, locate, read_token
 from tidemill.client.problems import problem_error, raise_for_problem
 from tidemill.client.transport import AppTransport
-from tidemill.core.errors import Invalid, Unavailable
+from tidemill.core.errors import Conflict, Invalid, Unavailable
 from tidemill.core.json import Json, parse_json
 from tidemill.core.settings import Settings
 
@@ -94,7 +94,13 @@ async def open_line(settings: Settings) -> AsyncGenerator[Line]:
     """Connect to the server that `settings` lead to; without one, open the application in this process."""
     async with AsyncExitStack() as stack:
         target = await locate(settings)
-        http = await stack.enter_async_context(_over_http(target) if target.url else _in_process(settings))
+        try:
+            http = await stack.enter_async_context(_over_http(target) if target.url else _in_process(settings))
+        except Conflict:  # another process took the folder in between
+            target = await locate(settings)
+            if target.url is None:
+                raise
+            http = await stack.enter_async_context(_over_http(target))
         where = target.url or str(settings.data)
         yield Line(http, project=settings.project, where=where, in_process=target.url is None)
 

@@ -38,40 +38,31 @@ def compare(  # noqa: PLR0913  (each is a choice of the one who asks)
     1 - alpha each. Raises `Invalid` for an unknown metric, and when the two share no sample.
     """
     require_eval(needed_for="comparing evaluations")
-    from tidemill.evaluation import statistics  # noqa: PLC0415  (needs the extra eval)
-    from tidemill.evaluation.paired import measure, pair_up  # noqa: PLC0415
+    from tidemill.evaluation.paired import measure, pair_up  # noqa: PLC0415  (needs the extra eval)
 
-    if not 0 < alpha < 1:
-        raise Invalid(f"alpha is between 0 and 1, not {alpha}", hint="Usual is 0.05.")
-    names = _metrics(a, b, metrics, margins or {})
+    _check_alpha(alpha)
+    names = _metrics(a, b, metrics, margins := margins or {})
     paired = {name: pair_up(a, b, name, within=within) for name in names if not unlike(a, b, name)}
     measured = {name: measure(pairs, alpha=alpha, resamples=resamples, seed=seed) for name, pairs in paired.items()}
-    corrected: dict[str, float] = {}
-    if correction == "holm":
-        tested = {name: each.p_value for name, each in measured.items() if each.p_value is not None}
-        corrected = dict(zip(tested, statistics.holm(list(tested.values())), strict=True))
-    shown: dict[str, Json] = {}
-    for name in names:
-        if name in paired:
-            shown[name] = _metric_json(
-                paired[name], measured[name], margin=(margins or {}).get(name), p_value=corrected.get(name),
-                resamples=resamples, seed=seed,
-            )  # fmt: skip
-        else:
-            shown[name] = _unlike_json(name, unlike(a, b, name))
+    corrected = _corrected(measured, correction)
+
+    def shown(name: str) -> JsonObject:
+        if name not in paired:
+            return _unlike_json(name, unlike(a, b, name))
+        margin, p_value = margins.get(name), corrected.get(name)
+        return _metric_json(paired[name], measured[name], margin=margin, p_value=p_value, resamples=resamples, seed=seed)
+
     return {
-        "a": a.id,
-        "b": b.id,
-        "metrics": shown,
-        "samples": max((pairs.n + len(pairs.lost) + len(pairs.gained) for pairs in paired.values()), default=0),
-        "dataset": b.dataset,
-        "slice": str(within) if within else None,
-        "alpha": alpha,
-        "correction": correction,
-        "resamples": resamples,
-        "seed": seed,
-        "notes": list(_notes(a, b, paired)),
-    }
+        "a": a.id, "b": b.id, "dataset": b.dataset, "slice": str(within) if within else None, "alpha": alpha,
+        "metrics": {name: shown(name) for name in names}, "notes": list(_notes(a, b, paired)),
+        "samples": max((each.seen for each in paired.values()), default=0), "correction": correction,
+        "resamples": resamples, "seed": seed,
+    }  # fmt: skip
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise Invalid(f"alpha is between 0 and 1, not {alpha}", hint="Usual is 0.05.")
 
 
 def _metrics(a: Evaluated, b: Evaluated, asked: Sequence[str] | None, margins: Mapping[str, float]) -> list[str]:
@@ -87,6 +78,16 @@ def _metrics(a: Evaluated, b: Evaluated, asked: Sequence[str] | None, margins: M
                 f"the margin of {name} is a number above 0, not {margin}", hint="Give the size of it, without a sign."
             )
     return list(asked) if asked is not None else known
+
+
+def _corrected(measured: Mapping[str, Measured], correction: Correction) -> dict[str, float]:
+    """The p-values by metric, corrected for there being several; empty with no correction."""
+    if correction == "none":
+        return {}
+    from tidemill.evaluation.statistics import holm  # noqa: PLC0415  (needs the extra eval)
+
+    tested = {name: each.p_value for name, each in measured.items() if each.p_value is not None}
+    return dict(zip(tested, holm(list(tested.values())), strict=True))
 
 
 def unlike(a: Evaluated, b: Evaluated, metric: str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
@@ -39,6 +39,10 @@ _BATCH: Final = 500
 _CONCURRENCY: Final = 8
 _WAITING: Final = 128
 _TOGETHER_S: Final = 0.05
+
+
+class _Note(Protocol):
+    async def __call__(self, status: evaluations.EvaluationStatus, result: JsonObject | None = None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,29 +188,37 @@ async def evaluate(  # noqa: PLR0913  (each is a part or a choice of the caller)
     result. Whatever else is raised leaves the row `failed`, and a cancellation `cancelled`: the same id goes on from there.
     """
     started = clock.monotonic()
+    asked = Asked(
+        evaluation=evaluation_id, project=project, environment=environment, bundle=bundle, dataset=dataset, scorers=scorers,
+        steps=_targets(bundle, scorers),
+    )  # fmt: skip
+    async with _noted(asked, database=database, clock=clock) as note:
+        harness = await _prepared(
+            asked=asked, samples=samples[:limit], replicates=replicates, runner=runner, database=database, recorder=recorder,
+            report=report, clock=clock,
+        )  # fmt: skip
+        await harness.work(list(_tasks(bundle.root, samples[:limit], replicates, harness.results)), concurrency=concurrency)
+        duration_ms = (clock.monotonic() - started) * 1000
+        shown = await anyio.to_thread.run_sync(lambda: evaluation_json(asked, harness.results, duration_ms=duration_ms))
+        await note("done", shown)
+    return shown
+
+
+@contextlib.asynccontextmanager
+async def _noted(asked: Asked, *, database: Database, clock: Clock) -> AsyncGenerator[_Note]:
+    """Keep the evaluation's row true: `running` inside, `failed` or `cancelled` when it is left so."""
 
     async def note(status: evaluations.EvaluationStatus, result: JsonObject | None = None) -> None:
-        now_ns, release = clock.now_ns(), bundle.release
+        now_ns, release = clock.now_ns(), asked.bundle.release
         await database.write(
             lambda db: evaluations.update_evaluation(
-                db, project, evaluation_id, now_ns=now_ns, status=status, result=result, release=release
+                db, asked.project, asked.evaluation, now_ns=now_ns, status=status, result=result, release=release
             )
         )
 
     await note("running")
     try:
-        harness = await _prepared(
-            asked=Asked(
-                evaluation=evaluation_id, project=project, environment=environment, bundle=bundle, dataset=dataset,
-                scorers=scorers, steps=_targets(bundle, scorers),
-            ),
-            samples=samples if limit is None else samples[:limit], replicates=replicates, runner=runner, database=database,
-            recorder=recorder, report=report, clock=clock,
-        )  # fmt: skip
-        tasks = list(_tasks(bundle.root, samples[:limit], replicates, harness.results))
-        await harness.work(tasks, concurrency=concurrency)
-        duration_ms = (clock.monotonic() - started) * 1000
-        shown = await anyio.to_thread.run_sync(lambda: evaluation_json(harness.asked, harness.results, duration_ms=duration_ms))
+        yield note
     except Exception as error:
         with contextlib.suppress(TidemillError):  # what went wrong first is the news
             await note("failed")
@@ -215,8 +227,6 @@ async def evaluate(  # noqa: PLR0913  (each is a part or a choice of the caller)
         with anyio.CancelScope(shield=True):
             await note("cancelled")
         raise
-    await note("done", shown)
-    return shown
 
 
 async def _prepared(

@@ -42,6 +42,11 @@ class Pairs:
         return len(self.ids)
 
     @property
+    def seen(self) -> int:
+        """How many samples have a value on either side."""
+        return len(self.ids) + len(self.lost) + len(self.gained)
+
+    @property
     def direction(self) -> Direction:
         """Whether higher or lower is better."""
         return direction_of(self.metric)

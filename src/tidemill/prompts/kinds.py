@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.core.errors import Invalid, Problem
@@ -91,10 +92,8 @@ def word_diff(old: str, new: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    words: list[str] = []
-    for piece in text.split(" "):
-        words.extend((piece, " "))
-    return words[:-1]
+    """Words and the white space between them, each a piece of its own."""
+    return re.split(r"(\s+)", text)
 
 
 def _shown(value: Json) -> str:

@@ -48,9 +48,12 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_wanted(name: str, *, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    if any(fnmatch.fnmatchcase(name, each) for each in exclude):
-        return False
-    return not include or any(fnmatch.fnmatchcase(name, each) for each in include)
+    return not _matches(name, exclude) and (not include or _matches(name, include))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """`*` crosses folders, and `**/` also stands for no folder at all."""
+    return any(fnmatch.fnmatchcase(name, form) for each in patterns for form in (each, each.removeprefix("**/")))
 
 
 def _left_out(folder: str, endings: Counter[str]) -> Problem:
