@@ -6,27 +6,27 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar, cast
+from typing import Literal, Self, cast
 
 import anyio
 import orjson
 
 from tidemill.client import shapes
-from tidemill.client.connect import Line, Params, open_line, segment
+from tidemill.client.calls import Calls
+from tidemill.client.connect import open_line, segment
 from tidemill.client.events import ServerEvent
 from tidemill.client.files import Collected, collect
 from tidemill.client.upload import upload
-from tidemill.core.errors import Invalid, TidemillError, Unavailable, error_from_code
+from tidemill.core.errors import TidemillError, Unavailable, error_from_code
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.core.settings import Settings, load_settings
 
-T = TypeVar("T")
 _ENDED = frozenset({"done", "failed", "cancelled"})
 _POLL = 0.5
 
 
-class AsyncClient:
+class AsyncClient(Calls):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
     It talks to the server at `url` (else `TIDEMILL_URL`, else the one that holds the data folder) and, when there is none,
@@ -53,7 +53,7 @@ class AsyncClient:
             token=token or base.token,
         )
         self._stack = AsyncExitStack()
-        self._opened: Line | None = None
+        super().__init__()
 
     async def __aenter__(self) -> Self:
         self._opened = await self._stack.enter_async_context(open_line(self.settings))
@@ -69,12 +69,6 @@ class AsyncClient:
     def in_process(self) -> bool:
         """Whether the application runs in this process, so that its jobs stop when the client is closed."""
         return self._line.in_process
-
-    @property
-    def _line(self) -> Line:
-        if self._opened is None:
-            raise Invalid("the client is not open", hint="Write: async with AsyncClient() as client: …")
-        return self._opened
 
     # Artifacts and plans
 
@@ -298,22 +292,6 @@ class AsyncClient:
             collected = await anyio.to_thread.run_sync(collect, self.settings)
         await upload(self._line, collected)
         return await self._line.send("POST", path, body={"files": collected.manifest()})
-
-    async def _list(self, path: str, _shape: type[T], *, params: Params | None = None, limit: int | None = None) -> Sequence[T]:
-        items = list[T]()
-        cursor: str | None = None
-        while True:
-            left = None if limit is None else limit - len(items)
-            page = cast(
-                "Mapping[str, object]",
-                await self._line.send(
-                    "GET", path, params={**(params or {}), "limit": left and min(left, 500), "cursor": cursor}
-                ),
-            )
-            items += cast("list[T]", page.get("items", []))
-            cursor = cast("str | None", page.get("next"))
-            if cursor is None or (limit is not None and len(items) >= limit):
-                return items[:limit]
 
 
 def ended_well(job: shapes.JobJson) -> shapes.JobJson:

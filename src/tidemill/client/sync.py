@@ -49,6 +49,10 @@ class Client:
         self._portal = None
         self._stack.__exit__(exc_type, exc_value, traceback)
 
+    def call(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+        """Do with the asynchronous client what has no method here, as in `client.call(lambda c: c.rollout("endpoint/x"))`."""
+        return self._wait(lambda: work(self._client))
+
     @property
     def settings(self) -> Settings:
         """Where it looks and what it works on."""

@@ -1,4 +1,4 @@
-"""Every table of the metadata database. A change here comes with a migration; a test compares the two."""
+"""The tables that several modules use; others stand with their functions. A change comes with a migration; a test compares."""
 
 from sqlalchemy import (
     JSON,
