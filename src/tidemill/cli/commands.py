@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """`module` has `COMMAND`, a function, or `COMMANDS`, functions by the name of the subcommand."""
+    """`module` has `COMMAND`, a function, or `COMMANDS`, functions by the subcommand; with both, `COMMAND` takes the rest."""
 
     module: str
     summary: str

@@ -75,6 +75,8 @@ def _run_command(name: str, command: Command, rest: list[str]) -> int:
             lambda: print_group(name, command, functions), missing=f"one of {', '.join(functions)}", command=name
         )
     verb, *rest = rest
+    if verb not in functions and hasattr(module, "COMMAND"):
+        return _call(name, command, module.COMMAND, [verb, *rest])
     if verb not in functions:
         from tidemill.core.suggest import did_you_mean
 

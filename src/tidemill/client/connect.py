@@ -42,12 +42,20 @@ class Line:
         self, method: str, path: str, *, body: Json = None, content: bytes | None = None, params: Params | None = None
     ) -> Json:
         """The same for any path of the server."""
+        answer = await self._answer(method, path, body=body, content=content, params=params)
+        return parse_json(answer, what=f"the answer to {method} {path}") if answer else None
+
+    async def fetch(self, method: str, path: str, *, body: Json = None, params: Params | None = None) -> bytes:
+        """Send a request below the project and return the answer's bytes, which need not be JSON."""
+        return await self._answer(method, self._base + path, body=body, content=None, params=params)
+
+    async def _answer(self, method: str, path: str, *, body: Json, content: bytes | None, params: Params | None) -> bytes:
         try:
             response = await self._http.send(self._request(method, path, body=body, content=content, params=params))
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         await raise_for_problem(response)
-        return parse_json(response.content, what=f"the answer to {method} {path}") if response.content else None
+        return response.content
 
     async def events(self, method: str, path: str, *, body: Json = None) -> AsyncIterator[ServerEvent]:
         """The server-sent events of an answer. One named `error` is raised as what it says."""
