@@ -142,7 +142,10 @@ def _assemble(settings: Settings, folder: DataFolder, database: Database, handle
     async def read_blob(project: str, digest: str) -> bytes:
         return await anyio.to_thread.run_sync(blobs(project).get, digest)
 
-    models = Models(connection_for=connection_for, clock=clock, read_blob=read_blob)
+    def path_of(project: str, digest: str) -> Path:
+        return blobs(project).path(digest)
+
+    models = Models(connection_for=connection_for, clock=clock, read_blob=read_blob, path_of=path_of)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     return Platform(
         settings=settings,

@@ -17,6 +17,7 @@ from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
 from tidemill.models.connections import credential_problems, url_problem
+from tidemill.models.gguf_file import model_file
 from tidemill.models.script import read_script
 
 _PARAMS = frozenset(
@@ -41,6 +42,8 @@ class _ModelBody(_Body):
     model: Annotated[str, Field(min_length=1)] | None = None
     params: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
     connection: str | None = None
+    file: str | None = None
+    adapter: str | None = None
     reply: JsonValue = None
     script: JsonValue = None
     first_token_ms: Annotated[float, Field(ge=0)] | None = None
@@ -74,7 +77,7 @@ class ModelKind:
     versioned = True
 
     def parse(self, body: JsonObject, *, files: Files) -> Parsed:
-        """Check the body; a script named by path is read and becomes part of the spec."""
+        """Check the body; a script named by path is read and becomes part of the spec, a model file becomes a blob."""
         given = parse_body(_ModelBody, body, what="the model is not valid")
         spec, problems = _called(given, "chat_providers")
         spec.update({name: body[name] for name in _TEST_ONLY if body.get(name) is not None})
@@ -87,11 +90,19 @@ class ModelKind:
             spec["script"] = rows
             problems += mistakes
         problems += _range_problems(given.params)
+        file, mistakes = model_file(given.file, provider=given.provider, files=files)
+        problems += mistakes
+        references, mistakes = _adapter(given.adapter)
+        problems += mistakes
         _refuse(problems)
-        return Parsed(spec=spec, notes=tuple(_unknown_params(given.params)))
+        if file is not None:
+            spec["file"] = file
+        spec.update(references)
+        blobs = {} if file is None else {"file": file}
+        return Parsed(spec=spec, references=references, blobs=blobs, notes=tuple(_unknown_params(given.params)))
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
-        """A model references nothing."""
+        """Nothing that the adapter's kind does not say already."""
         return ()
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
@@ -179,7 +190,7 @@ def _called(given: _ModelBody | _EmbedderBody, group: str) -> tuple[dict[str, Js
     problems = _provider_problems(given.provider, group)
     spec: dict[str, Json] = {"provider": given.provider}
     model = given.model
-    if model is None and not problems:
+    if model is None and not problems and getattr(given, "file", None) is None:
         model = cast("str | None", getattr(load_extension(group, given.provider), "default_model", None))
         if model is None:
             problems.append(Problem(message="'model' is missing", where="model", hint=f"{given.provider} serves many."))
@@ -203,6 +214,16 @@ def _provider_problems(provider: str, *groups: str) -> list[Problem]:
     if nearest(provider, known) is None:
         hint += " Anything that speaks OpenAI's dialect is provider: openai with a connection's base_url."
     return [Problem(message=f"the provider {provider!r} is not known here", where="provider", hint=hint)]
+
+
+def _adapter(given: str | None) -> tuple[dict[str, str], list[Problem]]:
+    """The adapter that a model's file was made with, as a reference."""
+    if given is None:
+        return {}, []
+    try:
+        return {"adapter": str(parse_ref(given, kind="adapter"))}, []
+    except Invalid as error:
+        return {}, [Problem(message=error.message, where="adapter", hint=error.hint)]
 
 
 def _range_problems(params: JsonObject) -> list[Problem]:

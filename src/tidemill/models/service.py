@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias, TypeVar, cast
 
 from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse
@@ -25,6 +26,9 @@ from tidemill.telemetry import Span
 ConnectionFor: TypeAlias = Callable[[str, str, str], Awaitable[Connection | None]]
 """(project, name, environment) to the connection of that name there."""
 
+PathOf: TypeAlias = Callable[[str, str], Path]
+"""(project, digest) to the file that holds the blob."""
+
 P = TypeVar("P", ChatProvider, EmbedProvider)
 
 
@@ -41,7 +45,8 @@ class _Call:
 class Models:
     """Every chat model and embedder. Belongs to one event loop; `close` it there.
 
-    `read_blob(project, digest)` fetches the content of message parts that are held by digest.
+    `read_blob(project, digest)` fetches the content of message parts that are held by digest; `path_of(project, digest)` says
+    where a model's own file is.
     """
 
     def __init__(
@@ -51,11 +56,13 @@ class Models:
         clock: Clock | None = None,
         retry: RetryPolicy | None = None,
         read_blob: ReadBlob | None = None,
+        path_of: PathOf | None = None,
     ) -> None:
         self._connection_for = connection_for
         self._clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
         self._read_blob = read_blob
+        self._path_of = path_of
         self._chat_providers: dict[str, ChatProvider] = {}
         self._embed_providers: dict[str, EmbedProvider] = {}
         self._budgets: dict[tuple[str, str], RetryBudget] = {}
@@ -160,6 +167,8 @@ class Models:
         connection = await self._connection(provider, model, project=project, environment=environment)
         params = {**cast("JsonObject", model.spec.get("params") or {}), **request.params}
         options = {name: value for name, value in model.spec.items() if name not in _SPEC_KEYS}
+        if "file" in options:
+            options["path"] = self._file_of(model, project=project)
         if options:
             params["provider_options"] = options
         messages = await inline_media(request.messages, project=project, read_blob=self._read_blob)
@@ -169,6 +178,15 @@ class Models:
         return _Call(
             provider=provider, request=request, connection=connection, budget=self._budget(project, provider, connection)
         )
+
+    def _file_of(self, model: Version, *, project: str) -> str:
+        digest = str(model.spec["file"])
+        path = None if self._path_of is None else self._path_of(project, digest)
+        if path is None or not path.exists():
+            raise NotFound(
+                f"the model's file {digest} is not kept here", where=model.ref, hint="Add it: tidemill models add FILE.gguf"
+            )
+        return str(path)
 
     async def _connection(
         self, provider: ChatProvider | EmbedProvider, version: Version, *, project: str, environment: str
@@ -211,7 +229,7 @@ class Models:
         )
 
 
-_SPEC_KEYS = frozenset({"provider", "model", "params", "connection"})
+_SPEC_KEYS = frozenset({"provider", "model", "params", "connection", "adapter"})
 
 
 def _provider(group: str, version: Version, loaded: dict[str, P]) -> P:
