@@ -11,17 +11,18 @@ from sqlalchemy.engine import Row
 from tidemill.core.errors import Conflict, NotFound
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
+from tidemill.store.rollout_rows import Rollout, end_rollout, running_rollout
 from tidemill.store.tables import endpoint_moves, endpoints
 from tidemill.store.upsert import upsert
 
-Action: TypeAlias = Literal["deploy", "rollback"]
+Action: TypeAlias = Literal["deploy", "rollback", "canary", "promote", "abort"]
 _REMEMBERED = 100
 _SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointMove:
-    """One change of what an endpoint serves."""
+    """One change of what an endpoint serves; for `canary`, to a share of its callers."""
 
     action: Action
     release: str
@@ -32,7 +33,10 @@ class EndpointMove:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """`release` is the digest served now, `previous` the one that a rollback restores; `history` is newest first."""
+    """`release` is the digest served now, `previous` the one that a rollback restores; `history` is newest first.
+
+    While `rollout` runs, `release` is the stable one, and a rollback ends the rollout.
+    """
 
     name: str
     release: str
@@ -40,6 +44,7 @@ class Endpoint:
     previous: str | None
     history: tuple[EndpointMove, ...]
     updated_ns: int
+    rollout: Rollout | None = None
 
 
 def get_endpoint(db: Connection, project: str, endpoint: str) -> Endpoint:
@@ -59,18 +64,34 @@ def list_endpoints(db: Connection, project: str) -> tuple[Endpoint, ...]:
 
 
 def deploy(db: Connection, project: str, endpoint: str, release_digest: str, root_ref: str, by: str, now_ns: int) -> Endpoint:
-    """Let the endpoint serve a release; the endpoint is made when there is none. The same release again changes nothing."""
+    """Let the endpoint serve a release; the endpoint is made when there is none. The same release again changes nothing.
+
+    Raises `Conflict` while a rollout runs there: what it compares with must stay what it is.
+    """
     name = check_name(endpoint.removeprefix("endpoint/"), what="endpoint")
     row = _row(db, project, name)
     if row is not None and row.release == release_digest:
         return _endpoint(db, project, row)
+    running = running_rollout(db, project, name)
+    if running is not None:
+        raise Conflict(
+            f"a rollout of {running.release[:19]}… runs at endpoint/{name}",
+            hint=f"End it first: tidemill rollout promote|abort endpoint/{name}",
+        )
     before = [] if row is None else [*row.before, [row.release, row.root]][-_REMEMBERED:]
     return _serve(db, project, name, "deploy", release=release_digest, root=root_ref, before=before, by=by, now_ns=now_ns)
 
 
 def rollback(db: Connection, project: str, endpoint: str, by: str, now_ns: int) -> Endpoint:
-    """Let the endpoint serve what it served before. Raises `Conflict` when it never served anything else."""
+    """Undo the last change: abort the rollout that runs, else let the endpoint serve what it served before.
+
+    Raises `Conflict` when it never served anything else.
+    """
     now = get_endpoint(db, project, endpoint)
+    if now.rollout is not None:
+        end_rollout(db, now.rollout, status="aborted", by=by, why="rollback", now_ns=now_ns)
+        note_move(db, project, now.name, "abort", release=now.release, root=now.root, by=by, now_ns=now_ns)
+        return get_endpoint(db, project, now.name)
     row = _row(db, project, now.name)
     if row is None or not row.before:
         raise Conflict(
@@ -79,6 +100,22 @@ def rollback(db: Connection, project: str, endpoint: str, by: str, now_ns: int) 
         )
     *before, (release, root) = row.before
     return _serve(db, project, now.name, "rollback", release=release, root=root, before=before, by=by, now_ns=now_ns)
+
+
+def serve_promoted(db: Connection, project: str, endpoint: str, *, release: str, root: str, by: str, now_ns: int) -> Endpoint:
+    """Let the endpoint serve what a rollout tried; what it served until now is what a rollback restores."""
+    now = _row(db, project, endpoint)
+    assert now is not None
+    before = [*now.before, [now.release, now.root]][-_REMEMBERED:]
+    return _serve(db, project, endpoint, "promote", release=release, root=root, before=before, by=by, now_ns=now_ns)
+
+
+def note_move(
+    db: Connection, project: str, endpoint: str, action: Action, *, release: str, root: str, by: str, now_ns: int
+) -> None:
+    """Add a line to the endpoint's history."""
+    move = {"project": project, "endpoint": endpoint, "action": action, "release": release, "root": root}
+    db.execute(insert(endpoint_moves), {**move, "moved_by": by, "moved_ns": now_ns})
 
 
 def _row(db: Connection, project: str, name: str) -> Row[Any] | None:
@@ -99,8 +136,7 @@ def _serve(  # noqa: PLR0913  (every column of a move is given by name)
 ) -> Endpoint:
     now = {"release": release, "root": root}
     upsert(db, endpoints, [{"project": project, "name": name, **now, "before": before, "updated_ns": now_ns}])
-    move = {"project": project, "endpoint": name, "action": action, **now, "moved_by": by, "moved_ns": now_ns}
-    db.execute(insert(endpoint_moves), move)
+    note_move(db, project, name, action, **now, by=by, now_ns=now_ns)
     return get_endpoint(db, project, name)
 
 
@@ -117,4 +153,5 @@ def _endpoint(db: Connection, project: str, row: Row[Any]) -> Endpoint:
         previous=row.before[-1][0] if row.before else None,
         history=tuple(moves),
         updated_ns=row.updated_ns,
+        rollout=running_rollout(db, project, row.name),
     )
