@@ -11,20 +11,22 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from tidemill.core.records import Bundle
+from tidemill.serve.rollout import Split, split_of
 from tidemill.store import endpoints, release
 from tidemill.store.database import Database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Live:
-    """An endpoint and the application that answers there."""
+    """An endpoint and the application that answers there; `split` says who gets another while a rollout runs."""
 
     endpoint: endpoints.Endpoint
     bundle: Bundle
+    split: Split | None = None
 
 
 class LiveEndpoints:
-    """The endpoints of all projects, read from the database when first asked for and after each deploy or rollback."""
+    """The endpoints of all projects, read from the database when first asked for and after each change of what they serve."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,14 +38,19 @@ class LiveEndpoints:
         return self._live.get((project, name)) or await self.refresh(project, name)
 
     async def refresh(self, project: str, name: str) -> Live:
-        """Read an endpoint again and swap it in; whoever deploys or rolls back calls this after their transaction.
+        """Read an endpoint again and swap it in; whoever changes what it serves calls this after their transaction.
 
         Readings are one after another, so that an older state never replaces a newer one.
         """
 
         def read(db: Connection) -> Live:
             endpoint = endpoints.get_endpoint(db, project, name)
-            return Live(endpoint=endpoint, bundle=release.load_bundle(db, project, endpoint.release))
+            running = endpoint.rollout
+            return Live(
+                endpoint=endpoint,
+                bundle=release.load_bundle(db, project, endpoint.release),
+                split=None if running is None else split_of(running, release.load_bundle(db, project, running.release)),
+            )
 
         async with self._reading:
             live = await self._database.read(read)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from tidemill.core.refs import Ref, parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.kinds import ROOTS
+from tidemill.serve.rollout import Split, Variant
 from tidemill.store import endpoints, registry, release
 from tidemill.store.access import Principal
 from tidemill.store.database import Database
@@ -23,10 +24,22 @@ _REMEMBERED: Final = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What answers a request: an application, and the endpoint it stands behind, if any."""
+    """What answers a request: an application, and the endpoint it stands behind, if any.
+
+    While a rollout runs there is a `split`, and `variant` says which side of it this is once that is decided.
+    """
 
     bundle: Bundle
     endpoint: str | None = None
+    split: Split | None = None
+    variant: Variant | None = None
+
+    def decided(self, asker: str) -> Target:
+        """The target for one caller; the same when there is nothing to decide."""
+        if self.split is None:
+            return self
+        variant = self.split.variant(asker)
+        return replace(self, variant=variant, bundle=self.split.canary if variant == "canary" else self.bundle)
 
 
 class Resolver:
@@ -50,7 +63,7 @@ class Resolver:
         if ref.kind == "endpoint":
             principal.check_endpoint(ref.name)
             live = await self._live.get(project, ref.name)
-            return Target(bundle=live.bundle, endpoint=ref.name)
+            return Target(bundle=live.bundle, endpoint=ref.name, split=live.split)
         if principal.endpoints is not None:
             raise Denied(f"key {principal.key_id} is for endpoints only, not for {ref.bare}", hint="Ask for a key that is not.")
         return Target(bundle=await self._bundle(project, ref))

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from tidemill.core.chat import ChatDelta
-from tidemill.core.clock import Clock, SystemClock
+from tidemill.core.clock import Clock, Ids, SystemClock
 from tidemill.core.errors import Denied, NotFound, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
@@ -26,8 +26,10 @@ from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
 from tidemill.serve.problems import Refusal, WrongMethod, refusal_of, refusal_of_crash
 from tidemill.serve.resolve import Resolver, Target
+from tidemill.serve.rollout import asker_of
 from tidemill.store.access import Principal
 from tidemill.store.database import Database
+from tidemill.telemetry import genai
 from tidemill.telemetry.recorder import Recorder, Span
 
 Authenticate: TypeAlias = Callable[[Headers], Awaitable[Principal]]
@@ -51,6 +53,7 @@ class DataPlane:
         environment: str,
         endpoints: LiveEndpoints,
         clock: Clock | None = None,
+        ids: Ids | None = None,
         max_body: int = _LARGEST_BODY,
     ) -> None:
         self._authenticate = authenticate
@@ -59,6 +62,7 @@ class DataPlane:
         self._recorder = recorder
         self._environment = environment
         self._clock = clock or SystemClock()
+        self._ids = ids or Ids(clock=self._clock)
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,9 +97,13 @@ class DataPlane:
         project = _project(exchange.headers, principal)
         call = read_chat_call(await exchange.read(limit=self._max_body))
         target = await self._resolver.resolve(call.model, project=project, principal=principal)
-        question = prepare(target.bundle, call, project=project, environment=self._environment)
+        if target.split is not None:
+            target = target.decided(self._asker(exchange.headers, call))
+        question = self._prepared(exchange.headers, call, target, project)
         span = self._trace(exchange.headers, question, target)
         head = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
+        if target.variant is not None:
+            head["x-tidemill-variant"] = target.variant
         envelope = Envelope(
             id=f"chatcmpl-{span.trace_id}{span.span_id}", trace=span.trace_id, model=call.model,
             release=target.bundle.release, created=self._clock.now_ns() // 10**9,
@@ -111,6 +119,18 @@ class DataPlane:
         except Exception:  # noqa: BLE001  (the same, with the trace)
             _log.exception("the request with trace %s failed", span.trace_id)
             await _refuse(exchange, refusal_of_crash(trace=span.trace_id), headers=head)
+
+    def _prepared(self, headers: Headers, call: ChatCall, target: Target, project: str) -> Question:
+        """`prepare`; while a rollout runs, a refusal is traced too: a canary that takes no question has failed."""
+        try:
+            return prepare(target.bundle, call, project=project, environment=self._environment)
+        except TidemillError as error:
+            if target.variant is not None:
+                asked = Question(bundle=target.bundle, call=call, inputs={}, project=project, environment=self._environment)
+                span = self._trace(headers, asked, target)
+                span.set(error=error.message)
+                span.end()
+            raise
 
     async def _answer(
         self, exchange: Exchange, question: Question, span: Span, *, envelope: Envelope, headers: Mapping[str, str]
@@ -150,7 +170,12 @@ class DataPlane:
             tags=[tag for each in headers.get("x-tidemill-tags", "").split(",") if (tag := each.strip())],
             traceparent=headers.get("traceparent"),
             input=question.shown,
+            attributes=_split_attributes(target),
         )
+
+    def _asker(self, headers: Headers, call: ChatCall) -> str:
+        user = headers.get("x-tidemill-user") or call.user
+        return asker_of(user=user, session=headers.get("x-tidemill-session"), request=self._ids.span)
 
     async def _list_models(self, exchange: Exchange) -> None:
         models = await self._models(exchange)
@@ -187,6 +212,13 @@ async def _refuse(exchange: Exchange, refusal: Refusal, *, headers: Mapping[str,
         return
     retry = {} if refusal.retry_after is None else {"retry-after": str(max(1, round(refusal.retry_after)))}
     await exchange.send_json(refusal.status, refusal.body, headers={**(headers or {}), **retry})
+
+
+def _split_attributes(target: Target) -> JsonObject | None:
+    """What a span says of the rollout that it was part of."""
+    if target.split is None or target.variant is None:
+        return None
+    return {genai.VARIANT: target.variant, genai.ROLLOUT: target.split.rollout}
 
 
 def _need(exchange: Exchange, method: str) -> None:

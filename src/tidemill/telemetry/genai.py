@@ -35,6 +35,7 @@ RELEASE: Final = "tidemill.release"
 ENDPOINT: Final = "tidemill.endpoint"
 STEP: Final = "tidemill.step"
 VARIANT: Final = "tidemill.variant"
+ROLLOUT: Final = "tidemill.rollout"
 CONNECTION: Final = "tidemill.connection"
 CACHED: Final = "tidemill.cached"
 FIRST_TOKEN_MS: Final = "tidemill.first_token_ms"  # noqa: S105  (a name, not a password)
