@@ -29,6 +29,7 @@ from tidemill.core.json import dump_json
 from tidemill.core.settings import Settings
 from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
+from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
 from tidemill.models.service import Models
 from tidemill.serve.endpoints import LiveEndpoints
@@ -162,6 +163,7 @@ def _assemble(settings: Settings, folder: DataFolder, database: Database, handle
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
         jobs=Jobs(database=database, jobs_db=folder.jobs_database, handlers=handlers, clock=clock, ids=ids),
         live=LiveEndpoints(database),
+        policies=Policies(clock=clock),
         admin_token_hash=folder.admin_token_hash(),
     )
 

@@ -13,6 +13,7 @@ from tidemill.core.extend import ArtifactKind
 from tidemill.core.settings import Settings
 from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
+from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
 from tidemill.models.service import Models
 from tidemill.serve.endpoints import LiveEndpoints
@@ -40,6 +41,7 @@ class Platform:
     runner: Runner
     jobs: Jobs
     live: LiveEndpoints
+    policies: Policies
     admin_token_hash: str
     allowed_hosts: frozenset[str] = field(default_factory=frozenset[str])
 

@@ -9,13 +9,19 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from importlib import metadata
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Chunk, Document, Parsed, Progress, Score, Version
 from tidemill.core.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as Database
+
+Door: TypeAlias = Literal["deploy", "rollback", "rollout", "promote", "alias"]
+"""By which a release comes to answer."""
 
 
 @runtime_checkable
@@ -184,6 +190,30 @@ class JobHandler(Protocol):
 
     async def __call__(self, payload: JsonObject, context: JobContext) -> Json:
         """Do the work and return its result as JSON."""
+        ...
+
+
+class PolicyCheck(Protocol):
+    """Whether a release may go through a door; what changes what answers takes one, so that nothing goes around a policy."""
+
+    def check(
+        self,
+        db: Database,
+        project: str,
+        *,
+        door: Door,
+        target: str,
+        release: str,
+        who: str,
+        role: str | None = None,
+    ) -> None:
+        """Return when it may; the decision is in the audit when a policy protects the target.
+
+        Call it within the write transaction that makes the change. `target` is `endpoint/x` or `chain/x@production`; `release`
+        the digest that would answer (for an alias of what is no application, the version's); `who` as the audit names them;
+        `role` that of the key they act by (None: those of all their keys). Raises `Denied`, which says what is missing and the
+        command that supplies it.
+        """
         ...
 
 
