@@ -108,6 +108,25 @@ def test_retrieval_scorers_alone_call_no_model(server: Server, shell: Shell, fir
     assert found["calls"]["model"] == 0
 
 
+def test_a_search_whose_query_was_embedded_before_is_not_called_faster(server: Server, shell: Shell, applied) -> None:
+    for mode in ("vector", "hybrid"):
+        step = f'{{id: find, retrieve: {{index: index/docs, query: "Say {{{{question}}}}", mode: {mode}}}}}'
+        shell.write(
+            **{mode: f'kind: chain\nname: {mode}\ninputs: {{question: string}}\nsteps: [{step}]\noutput: "{{{{find}}}}"\n'}
+        )
+    shell.json("apply")
+    first, second = (
+        shell.json("eval", f"chain/{mode}", "--data", "dataset/questions", "--scorer", "recall_at_k")
+        for mode in ("vector", "hybrid")
+    )
+    assert [each["calls"]["embed"] for each in (first, second)] == [12, 0]
+    assert second["reused"]["outputs"] == 0
+    compared = shell.json("compare", first["id"], second["id"])
+    assert compared["metrics"]["recall_at_k"]["n"] == 12
+    assert "latency_ms" not in compared["metrics"]
+    assert compared["notes"] == ["12 samples re-used an earlier output or a part of it; their latency is not compared"]
+
+
 def test_replicates_are_runs_of_their_own(shell: Shell) -> None:
     twice = shell.json("eval", "chain/app", "--data", "dataset/questions", "--scorer", "contains", "-n", "2", "--limit", "3")
     assert twice["samples"] == 6

@@ -114,7 +114,7 @@ class Indexes:
         if mode == "vector" and not by_vector:
             raise Invalid(f"{version.ref} has no vectors", hint="Name an embedder in its embed, or search by fulltext.")
         vector: Scores | None = None
-        is_new = False
+        is_new = False  # whether the query had to be embedded now
         if by_vector and embedder is not None:
             vector, is_new = await self._queries.get(
                 query, embedder=embedder, project=project, environment=environment, span=span
@@ -122,7 +122,7 @@ class Indexes:
         by_text = mode != "vector"
         found = await to_thread.run_sync(lambda: loaded.search(query, vector=vector, by_text=by_text, k=k, filter=filter))
         hits = Hits(found)
-        hits.embedded = int(is_new)
+        hits.embedded, hits.remembered = int(is_new), vector is not None and not is_new
         return hits
 
     async def _build(

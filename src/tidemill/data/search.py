@@ -22,9 +22,13 @@ CANDIDATES = 100
 
 
 class Hits(tuple[Hit, ...]):  # noqa: SLOT001  (a tuple can hold a field of its own only without slots)
-    """What one search found, best first. `embedded` is how many texts had to be embedded for it; remembered ones are not."""
+    """What one search found, best first. `embedded` is how many texts had to be embedded for it.
+
+    `remembered` says that the query's vector was known from before, so that the search took less time than a first one.
+    """
 
     embedded: int = 0
+    remembered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ def _without_values(check: CheckRule, rule: str, candidate: Evaluated) -> Checke
     reused = sum(each.reused for each in candidate.results)
     if check.metric != LATENCY or not reused:
         return _error(check, rule, "no sample has a value")
-    reason = f"no latency of its own: {count(reused, 'sample')} re-used an earlier output"
+    reason = f"no latency of its own: {count(reused, 'sample')} re-used an earlier output or a part of it"
     return Checked(metric=check.metric, rule=rule, result="inconclusive", reason=reason, slice=check.slice)
 
 

@@ -54,7 +54,7 @@ def compare(  # noqa: PLR0913  (each is a choice of the one who asks)
 
     return {
         "a": a.id, "b": b.id, "dataset": b.dataset, "slice": str(within) if within else None, "alpha": alpha,
-        "metrics": {name: shown(name) for name in names}, "notes": list(_notes(a, b, paired)),
+        "metrics": {name: shown(name) for name in names}, "notes": list(_notes(a, b)),
         "samples": max((each.seen for each in paired.values()), default=0), "correction": correction,
         "resamples": resamples, "seed": seed,
     }  # fmt: skip
@@ -138,7 +138,7 @@ def _unlike_json(metric: str, why: str) -> JsonObject:
     }  # fmt: skip
 
 
-def _notes(a: Evaluated, b: Evaluated, paired: Mapping[str, Pairs]) -> Sequence[str]:
+def _notes(a: Evaluated, b: Evaluated) -> Sequence[str]:
     """What a reader must know of the two beside the figures."""
     notes: list[str] = []
     samples = [{(each.sample, each.digest) for each in side.results} for side in (a, b)]
@@ -146,7 +146,7 @@ def _notes(a: Evaluated, b: Evaluated, paired: Mapping[str, Pairs]) -> Sequence[
     if shared < len(samples[0] | samples[1]):
         notes.append(f"{shared} samples are in both; {len(samples[0])} in the first, {len(samples[1])} in the second")
     notes += [f"{each.id} is {each.status}, not done" for each in (a, b) if each.status != "done"]
-    reused = paired[LATENCY].reused if LATENCY in paired else 0
-    if reused:
-        notes.append(f"{reused} samples re-used an earlier output; their latency is not compared")
+    again = {(each.sample, each.digest) for side in (a, b) for each in side.results if each.reused and each.error is None}
+    if reused := len(again & samples[0] & samples[1]):
+        notes.append(f"{reused} samples re-used an earlier output or a part of it; their latency is not compared")
     return notes

@@ -279,7 +279,7 @@ def _tasks(root: Version, samples: Sequence[Sample], replicates: int, finished: 
 
 
 def _sample_result(task: _Task, result: RunResult, *, fields: JsonObject, trace: str | None) -> Callable[..., SampleResult]:
-    reused = any(step.reused for step in result.steps.values())
+    reused = any(step.reused or step.warm for step in result.steps.values())
     took = sum(step.latency_ms for step in result.steps.values()) if reused else result.latency_ms
     calls = result.calls
     return functools.partial(

@@ -152,5 +152,5 @@ def undecided(pairs: Pairs, measured: Measured, *, margin: float | None, p_value
 
 def _nothing(pairs: Pairs) -> str:
     if pairs.metric == LATENCY and pairs.reused:
-        return f"no latency to compare: {count(pairs.reused, 'sample')} re-used an earlier output"
+        return f"no latency to compare: {count(pairs.reused, 'sample')} re-used an earlier output or a part of it"
     return "no sample has a value on both sides"

@@ -51,7 +51,8 @@ class RetrieveWork:
             environment=call.run.context.environment,
             span=call.span,
         )
-        return Outcome(value=[passage(each) for each in hits], calls=Calls(retrieve=1, embed=hits.embedded))
+        value: Json = [passage(each) for each in hits]
+        return Outcome(value=value, calls=Calls(retrieve=1, embed=hits.embedded), warm=hits.remembered)
 
     def _size(self, k: Json) -> int:
         if k is None:

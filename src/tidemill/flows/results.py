@@ -68,10 +68,14 @@ class RunContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """One step's output and what it took. A re-used one keeps its first latency, usage, cost and calls."""
+    """One step's output and what it took. A re-used one keeps its first latency, usage, cost and calls.
+
+    `warm` says that it ran, but that part of its work was remembered: its latency is not that of a first time.
+    """
 
     output: Json
     reused: bool = False
+    warm: bool = False
     skipped: bool = False
     latency_ms: float = 0.0
     usage: Usage = NO_USAGE

@@ -79,6 +79,7 @@ class Outcome:
     cost: float | None = 0.0
     calls: Calls = NO_CALLS
     finish_reason: FinishReason | None = None
+    warm: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -176,8 +177,9 @@ async def _run_or_reuse(step: Step, values: Values, *, run: Run, parent: Span, n
     if speaks and outcome.finish_reason is not None:
         run.finish_reason = outcome.finish_reason
     result = StepResult(
-        output=outcome.value, latency_ms=latency_ms, usage=outcome.usage, cost=outcome.cost, calls=outcome.calls
-    )
+        output=outcome.value, warm=outcome.warm, latency_ms=latency_ms, usage=outcome.usage, cost=outcome.cost,
+        calls=outcome.calls,
+    )  # fmt: skip
     if key is not None and first_choice:
         run.to_keep[key] = _cached(result, created_ns=run.engine.cache.now_ns())
     return result
