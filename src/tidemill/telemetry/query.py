@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
+from tidemill.telemetry import genai
 from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.filters import Where, add_filter, add_words
 from tidemill.telemetry.row import decode_value
@@ -28,7 +30,7 @@ _CURSOR: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{32})")
 _NAMED: Final = 5
 
 
-async def list_traces(
+async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
     engine: Engine,
     project: str,
     *,
@@ -38,6 +40,8 @@ async def list_traces(
     cursor: str | None,
     from_ns: int | None,
     to_ns: int | None,
+    among: Sequence[str] | None = None,
+    served: bool = False,
 ) -> JsonObject:
     """Traces, newest first: `{"items": […], "next": cursor or None}`."""
     size = _page_size(limit)
@@ -48,6 +52,10 @@ async def list_traces(
         page.clauses.append(f"trace_id IN (SELECT trace_id FROM spans WHERE {matching.sql})")  # noqa: S608  (bound parameters)
     page.add("project = {project:String}", project=project)
     page.add("root")
+    if among is not None:
+        page.add("trace_id IN {among:Array(String)}", among=list(among))
+    if served:
+        page.add(f"release != '' AND NOT JSONHas(attributes, '{genai.EVALUATION}')")
     if from_ns is not None:
         page.add("start >= fromUnixTimestamp64Nano({from:Int64})", **{"from": from_ns})
     if to_ns is not None:
@@ -73,13 +81,32 @@ async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
 
     Raises `NotFound`, or `Invalid` when it is no id or several traces have it.
     """
-    wanted = trace_id.lower().replace("-", "")
-    if not _HEX.fullmatch(wanted):
-        raise Invalid(f"{trace_id!r} is not a trace id", hint="A trace id is 32 hexadecimal digits; a part is enough.")
-    spans = await _spans(engine, project, [await _whole_id(engine, project, wanted)], columns=_WHOLE)
+    spans = await _spans(engine, project, [await _whole_id(engine, project, _hexadecimal(trace_id))], columns=_WHOLE)
     if not spans:
-        raise NotFound(f"no trace {trace_id} in project {project}", hint="Type: tidemill traces list")
+        raise _no_trace(project, trace_id)
     return trace_shape(spans)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundTrace:
+    """That a trace is there: its whole id, the endpoint that it went through, and its spans' names by their ids."""
+
+    id: str
+    endpoint: str
+    spans: Mapping[str, str]
+
+
+async def find_trace(engine: Engine, project: str, trace_id: str) -> FoundTrace:
+    """Where a trace is, without its content; the id as in `get_trace`. Raises `NotFound` or `Invalid`."""
+    whole = await _whole_id(engine, project, _hexadecimal(trace_id))
+    rows = await engine.query(
+        "SELECT toString(span_id), name, endpoint FROM spans WHERE project = {project:String} AND trace_id = {trace:String}",
+        {"project": project, "trace": whole},
+    )
+    if not rows:
+        raise _no_trace(project, trace_id)
+    endpoint = next((str(row[2]) for row in rows if row[2]), "")
+    return FoundTrace(id=whole, endpoint=endpoint, spans={str(row[0]): str(row[1]) for row in rows})
 
 
 async def search_spans(engine: Engine, project: str, text: str, *, limit: int) -> Sequence[JsonObject]:
@@ -102,6 +129,17 @@ def _matching(project: str, *, filter: str | None, q: str | None) -> Where:  # n
     if q:
         add_words(where, q)
     return where
+
+
+def _hexadecimal(trace_id: str) -> str:
+    wanted = trace_id.lower().replace("-", "")
+    if not _HEX.fullmatch(wanted):
+        raise Invalid(f"{trace_id!r} is not a trace id", hint="A trace id is 32 hexadecimal digits; a part is enough.")
+    return wanted
+
+
+def _no_trace(project: str, trace_id: str) -> NotFound:
+    return NotFound(f"no trace {trace_id} in project {project}", hint="Type: tidemill traces list")
 
 
 async def _whole_id(engine: Engine, project: str, part: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,10 +13,11 @@ import anyio.to_thread
 from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry import query
+from tidemill.telemetry import query, variants
 from tidemill.telemetry.engine import Engine, is_installed
 from tidemill.telemetry.project import Projector
 from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.variants import RolloutSpans
 
 _FLUSH_SECONDS: Final = 20.0
 
@@ -98,7 +99,7 @@ class Telemetry:
         """The process id of the store's process while it runs."""
         return self._engine.pid
 
-    async def list_traces(
+    async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
         self,
         project: str,
         *,
@@ -108,20 +109,42 @@ class Telemetry:
         cursor: str | None = None,
         from_ns: int | None = None,
         to_ns: int | None = None,
+        among: Sequence[str] | None = None,
+        served: bool = False,
     ) -> JsonObject:
         """`{"items": […], "next"}`, newest first. `filter` is described in `filters.py`; `q` is words to find in any span.
 
-        `from_ns` (included) and `to_ns` (not included) bound the start, in nanoseconds since the epoch.
+        `from_ns` (included) and `to_ns` (not included) bound the start, in nanoseconds since the epoch. `among` narrows it to
+        traces by their ids, `served` to what applications were asked by others than evaluations.
         """
         await self._ready()
         return await query.list_traces(
-            self._engine, project, filter=filter, q=q, limit=limit, cursor=cursor, from_ns=from_ns, to_ns=to_ns
-        )
+            self._engine, project, filter=filter, q=q, limit=limit, cursor=cursor, from_ns=from_ns, to_ns=to_ns, among=among,
+            served=served,
+        )  # fmt: skip
 
     async def get_trace(self, project: str, trace_id: str) -> JsonObject:
         """The trace with its spans, by its id or a beginning or end of it that is unique. Raises `NotFound` or `Invalid`."""
         await self._ready()
         return await query.get_trace(self._engine, project, trace_id)
+
+    async def find_trace(self, project: str, trace_id: str) -> query.FoundTrace:
+        """That a trace is there, and which spans it has, without their content. Raises `NotFound` or `Invalid`."""
+        await self._ready()
+        return await query.find_trace(self._engine, project, trace_id)
+
+    async def count_variants(self, spans: RolloutSpans) -> Mapping[str, variants.VariantCounts]:
+        """Requests and failures of a rollout, by variant."""
+        await self._ready()
+        return await variants.count_variants(self._engine, spans)
+
+    async def latency_ranks(self, spans: RolloutSpans, *, variant: str, ranks: Sequence[int]) -> Sequence[float]:
+        """The latencies (ms) at these places, from 1, among a variant's answered requests in order."""
+        return await variants.latency_ranks(self._engine, spans, variant=variant, ranks=ranks)
+
+    async def variants_of(self, spans: RolloutSpans, trace_ids: Sequence[str]) -> Mapping[str, str]:
+        """Which variant answered in these traces, as far as the rollout marked them."""
+        return await variants.variants_of(self._engine, spans, trace_ids)
 
     async def search_spans(self, project: str, text: str, *, limit: int = 50) -> Sequence[JsonObject]:
         """Spans that hold every word of `text` in name, error, input or output, newest first, each with its `trace_id`."""
