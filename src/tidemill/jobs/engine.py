@@ -120,6 +120,12 @@ class Jobs:
             self._dispatch()
         return job
 
+    def adopt(self, job: Job) -> None:
+        """Take up a job whose row was written, by `store.jobs.create_job`, in a transaction of the caller's own."""
+        if job.id not in self._waiting and job.id not in self._handed:
+            self._waiting.append(job.id)
+            self._dispatch()
+
     async def get(self, job_id: str) -> Job:
         """A job as it stands now. Raises `NotFound`."""
         running = self._running.get(job_id)

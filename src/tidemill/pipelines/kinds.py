@@ -1,0 +1,53 @@
+"""`kind: pipeline`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tidemill.core.errors import Problem
+from tidemill.core.extend import Files
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Parsed, Version
+from tidemill.flows.names import steps_in
+from tidemill.pipelines.spec import Reading, read_inputs, read_on, read_steps
+from tidemill.prompts.fields import Fields, Problems
+from tidemill.prompts.kinds import field_diff
+
+_KEYS = ("inputs", "on", "steps")
+
+
+class PipelineKind:
+    """Steps over the platform's use cases. Every name, condition and rule is checked here, before anything runs."""
+
+    name = "pipeline"
+    versioned = True
+
+    def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
+        """Canonical form: `inputs`, `on`, and `steps` with `do`, `args` and all that each needs."""
+        problems = Problems()
+        fields = Fields(body, problems=problems)
+        fields.only(_KEYS, what="a pipeline")
+        inputs = read_inputs(fields)
+        reading = Reading(problems=problems, inputs=tuple(inputs))
+        on = read_on(fields, reading, inputs)
+        steps = read_steps(fields, reading)
+        problems.raise_if_any()
+        spec: dict[str, Json] = {"inputs": inputs, "steps": list(steps)}
+        if on:
+            spec["on"] = on
+        return Parsed(spec=spec, references=reading.references, hermetic=reading.hermetic)
+
+    def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
+        """What a step takes is checked when it runs, by the use case itself."""
+        return ()
+
+    def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
+        """Steps that came, went or changed, and other fields."""
+        before = {str(each["id"]): each for each in steps_in(old.get("steps"))}
+        after = {str(each["id"]): each for each in steps_in(new.get("steps"))}
+        lines = [f"- step {each}" for each in before if each not in after]
+        lines += [f"+ step {each}" for each in after if each not in before]
+        for name, step in after.items():
+            if name in before and before[name] != step:
+                lines += [f"~ step {name}: {line}" for line in field_diff(before[name], step)]
+        return [*lines, *field_diff(old, new, apart_from=("steps",))]

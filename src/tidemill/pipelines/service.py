@@ -1,0 +1,224 @@
+"""Runs of pipelines: begin, carry on, cancel, and take up after a kill what had not ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import anyio
+from sqlalchemy import Connection
+
+from tidemill.core.clock import Clock, Ids
+from tidemill.core.errors import Invalid, Unavailable
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Version
+from tidemill.core.refs import parse_ref
+from tidemill.core.suggest import did_you_mean
+from tidemill.flows.names import steps_in
+from tidemill.jobs.engine import Jobs
+from tidemill.pipelines.going import GoingRun, Parts
+from tidemill.pipelines.step import StepHandler
+from tidemill.store import pipelines as rows
+from tidemill.store import registry
+from tidemill.store.database import Database
+from tidemill.store.pipelines import ENDED, PipelineRun, StepRow, Trigger
+
+_CANCEL_SECONDS: Final = 10.0
+_log = logging.getLogger(__name__)
+
+
+class Pipelines:
+    """Carries runs on, each as a task of this process; a run that waits costs no thread and no place among the jobs.
+
+    `handlers` maps a kind of step to what does it. One process carries the runs of a database: at its start it takes up all
+    that had not ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        ids: Ids,
+        handlers: Mapping[str, StepHandler],
+        jobs: Jobs | None = None,
+    ) -> None:
+        self._parts = Parts(database=database, clock=clock, handlers=handlers, jobs=jobs)
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+        self._owner = ids.text()
+        self._going: dict[str, GoingRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    @property
+    def owner(self) -> str:
+        """The name by which rows know this start of the process."""
+        return self._owner
+
+    async def start(self) -> None:
+        """Take up what an earlier process left."""
+        for run in await self._database.read(rows.unfinished_runs):
+            await self.carry_on(run)
+
+    async def stop(self) -> None:
+        """Interrupt every run; the next start goes on."""
+        self._stopping = True
+        for each in self._going.values():
+            each.interrupted = True
+            each.scope.cancel()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def begin(
+        self,
+        project: str,
+        pipeline: str,
+        inputs: JsonObject,
+        *,
+        who: str,
+        trigger: Trigger = "manual",
+        run_id: str | None = None,
+    ) -> PipelineRun:
+        """Start a run of a pipeline (`NAME`, or with a version); when this returns it will run to its end, over any kill.
+
+        The same `run_id` again answers the same run. Raises `NotFound`, and `Invalid` for inputs that it does not declare.
+        """
+        ref = parse_ref(pipeline, kind="pipeline")
+        version = await self._database.read(lambda db: registry.get_version(db, project, ref))
+        name = run_id or self._ids.text()
+        now_ns = self._clock.now_ns()
+        run, _ = await self._database.write(
+            lambda db: self.write_run(
+                db, version, inputs, who=who, trigger=trigger, trigger_key=name, run_id=name, now_ns=now_ns
+            )
+        )
+        await self.carry_on(run)
+        return run
+
+    def write_run(
+        self,
+        db: Connection,
+        version: Version,
+        inputs: JsonObject,
+        *,
+        who: str,
+        trigger: Trigger,
+        trigger_key: str,
+        now_ns: int,
+        run_id: str | None = None,
+    ) -> tuple[PipelineRun, bool]:
+        """The rows of a new run, in a transaction of the caller's; whether it is new. `carry_on` then sets it going."""
+        steps = steps_in(version.spec.get("steps"))
+        run = PipelineRun(
+            id=run_id or self._ids.text(),
+            project=version.project,
+            pipeline=version.name,
+            version=version.number,
+            digest=version.digest,
+            trigger_key=trigger_key,
+            trigger=trigger,
+            inputs=check_inputs(version, inputs),
+            who=who,
+            created_ns=now_ns,
+            updated_ns=now_ns,
+        )
+        pending = [
+            StepRow(run=run.id, step=str(each["id"]), position=number, project=run.project, kind=str(each["do"]))
+            for number, each in enumerate(steps)
+        ]
+        return rows.create_run(db, run, pending)
+
+    async def carry_on(self, run: PipelineRun) -> bool:
+        """Set a run going here, unless it goes here already, has ended, or another process was quicker."""
+        if run.id in self._going or run.status in ENDED or self._stopping:
+            return False
+        now_ns = self._clock.now_ns()
+        ref = parse_ref(f"pipeline/{run.pipeline}@v{run.version}")
+
+        def work(db: Connection) -> Version | None:
+            if not rows.claim_run(db, run, owner=self._owner, now_ns=now_ns):
+                return None
+            return registry.get_version(db, run.project, ref)
+
+        version = await self._database.write(work)
+        if version is None or run.id in self._going:
+            return False
+        going = GoingRun(replace(run, owner=self._owner, status="running"), version, parts=self._parts)
+        self._going[run.id] = going
+        if run.cancel_requested:
+            going.scope.cancel()
+        task = asyncio.create_task(self._drive(going), name=f"pipeline {run.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def cancel(self, project: str, run_id: str) -> PipelineRun:
+        """Stop a run: its steps, and the jobs that they wait for. What it finished stays. One that has ended stays as it is."""
+        run = await self._database.read(lambda db: rows.get_run(db, project, run_id))
+        if run.status in ENDED:
+            return run
+        now_ns = self._clock.now_ns()
+        await self._database.write(lambda db: rows.request_cancel(db, run.id, now_ns=now_ns))
+        going = self._going.get(run.id)
+        if going is not None:
+            going.scope.cancel()
+            with anyio.move_on_after(_CANCEL_SECONDS):
+                await going.ended.wait()
+        else:
+            await self._database.write(lambda db: rows.end_run(db, run.id, status="cancelled", error=None, now_ns=now_ns))
+        return await self._database.read(lambda db: rows.get_run(db, project, run.id))
+
+    async def wait(self, run_id: str, *, timeout: float | None = None) -> PipelineRun:
+        """The run once it has ended. Raises `TimeoutError`; the run goes on."""
+        going = self._going.get(run_id)
+        if going is not None:
+            async with asyncio.timeout(timeout):
+                await going.ended.wait()
+        run = await self._database.read(lambda db: rows.get_run(db, None, run_id))
+        if run.status not in ENDED:
+            raise Unavailable(f"run {run_id} does not go on here", hint="It goes on at the next start of the server.")
+        return run
+
+    async def _drive(self, going: GoingRun) -> None:
+        run = going.run
+        try:
+            with going.scope:
+                error = await going.go()
+                await self._end(run, status="failed" if error else "done", error=error)
+            if going.scope.cancelled_caught and not going.interrupted:
+                await self._end(run, status="cancelled", error=None)
+        except Exception:  # noqa: BLE001  (a full disk, a broken database: the run stays as it is, and nothing is lost)
+            _log.exception("pipeline run %s stopped; the next start goes on with it", run.id)
+        finally:
+            del self._going[run.id]
+            going.ended.set()
+
+    async def _end(self, run: PipelineRun, *, status: rows.RunStatus, error: str | None) -> None:
+        now_ns = self._clock.now_ns()
+        with anyio.CancelScope(shield=True):
+            await self._database.write(lambda db: rows.end_run(db, run.id, status=status, error=error, now_ns=now_ns))
+
+
+def check_inputs(version: Version, given: JsonObject) -> dict[str, Json]:
+    """The inputs of a run: what was given, and the defaults of the rest. Raises `Invalid`, naming every one that is wrong."""
+    declared = version.spec.get("inputs")
+    known: Mapping[str, Json] = declared if isinstance(declared, Mapping) else {}
+    for name in given:
+        if name not in known:
+            raise Invalid(f"{version.bare} has no input {name!r}", hint=did_you_mean(name, known) if known else "It has none.")
+    filled = {**known, **given}
+    missing = [name for name, value in filled.items() if value is None]
+    if missing:
+        raise Invalid(f"{version.bare} needs {', '.join(missing)}", hint=f"Give it: --input {missing[0]}=…")
+    return filled
+
+
+def unfinished(db: Connection, project: str, pipeline: str) -> PipelineRun | None:
+    """A run of this pipeline that has not ended."""
+    found = rows.unfinished_runs(db, project=project, pipeline=pipeline)
+    return found[0] if found else None

@@ -1,0 +1,159 @@
+"""What a run does: order, conditions, re-use, retries, failures, cancelling."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from pipelines.building import PROJECT
+
+pytestmark = pytest.mark.anyio
+
+CODE = """
+import logging
+import threading
+from pathlib import Path
+
+def add(a, b=1, log=None):
+    if log:
+        log(f"adding {a} and {b}")
+    return {"sum": a + b}
+
+def note(path, word):
+    logging.getLogger("mine").info("noting %s", word)
+    with Path(path).open("a") as file:
+        file.write(word + "\\n")
+    return word
+
+def fail(path, times):
+    seen = Path(path).read_text().count("x") if Path(path).exists() else 0
+    with Path(path).open("a") as file:
+        file.write("x")
+    if seen < times:
+        raise ValueError(f"no luck at {seen}")
+    return seen
+
+together = threading.Barrier(2, timeout=20)
+
+def meet():
+    together.wait()
+    return True
+
+async def forever():
+    import anyio
+    await anyio.sleep_forever()
+"""
+
+
+@pytest.fixture(autouse=True)
+def steps_module(code):
+    code("tide_steps", CODE)
+
+
+async def test_steps_run_in_order_on_what_others_gave(house):
+    await house.apply("""
+kind: pipeline
+name: tide
+inputs: {start: 1}
+steps:
+  - {id: last, python: "tide_steps:add", with: {a: "{{middle.sum}}", b: 10}}
+  - {id: middle, python: "tide_steps:add", with: {a: "{{start}}"}}
+""")
+    run = await house.run(start=4)
+    steps = await house.steps(run)
+    assert run.status == "done"
+    assert (steps["middle"].output, steps["last"].output) == ({"sum": 5}, {"sum": 15})
+    assert steps["last"].output_digest.startswith("sha256:")
+    assert await house.lines(run) == ["adding 4 and 1", "adding 5 and 10"]
+
+
+async def test_a_step_whose_code_and_inputs_are_the_same_is_not_run_again(house, tmp_path):
+    path = tmp_path / "said"
+    await house.apply(f"""
+kind: pipeline
+name: tide
+inputs: {{word: high}}
+steps:
+  - {{id: first, python: "tide_steps:note", with: {{path: "{path}", word: "{{{{word}}}}"}}}}
+  - {{id: always, python: "tide_steps:note", with: {{path: "{path}", word: always}}, needs: [first], cache: false}}
+""")
+    first, again, other = await house.run(), await house.run(), await house.run(word="low")
+    assert path.read_text().split() == ["high", "always", "always", "low", "always"]
+    steps = await house.steps(again)
+    assert (steps["first"].status, steps["first"].cached_from) == ("done", first.id)
+    assert (steps["first"].output, steps["always"].cached_from) == ("high", None)
+    assert await house.lines(again, "first") == [f"used again what run {first.id} gave"]
+    assert (await house.steps(other))["first"].cached_from is None
+
+
+async def test_a_condition_that_does_not_hold_skips_the_step_and_what_needs_it(house):
+    await house.apply("""
+kind: pipeline
+name: tide
+steps:
+  - {id: look, python: "tide_steps:add", with: {a: 1}}
+  - {id: act, python: "tide_steps:add", with: {a: "{{look.sum}}"}, when: "steps.look.sum > 5"}
+  - {id: then, python: "tide_steps:add", with: {a: 1}, needs: [act]}
+""")
+    run = await house.run()
+    steps = await house.steps(run)
+    assert run.status == "done"
+    assert [steps[each].status for each in ("look", "act", "then")] == ["done", "skipped", "skipped"]
+    assert steps["act"].note == "not so: steps.look.sum > 5"
+    assert steps["then"].note == "it needs act, which was skipped"
+
+
+async def test_steps_that_do_not_need_each_other_run_side_by_side(house):
+    await house.apply("""
+kind: pipeline
+name: tide
+steps:
+  - {id: one, python: "tide_steps:meet"}
+  - {id: two, python: "tide_steps:meet", cache: false}
+""")
+    assert (await house.run()).status == "done"
+
+
+async def test_a_step_that_raises_is_tried_again_and_then_stops_what_needs_it(house, tmp_path):
+    await house.apply(f"""
+kind: pipeline
+name: tide
+steps:
+  - id: lucky
+    python: tide_steps:fail
+    with: {{path: "{tmp_path / "lucky"}", times: 2}}
+    retry: {{attempts: 3, backoff: 10ms}}
+  - {{id: unlucky, python: "tide_steps:fail", with: {{path: "{tmp_path / "unlucky"}", times: 9}}}}
+  - {{id: after, python: "tide_steps:add", with: {{a: 1}}, needs: [unlucky]}}
+  - {{id: later, python: "tide_steps:add", with: {{a: 1}}, needs: [after]}}
+  - {{id: apart, python: "tide_steps:add", with: {{a: 1}}}}
+""")
+    run = await house.run()
+    steps = await house.steps(run)
+    assert run.status == "failed"
+    assert run.error == "step unlucky: tide_steps:fail raised ValueError: no luck at 0"
+    assert (steps["lucky"].status, steps["lucky"].attempt, steps["lucky"].output) == ("done", 3, 2)
+    assert (await house.lines(run, "lucky"))[0] == "attempt 1 of 3 failed: tide_steps:fail raised ValueError: no luck at 0"
+    assert (steps["after"].status, steps["after"].note) == ("blocked", "it needs unlucky, which failed")
+    assert (steps["later"].status, steps["later"].note) == ("blocked", "it needs after, which was blocked")
+    assert steps["apart"].status == "done"
+
+
+async def test_a_cancelled_run_stops_at_once_and_keeps_what_is_finished(house):
+    await house.apply("""
+kind: pipeline
+name: tide
+steps:
+  - {id: first, python: "tide_steps:add", with: {a: 1}}
+  - {id: long, python: "tide_steps:forever", needs: [first]}
+  - {id: last, python: "tide_steps:add", with: {a: 1}, needs: [long]}
+""")
+    run = await house.pipelines.begin(PROJECT, "pipeline/tide", {}, who="ada")
+    with anyio.fail_after(20):
+        while (await house.steps(run))["long"].status != "running":
+            await anyio.sleep(0.01)
+    ended = await house.pipelines.cancel(PROJECT, run.id)
+    steps = await house.steps(run)
+    assert ended.status == "cancelled"
+    assert [steps[each].status for each in ("first", "long", "last")] == ["done", "cancelled", "cancelled"]
+    assert (await house.pipelines.cancel(PROJECT, run.id)).status == "cancelled"
