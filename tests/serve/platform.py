@@ -21,6 +21,7 @@ from tidemill.store.database import Database
 from tidemill.store.files import FilesFolder
 from tidemill.store.plan import apply_plan
 from tidemill.telemetry.recorder import Recorder
+from tidemill.testing.policies import LetAll
 
 PROJECT = "tide"
 KINDS = ("agent", "guardrail", "chain", "connection", "embedder", "endpoint", "index", "model", "prompt")
@@ -79,7 +80,16 @@ class Platform:
 
         def work(db):
             made = release.make_release(db, PROJECT, app, now_ns=self.clock.now_ns(), by="test")
-            endpoints.deploy(db, PROJECT, name, made.digest, made.root.ref, "test", self.clock.now_ns())
+            endpoints.deploy(
+                db,
+                PROJECT,
+                name,
+                release=made.digest,
+                root=made.root.ref,
+                policies=LetAll(),
+                by="test",
+                now_ns=self.clock.now_ns(),
+            )
             return made.digest
 
         digest = await self.database.write(work)
@@ -87,7 +97,9 @@ class Platform:
         return digest
 
     async def rollback(self, name):
-        await self.database.write(lambda db: endpoints.rollback(db, PROJECT, name, "test", self.clock.now_ns()))
+        await self.database.write(
+            lambda db: endpoints.rollback(db, PROJECT, name, policies=LetAll(), by="test", now_ns=self.clock.now_ns())
+        )
         await self.live.refresh(PROJECT, name)
 
     async def key(self, *names):

@@ -10,6 +10,7 @@ from tidemill.store.config import get_config, list_configs
 from tidemill.store.endpoints import deploy
 from tidemill.store.registry import get_version, list_artifacts, list_versions
 from tidemill.store.release import make_release
+from tidemill.testing.policies import LetAll
 
 
 def test_a_plan_writes_nothing_and_an_apply_does_what_it_said(database, blobs):
@@ -37,7 +38,11 @@ def test_the_same_files_again_change_nothing(database, blobs):
 def test_a_changed_prompt_changes_what_needs_it_and_says_which_endpoint_serves_the_old_one(database, blobs):
     apply(database, blobs, HANDBOOK)
     release = database.write_sync(lambda db: make_release(db, "p", "chain/handbook", now_ns=1))
-    database.write_sync(lambda db: deploy(db, "p", "handbook", release.digest, "chain/handbook@v1", "ann", 1))
+    database.write_sync(
+        lambda db: deploy(
+            db, "p", "handbook", release=release.digest, root="chain/handbook@v1", policies=LetAll(), by="ann", now_ns=1
+        )
+    )
     planned = plan(database, blobs, HANDBOOK.replace("context only", "context"))
     by_ref = {each.ref: each for each in planned.changes}
     assert by_ref.keys() == {"prompt/answer", "chain/handbook"}

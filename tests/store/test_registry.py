@@ -7,6 +7,7 @@ import pytest
 from tidemill.core.errors import Conflict, Denied, Invalid, NotFound
 from tidemill.store.aliases import list_alias_moves, list_aliases, set_alias
 from tidemill.store.registry import add_version, find_by_digest, get_version, list_artifacts, list_versions
+from tidemill.testing.policies import LetAll
 
 
 @pytest.fixture
@@ -100,7 +101,9 @@ def test_aliases_move_with_who_and_why_and_two_who_move_at_once_are_told(add, ge
     add("b")
 
     def move(ref, **more):
-        return database.write_sync(lambda db: set_alias(db, "p", ref, "production", by="ann", now_ns=7, **more))
+        return database.write_sync(
+            lambda db: set_alias(db, "p", ref, "production", policies=LetAll(), by="ann", now_ns=7, **more)
+        )
 
     move("prompt/answer@v1", why="first")
     move("prompt/answer@v2", why="better", expected="v1")
@@ -118,13 +121,13 @@ def test_aliases_move_with_who_and_why_and_two_who_move_at_once_are_told(add, ge
     ]
     for bad in ("latest", "v3", "sha256:ab"):
         with pytest.raises(Invalid):
-            database.write_sync(lambda db, bad=bad: set_alias(db, "p", "prompt/answer", bad, now_ns=1))
+            database.write_sync(lambda db, bad=bad: set_alias(db, "p", "prompt/answer", bad, policies=LetAll(), now_ns=1))
     with pytest.raises(NotFound):
         move("prompt/answer@v9")
 
 
 def test_an_alias_does_not_move_when_latest_does(add, get, database):
     add("a")
-    database.write_sync(lambda db: set_alias(db, "p", "prompt/answer", "production", now_ns=1))
+    database.write_sync(lambda db: set_alias(db, "p", "prompt/answer", "production", policies=LetAll(), now_ns=1))
     add("b")
     assert (get("prompt/answer@production").number, get("prompt/answer").number) == (1, 2)

@@ -11,6 +11,7 @@ from tidemill.core.errors import Conflict, Invalid, NotFound
 from tidemill.store.aliases import set_alias
 from tidemill.store.endpoints import deploy, get_endpoint, list_endpoints, rollback
 from tidemill.store.release import get_release, load_bundle, make_release
+from tidemill.testing.policies import LetAll
 
 OTHER = HANDBOOK.replace("context only", "context")
 
@@ -63,7 +64,7 @@ def test_a_bundle_has_the_releases_content_whatever_happens_later(database, blob
 def test_a_release_has_aliases(database, blobs, release):
     apply(database, blobs, HANDBOOK)
     made = release()
-    database.write_sync(lambda db: set_alias(db, "p", "release/handbook", "production", now_ns=1))
+    database.write_sync(lambda db: set_alias(db, "p", "release/handbook", "production", policies=LetAll(), now_ns=1))
     assert database.read_sync(lambda db: load_bundle(db, "p", "release/handbook@production")).release == made.digest
     assert database.read_sync(lambda db: get_release(db, "p", made.digest)).lock == made.lock
 
@@ -95,10 +96,14 @@ def test_deploy_and_rollback(database, blobs, release):
     b = release().digest
 
     def put(digest):
-        return database.write_sync(lambda db: deploy(db, "p", "endpoint/handbook", digest, "chain/handbook", "ann", 5))
+        return database.write_sync(
+            lambda db: deploy(
+                db, "p", "endpoint/handbook", release=digest, root="chain/handbook", policies=LetAll(), by="ann", now_ns=5
+            )
+        )
 
     def back():
-        return database.write_sync(lambda db: rollback(db, "p", "handbook", "bob", 6))
+        return database.write_sync(lambda db: rollback(db, "p", "handbook", policies=LetAll(), by="bob", now_ns=6))
 
     assert (put(a).release, put(a).previous) == (a, None)
     assert (put(b).release, put(b).previous) == (b, a)

@@ -117,7 +117,16 @@ async def put_alias(call: AnyCaller, kind: str, name: str, alias: str, body: New
     now_ns = call.platform.clock.now_ns()
     moved = await call.platform.database.write(
         lambda db: aliases.set_alias(
-            db, call.project, ref, alias, by=call.who, why=body.why, expected=body.expected, now_ns=now_ns
+            db,
+            call.project,
+            ref,
+            alias,
+            policies=call.platform.policies,
+            by=call.who,
+            role=call.principal.role,
+            why=body.why,
+            expected=body.expected,
+            now_ns=now_ns,
         )
     )
     return version_json(moved.version) | {"alias": moved.alias}

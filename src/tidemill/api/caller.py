@@ -34,7 +34,7 @@ class Caller:
     @property
     def who(self) -> str:
         """How the audit names them."""
-        return "admin" if self.principal.is_admin else f"key/{self.principal.key_id}"
+        return self.principal.who
 
 
 def _caller(request: Request, project: str) -> Caller:
@@ -54,6 +54,16 @@ def _developer(call: Annotated[Caller, Depends(_caller)]) -> Caller:
 
 AnyCaller = Annotated[Caller, Depends(_developer)]
 """Whoever may use the control plane of the project."""
+
+
+def _speaker(call: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if call.principal.endpoints is None and call.principal.role == "viewer":
+        raise Denied("this key may look, and not say anything", hint="Use a key with the role annotator or developer.")
+    return call
+
+
+FeedbackCaller = Annotated[Caller, Depends(_speaker)]
+"""Whoever may say how an answer was: applications too, by keys for their endpoints."""
 
 
 Limit = Annotated[int, Query(ge=1, le=1000)]

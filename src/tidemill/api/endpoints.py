@@ -60,7 +60,15 @@ async def deploy(call: AnyCaller, name: str, body: Deployment) -> dict[str, Any]
     now_ns = call.platform.clock.now_ns()
     endpoint = await call.platform.database.write(
         lambda db: endpoints.deploy(
-            db, call.project, name, release_digest=bundle.release, root_ref=bundle.root.ref, by=call.who, now_ns=now_ns
+            db,
+            call.project,
+            name,
+            release=bundle.release,
+            root=bundle.root.ref,
+            policies=call.platform.policies,
+            by=call.who,
+            role=call.principal.role,
+            now_ns=now_ns,
         )
     )
     await call.platform.live.refresh(call.project, name)
@@ -73,7 +81,15 @@ async def rollback(call: AnyCaller, name: str) -> dict[str, Any]:
     name = _name(name)
     now_ns = call.platform.clock.now_ns()
     endpoint = await call.platform.database.write(
-        lambda db: endpoints.rollback(db, call.project, name, by=call.who, now_ns=now_ns)
+        lambda db: endpoints.rollback(
+            db,
+            call.project,
+            name,
+            policies=call.platform.policies,
+            by=call.who,
+            role=call.principal.role,
+            now_ns=now_ns,
+        )
     )
     await call.platform.live.refresh(call.project, name)
     return endpoint_json(endpoint)

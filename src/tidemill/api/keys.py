@@ -16,10 +16,11 @@ Role = Literal["viewer", "annotator", "developer", "reviewer", "operator", "admi
 
 
 class NewKey(Body):
-    """What the key may do: `endpoints` names the only ones that it may call; empty means all."""
+    """What the key may do, and whose it is: `endpoints` names the only ones that it may call; empty means all."""
 
     endpoints: tuple[str, ...] = ()
     role: Role = "developer"
+    person: str | None = None
 
 
 @router.get("/keys")
@@ -34,9 +35,18 @@ async def create_key(call: AnyCaller, body: NewKey) -> dict[str, Any]:
     _only_admins(call)
     now_ns = call.platform.clock.now_ns()
     key_id, secret = await call.platform.database.write(
-        lambda db: access.create_key(db, call.project, endpoints=body.endpoints or None, role=body.role, now_ns=now_ns)
+        lambda db: access.create_key(
+            db,
+            call.project,
+            endpoints=body.endpoints or None,
+            role=body.role,
+            person=body.person,
+            by=call.who,
+            now_ns=now_ns,
+        )
     )
-    return {"id": key_id, "key": secret, "project": call.project, "endpoints": body.endpoints, "role": body.role}
+    told = {"endpoints": body.endpoints, "role": body.role, "person": body.person}
+    return {"id": key_id, "key": secret, "project": call.project, **told}
 
 
 @router.delete("/keys/{key_id}", status_code=204)
@@ -44,7 +54,7 @@ async def revoke_key(call: AnyCaller, key_id: str) -> Response:
     """Revoke a key; it stops working at once."""
     _only_admins(call)
     now_ns = call.platform.clock.now_ns()
-    await call.platform.database.write(lambda db: access.revoke_key(db, call.project, key_id, now_ns=now_ns))
+    await call.platform.database.write(lambda db: access.revoke_key(db, call.project, key_id, now_ns=now_ns, by=call.who))
     return Response(status_code=204)
 
 
@@ -57,6 +67,7 @@ def _key_json(key: access.Key) -> dict[str, Any]:
     return {
         "id": key.id,
         "role": key.role,
+        "person": key.person,
         "endpoints": list(key.endpoints or ()),
         "created": iso(key.created_ns),
         "revoked": key.revoked_ns is not None,

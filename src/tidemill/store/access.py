@@ -16,8 +16,10 @@ from typing import Literal, TypeAlias, cast, get_args
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from tidemill.core.errors import Denied, Invalid, NotFound, Unauthenticated
+from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
+from tidemill.store import audit
 from tidemill.store.tables import keys
 
 Role: TypeAlias = Literal["viewer", "annotator", "developer", "reviewer", "operator", "admin"]
@@ -37,6 +39,14 @@ class Principal:
     endpoints: frozenset[str] | None
     key_id: str
     role: Role
+    person: str | None = None
+
+    @property
+    def who(self) -> str:
+        """How the audit names them: the person whose key it is, else the key; `admin` for the admin token."""
+        if self.is_admin:
+            return _ADMIN
+        return f"key/{self.key_id}" if self.person is None else f"person/{self.person}"
 
     def check_endpoint(self, name: str) -> None:
         """Raise `Denied` when the key is not for this endpoint."""
@@ -54,6 +64,7 @@ class Key:
     endpoints: tuple[str, ...] | None
     created_ns: int
     revoked_ns: int | None = None
+    person: str | None = None
 
 
 def new_admin_token() -> str:
@@ -67,9 +78,19 @@ def hash_token(token: str) -> str:
 
 
 def create_key(
-    db: Connection, project: str, *, now_ns: int, endpoints: Sequence[str] | None = None, role: str = "developer"
+    db: Connection,
+    project: str,
+    *,
+    now_ns: int,
+    endpoints: Sequence[str] | None = None,
+    role: str = "developer",
+    person: str | None = None,
+    by: str = "",
 ) -> tuple[str, str]:
-    """Make a key for a project; its id, and the text `tm_<id>_<secret>`, which is kept nowhere."""
+    """Make a key for a project; its id, and the text `tm_<id>_<secret>`, which is kept nowhere.
+
+    `person` is whose it is: what they do with it stands in the audit under their name.
+    """
     if role not in ROLES:
         raise Invalid(f"{role!r} is not a role", hint=did_you_mean(role, ROLES))
     scope = (
@@ -79,15 +100,25 @@ def create_key(
     )
     key_id = secrets.token_hex(6)
     text = f"tm_{key_id}_{secrets.token_urlsafe(32)}"
-    row = {"id": key_id, "project": check_name(project, what="project"), "hash": hash_token(text), "role": role}
+    row: dict[str, str | None] = {
+        "id": key_id,
+        "project": check_name(project, what="project"),
+        "hash": hash_token(text),
+        "role": role,
+    }
+    row["person"] = None if person is None else check_name(person, what="person")
     db.execute(insert(keys), {**row, "endpoints": {"names": scope}, "created_ns": now_ns})
+    detail: JsonObject = {"role": role, "person": person, "endpoints": scope}
+    audit.append(db, project, who=by, action="key.created", target=f"key/{key_id}", detail=detail, now_ns=now_ns)
     return key_id, text
 
 
-def revoke_key(db: Connection, project: str, key_id: str, *, now_ns: int) -> Key:
+def revoke_key(db: Connection, project: str, key_id: str, *, now_ns: int, by: str = "") -> Key:
     """Let a key in no more. Raises `NotFound`; a key that is revoked already stays so."""
     where = (keys.c.id == key_id, keys.c.project == project)
-    db.execute(update(keys).where(*where, keys.c.revoked_ns.is_(None)).values(revoked_ns=now_ns))
+    changed = db.execute(update(keys).where(*where, keys.c.revoked_ns.is_(None)).values(revoked_ns=now_ns))
+    if changed.rowcount:
+        audit.append(db, project, who=by, action="key.revoked", target=f"key/{key_id}", detail={}, now_ns=now_ns)
     for each in list_keys(db, project):
         if each.id == key_id:
             return each
@@ -105,6 +136,7 @@ def list_keys(db: Connection, project: str) -> tuple[Key, ...]:
             endpoints=_names(row.endpoints),
             created_ns=row.created_ns,
             revoked_ns=row.revoked_ns,
+            person=row.person,
         )
         for row in rows
     )
@@ -125,7 +157,7 @@ def authenticate(db: Connection, presented: str | None, *, admin_token_hash: str
         raise Unauthenticated("the token is not known", hint=_HINT)
     names = _names(row.endpoints)
     scope = None if names is None else frozenset(names)
-    return Principal(project=row.project, is_admin=False, endpoints=scope, key_id=row.id, role=row.role)
+    return Principal(project=row.project, is_admin=False, endpoints=scope, key_id=row.id, role=row.role, person=row.person)
 
 
 def _names(stored: object) -> tuple[str, ...] | None:

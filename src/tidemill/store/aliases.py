@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select
 
 from tidemill.core.errors import Conflict, Invalid
+from tidemill.core.extend import PolicyCheck
+from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, check_alias, parse_ref
+from tidemill.store import audit
 from tidemill.store.registry import LATEST, get_version
+from tidemill.store.release import ROOT_KINDS, load_bundle
 from tidemill.store.tables import alias_moves, aliases
 
 
@@ -52,18 +56,20 @@ def list_aliases(db: Connection, project: str, ref: Ref | str) -> tuple[Alias, .
     return (Alias(alias=LATEST, version=latest), *found)
 
 
-def set_alias(
+def set_alias(  # noqa: PLR0913  (what moves where, by whom and why)
     db: Connection,
     project: str,
     ref: Ref | str,
     alias: str,
     *,
     now_ns: int,
+    policies: PolicyCheck,
     by: str = "",
+    role: str | None = None,
     why: str = "",
     expected: str | None = None,
 ) -> Alias:
-    """Point `alias` at the version that `ref` names.
+    """Point `alias` at the version that `ref` names, when `policies` let it; `by` and `role` are those of `PolicyCheck`.
 
     With `expected` (`vN` or a digest), raises `Conflict` when the alias points elsewhere now, so that of two people who
     move it at once one is told.
@@ -76,10 +82,20 @@ def set_alias(
     if expected is not None:
         _check_expected(db, version, alias, before=before, expected=expected)
     if before != version.number:
+        target, digest = f"{version.bare}@{alias}", _subject(db, version)
+        policies.check(db, project, door="alias", target=target, release=digest, who=by, role=role)
         moved = {"moved_by": by, "moved_ns": now_ns}
         db.execute(delete(aliases).filter_by(**at))
         db.execute(insert(aliases), {**at, "number": version.number, **moved})
         db.execute(insert(alias_moves), {**at, "before": before, "after": version.number, "why": why, **moved})
+        detail: JsonObject = {
+            "before": before,
+            "after": version.number,
+            "digest": version.digest,
+            "release": digest,
+            "why": why,
+        }
+        audit.append(db, project, who=by, action="alias", target=target, detail=detail, now_ns=now_ns)
     return Alias(alias=alias, version=version, moved_by=by, moved_ns=now_ns)
 
 
@@ -93,6 +109,11 @@ def list_alias_moves(db: Connection, project: str, ref: Ref | str, *, limit: int
         )
         for row in db.execute(query.order_by(alias_moves.c.id.desc()).limit(limit))
     )
+
+
+def _subject(db: Connection, version: Version) -> str:
+    """The digest that approvals and evaluations of this version are of: its release's, when it can have one."""
+    return load_bundle(db, version.project, parse_ref(version.ref)).release if version.kind in ROOT_KINDS else version.digest
 
 
 def _bare(ref: Ref | str) -> Ref:

@@ -12,7 +12,7 @@ import contextlib
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar, cast
@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from tidemill.core.errors import TidemillError, Unavailable
+from tidemill.core.errors import Denied, Problem, TidemillError, Unavailable
 from tidemill.store.drivers import explain, is_lost_race, open_engine
 from tidemill.store.migrate import bring_up_to_date
 
@@ -29,6 +29,16 @@ T = TypeVar("T")
 _READERS = 4
 _TRIES = 8
 _REMEMBERED = 1024
+
+
+class KeptRefusal(Denied):
+    """A refusal that leaves a trace: `Database.write` undoes the transaction it ended, then runs `keep` in one of its own."""
+
+    def __init__(
+        self, message: str, *, keep: Callable[[Connection], object], hint: str = "", problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, problems=problems)
+        self.keep = keep
 
 
 class Database:
@@ -103,7 +113,11 @@ class Database:
         """`write` on this thread."""
         try:
             with self._explained():
-                return self._write_sqlite(work) if self._sqlite else self._write_again(work)
+                return self._write_once(work)
+        except KeptRefusal as refusal:
+            with self._explained():
+                self._write_once(refusal.keep)
+            raise
         finally:
             self._written += 1
 
@@ -135,6 +149,9 @@ class Database:
             self._idle.put(connection)
             raise
         self._idle.put(connection)
+
+    def _write_once(self, work: Callable[[Connection], T]) -> T:
+        return self._write_sqlite(work) if self._sqlite else self._write_again(work)
 
     def _write_sqlite(self, work: Callable[[Connection], T]) -> T:
         with self._writer_lock:

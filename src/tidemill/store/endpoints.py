@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -9,13 +10,20 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.engine import Row
 
 from tidemill.core.errors import Conflict, NotFound
+from tidemill.core.extend import PolicyCheck
+from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
+from tidemill.store import audit
 from tidemill.store.rollout_rows import Rollout, end_rollout, running_rollout
 from tidemill.store.tables import endpoint_moves, endpoints
 from tidemill.store.upsert import upsert
 
 Action: TypeAlias = Literal["deploy", "rollback", "canary", "promote", "abort"]
+_AUDITED: Mapping[Action, str] = {
+    "deploy": "deploy", "rollback": "rollback",
+    "canary": "rollout.started", "promote": "rollout.promoted", "abort": "rollout.aborted",
+}  # fmt: skip
 _REMEMBERED = 100
 _SHOWN = 20
 
@@ -63,15 +71,28 @@ def list_endpoints(db: Connection, project: str) -> tuple[Endpoint, ...]:
     return tuple(_endpoint(db, project, row) for row in rows)
 
 
-def deploy(db: Connection, project: str, endpoint: str, release_digest: str, root_ref: str, by: str, now_ns: int) -> Endpoint:
-    """Let the endpoint serve a release; the endpoint is made when there is none. The same release again changes nothing.
+def deploy(  # noqa: PLR0913  (what goes where, by whom)
+    db: Connection,
+    project: str,
+    endpoint: str,
+    *,
+    release: str,
+    root: str,
+    policies: PolicyCheck,
+    by: str,
+    now_ns: int,
+    role: str | None = None,
+) -> Endpoint:
+    """Let the endpoint serve a release, when `policies` let it (`by` and `role` are those of `PolicyCheck`).
 
+    The endpoint is made when there is none. The same release again changes nothing.
     Raises `Conflict` while a rollout runs there: what it compares with must stay what it is.
     """
     name = check_name(endpoint.removeprefix("endpoint/"), what="endpoint")
     row = _row(db, project, name)
-    if row is not None and row.release == release_digest:
+    if row is not None and row.release == release:
         return _endpoint(db, project, row)
+    policies.check(db, project, door="deploy", target=f"endpoint/{name}", release=release, who=by, role=role)
     running = running_rollout(db, project, name)
     if running is not None:
         raise Conflict(
@@ -79,10 +100,12 @@ def deploy(db: Connection, project: str, endpoint: str, release_digest: str, roo
             hint=f"End it first: tidemill rollout promote|abort endpoint/{name}",
         )
     before = [] if row is None else [*row.before, [row.release, row.root]][-_REMEMBERED:]
-    return _serve(db, project, name, "deploy", release=release_digest, root=root_ref, before=before, by=by, now_ns=now_ns)
+    return _serve(db, project, name, "deploy", release=release, root=root, before=before, by=by, now_ns=now_ns)
 
 
-def rollback(db: Connection, project: str, endpoint: str, by: str, now_ns: int) -> Endpoint:
+def rollback(
+    db: Connection, project: str, endpoint: str, *, policies: PolicyCheck, by: str, now_ns: int, role: str | None = None
+) -> Endpoint:
     """Undo the last change: abort the rollout that runs, else let the endpoint serve what it served before.
 
     Raises `Conflict` when it never served anything else.
@@ -99,6 +122,7 @@ def rollback(db: Connection, project: str, endpoint: str, by: str, now_ns: int) 
             hint=f"Deploy what it should serve: tidemill deploy APP --to endpoint/{now.name}",
         )
     *before, (release, root) = row.before
+    policies.check(db, project, door="rollback", target=f"endpoint/{now.name}", release=release, who=by, role=role)
     return _serve(db, project, now.name, "rollback", release=release, root=root, before=before, by=by, now_ns=now_ns)
 
 
@@ -113,9 +137,11 @@ def serve_promoted(db: Connection, project: str, endpoint: str, *, release: str,
 def note_move(
     db: Connection, project: str, endpoint: str, action: Action, *, release: str, root: str, by: str, now_ns: int
 ) -> None:
-    """Add a line to the endpoint's history."""
+    """Add a line to the endpoint's history, and to the audit."""
     move = {"project": project, "endpoint": endpoint, "action": action, "release": release, "root": root}
     db.execute(insert(endpoint_moves), {**move, "moved_by": by, "moved_ns": now_ns})
+    detail: JsonObject = {"release": release, "root": root}
+    audit.append(db, project, who=by, action=_AUDITED[action], target=f"endpoint/{endpoint}", detail=detail, now_ns=now_ns)
 
 
 def _row(db: Connection, project: str, name: str) -> Row[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from tidemill.core.extend import ArtifactKind
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
+from tidemill.store import audit
 from tidemill.store.changes import Change, Entry, affected, config_change, version_change
 from tidemill.store.config import list_configs, put_config
 from tidemill.store.files import FilesFolder
@@ -95,8 +96,9 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
     files: FilesFolder | None = None,
     documents: Iterable[SourceDocument] = (),
     preparation: Preparation | None = None,
+    check: Callable[[Connection, Plan], None] | None = None,
 ) -> Applied:
-    """Plan within this transaction and do what the plan says. The same files again change nothing."""
+    """Plan within this transaction and do what the plan says, unless `check` raises. The same files again change nothing."""
     plan = make_plan(
         db,
         project=project,
@@ -106,8 +108,22 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
         documents=documents,
         preparation=preparation,
     )
+    if check is not None:
+        check(db, plan)
     ensure_project(db, project, now_ns=now_ns)
-    return Applied(plan=plan, versions=tuple(_keep(db, project, plan.entries, by=by, now_ns=now_ns)))
+    versions = tuple(_keep(db, project, plan.entries, by=by, now_ns=now_ns))
+    if plan.changes:
+        _note(db, project, plan.changes, by=by, now_ns=now_ns)
+    return Applied(plan=plan, versions=versions)
+
+
+def _note(db: Connection, project: str, changes: Sequence[Change], *, by: str, now_ns: int) -> None:
+    """Add a line to the audit: what changed from which version to which."""
+    told: list[Json] = [
+        {"ref": each.ref, "action": each.action, "before": each.before, "after": each.after, "digest": each.digest}
+        for each in changes
+    ]
+    audit.append(db, project, who=by, action="apply", target=f"project/{project}", detail={"changes": told}, now_ns=now_ns)
 
 
 def _keep(db: Connection, project: str, entries: Sequence[Entry], *, by: str, now_ns: int) -> list[Version]:

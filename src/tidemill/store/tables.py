@@ -118,6 +118,7 @@ keys = Table(
     _json("endpoints"),
     _ns("created_ns"),
     Column("revoked_ns", BigInteger, nullable=True),
+    Column("person", String, nullable=True),
     Index("keys_by_project", "project", "id"),
 )
 

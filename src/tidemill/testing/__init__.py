@@ -8,8 +8,10 @@ from tidemill.testing.evaluation import check_scorer
 from tidemill.testing.flows import check_check
 from tidemill.testing.kinds import check_artifact_kind
 from tidemill.testing.models import check_chat_provider, check_embed_provider
+from tidemill.testing.policies import LetAll
 
 __all__ = [
+    "LetAll",
     "check_artifact_kind",
     "check_chat_provider",
     "check_check",

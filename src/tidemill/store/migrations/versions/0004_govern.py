@@ -13,6 +13,24 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the tables."""
+    op.add_column("keys", sa.Column("person", sa.String(), nullable=True))
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("project", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("root", sa.String(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("created_ns", sa.BigInteger(), nullable=False),
+        sa.Column("expires_ns", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_ns", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_by", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("approvals_by_digest", "approvals", ["project", "digest", "id"], unique=False)
     op.create_table(
         "audit",
         sa.Column("project", sa.String(), nullable=False),

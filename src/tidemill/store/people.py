@@ -1,0 +1,66 @@
+"""People: who holds which keys, and by that which roles; who wrote what a digest locks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Connection, select
+
+from tidemill.store.access import Role
+from tidemill.store.tables import keys, versions
+from tidemill.store.upsert import in_batches
+
+PERSON = "person/"
+KEY = "key/"
+ADMIN = "admin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """Somebody who holds keys that work; `who` is how the audit names them."""
+
+    name: str
+    roles: frozenset[Role]
+    keys: tuple[str, ...]
+
+    @property
+    def who(self) -> str:
+        """`person/NAME`."""
+        return PERSON + self.name
+
+
+def list_people(db: Connection, project: str) -> tuple[Person, ...]:
+    """Everybody with a key of the project that is not revoked, by name."""
+    held: dict[str, list[tuple[str, Role]]] = {}
+    query = select(keys).where(keys.c.project == project, keys.c.person.is_not(None), keys.c.revoked_ns.is_(None))
+    for row in db.execute(query.order_by(keys.c.person, keys.c.created_ns)):
+        held.setdefault(row.person, []).append((row.id, row.role))
+    return tuple(
+        Person(name=name, roles=frozenset(role for _, role in each), keys=tuple(key for key, _ in each))
+        for name, each in held.items()
+    )
+
+
+def roles_of(db: Connection, project: str, who: str) -> frozenset[Role]:
+    """The roles of everybody's or a key's keys that work; none for a machine such as `pipeline/x`."""
+    if who == ADMIN:
+        return frozenset({"admin"})
+    query = select(keys.c.role).where(keys.c.project == project, keys.c.revoked_ns.is_(None))
+    if who.startswith(PERSON):
+        query = query.where(keys.c.person == who.removeprefix(PERSON))
+    elif who.startswith(KEY):
+        query = query.where(keys.c.id == who.removeprefix(KEY))
+    else:
+        return frozenset()
+    return frozenset(cast("list[Role]", list(db.execute(query).scalars())))
+
+
+def authors_of(db: Connection, project: str, digests: Collection[str]) -> frozenset[str]:
+    """Who first kept the versions with these digests, as the audit names them."""
+    found = set[str]()
+    for batch in in_batches(sorted(digests)):
+        query = select(versions.c.created_by).where(versions.c.project == project, versions.c.digest.in_(batch))
+        found.update(each for each in db.execute(query.distinct()).scalars() if each)
+    return frozenset(found)
