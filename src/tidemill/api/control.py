@@ -11,6 +11,8 @@ from tidemill.api import (
     datasets,
     endpoints,
     evaluations,
+    evidence,
+    feedback,
     gate,
     indexes,
     jobs,
@@ -27,8 +29,8 @@ from tidemill.version import __version__
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
     artifacts.router, plan.router, blobs.router, releases.router, runs.router, datasets.router,
-    evaluations.router, compare.router,
-    gate.router, endpoints.router, traces.router, indexes.router, keys.router, jobs.router,
+    evaluations.router, compare.router, evidence.router,
+    gate.router, endpoints.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from tidemill.api.caller import AnyCaller, Body, Page, page
+from tidemill.api.feedback import feedback_of
 from tidemill.api.times import to_ns
 
 router = APIRouter(tags=["traces"])
@@ -40,9 +41,10 @@ async def list_traces(
 
 @router.get("/traces/{trace_id}")
 async def get_trace(call: AnyCaller, trace_id: str) -> dict[str, Any]:
-    """One trace with its spans, by its id or the beginning of it."""
+    """One trace with its spans and what was said of it, by its id or the beginning of it."""
     await call.platform.telemetry.flush()
-    return dict(await call.platform.telemetry.get_trace(call.project, trace_id))
+    found = await call.platform.telemetry.get_trace(call.project, trace_id)
+    return {**found, "feedback": await feedback_of(call, str(found["id"]))}
 
 
 @router.post("/spans:search")

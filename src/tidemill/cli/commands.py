@@ -52,9 +52,17 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "deploy": Command("deploy", "Serve an app at an endpoint", "tidemill deploy chain/handbook --to endpoint/handbook"),
         "rollback": Command("rollback", "Serve what the endpoint served before", "tidemill rollback endpoint/handbook"),
         "traces": Command("traces", "See what ran, step by step", "tidemill traces list"),
+        "feedback": Command(
+            "feedback", "Say how an answer was; see what was said", "tidemill feedback add 7f3c --thumbs down --correction TEXT"
+        ),
         "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
         "keys": Command("keys", "Make and revoke API keys", "tidemill keys create --endpoint handbook"),
         "schema": Command("schema", "Print the API's description, or list the kinds", "tidemill schema kinds"),
+    },
+    "Govern": {
+        "evidence": Command(
+            "evidence", "Show what is known of a release, signed", "tidemill evidence chain/handbook --out pack.zip"
+        ),
     },
 }
 COMMANDS: Mapping[str, Command] = {name: each for section in SECTIONS.values() for name, each in section.items()}

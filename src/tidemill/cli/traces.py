@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tidemill.cli.feedback import describe
 from tidemill.cli.figures import duration, moment, money, short
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import one_line, say, say_json
@@ -58,6 +59,10 @@ async def show_trace(trace: str, /, *, full: bool = False, options: Options = DE
         return
     for line in trace_tree(found, full=full):
         say(line)
+    said = found.get("feedback", ())
+    for place, each in enumerate(said):
+        who = f"   {one_line(each.get('user') or each.get('source') or '', longest=20)}"
+        say(f"{'feedback' if not place else '':<10}{describe(each)}{who}")
 
 
 def shortened(ids: Sequence[str]) -> list[str]:

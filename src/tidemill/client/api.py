@@ -12,9 +12,10 @@ import anyio
 import orjson
 
 from tidemill.client import shapes
-from tidemill.client.calls import Calls
 from tidemill.client.connect import open_line, segment
 from tidemill.client.events import ServerEvent
+from tidemill.client.evidence import EvidenceCalls
+from tidemill.client.feedback import FeedbackCalls
 from tidemill.client.files import Collected, collect
 from tidemill.client.upload import upload
 from tidemill.core.errors import TidemillError, Unavailable, error_from_code
@@ -26,7 +27,7 @@ _ENDED = frozenset({"done", "failed", "cancelled"})
 _POLL = 0.5
 
 
-class AsyncClient(Calls):
+class AsyncClient(EvidenceCalls, FeedbackCalls):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
     It talks to the server at `url` (else `TIDEMILL_URL`, else the one that holds the data folder) and, when there is none,

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 from tidemill.core.json import Json
 
 Action = Literal["create", "update", "unchanged", "delete"]
+FeedbackKind = Literal["thumbs", "score", "correction", "comment", "event"]
 Verdict = Literal["better", "worse", "no_worse", "equivalent", "undecided"]
 
 
@@ -180,6 +181,21 @@ class SpanJson(TypedDict, total=False):
     attributes: Mapping[str, Json]
 
 
+class FeedbackJson(TypedDict, total=False):
+    """What was said of a trace, or of one of its spans."""
+
+    id: str
+    trace: str
+    span: str | None
+    kind: FeedbackKind
+    name: str
+    value: Json
+    user: str
+    source: str
+    replaced_by: str | None
+    created: str
+
+
 class TraceJson(TypedDict, total=False):
     """One execution as recorded; in a list, without `spans`."""
 
@@ -199,6 +215,7 @@ class TraceJson(TypedDict, total=False):
     session: str | None
     tags: Sequence[str]
     spans: Sequence[SpanJson]
+    feedback: Sequence[FeedbackJson]
 
 
 class VersionJson(TypedDict, total=False):
