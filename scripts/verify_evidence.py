@@ -1,0 +1,1 @@
+../src/tidemill/govern/verify_evidence.py

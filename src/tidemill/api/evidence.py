@@ -1,0 +1,79 @@
+"""Evidence of a release: its cards, its bill of materials, and a signed pack of all that is known."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Query, Response
+
+from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.core.json import Json, JsonObject
+from tidemill.govern import evidence, signing
+from tidemill.govern.bom import bill_of_materials
+from tidemill.govern.card_text import card_markdown
+from tidemill.govern.cards import model_cards, system_card
+from tidemill.govern.dossier import Dossier, complete, read_dossier
+from tidemill.store import audit
+from tidemill.store.endpoints import get_endpoint
+
+router = APIRouter(prefix="/evidence", tags=["evidence"])
+
+Release = Annotated[str, Query(description="A release's digest, or an app or endpoint, as in chain/handbook.")]
+
+
+class NewPack(Body):
+    """What to make a pack of: a release's digest, or an app or endpoint."""
+
+    release: str
+
+
+@router.get("/cards", response_model=None)
+async def get_cards(call: AnyCaller, release: Release) -> JsonObject:
+    """The system card and a card for each model, each as JSON with its Markdown under `markdown`."""
+    dossier = await _dossier(call, release)
+    cards = [_with_text(each) for each in model_cards(dossier)]
+    return {"system": _with_text(system_card(dossier)), "models": cards}
+
+
+@router.get("/bom", response_model=None)
+async def get_bill_of_materials(call: AnyCaller, release: Release) -> JsonObject:
+    """The bill of materials, CycloneDX 1.6."""
+    return bill_of_materials(await _dossier(call, release))
+
+
+@router.post("", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
+async def make_pack(call: AnyCaller, body: NewPack) -> Response:
+    """The signed pack, as a zip file; the header `x-tidemill-fingerprint` tells who signed. The key is made at first use."""
+    signing.require_govern()
+    platform = call.platform
+    key, made = await anyio.to_thread.run_sync(signing.platform_key, platform.data)
+    now_ns = platform.clock.now_ns()
+    if made:
+        detail: dict[str, Json] = {"algorithm": "Ed25519"}
+        target = await anyio.to_thread.run_sync(signing.fingerprint_of, key)
+        await platform.database.write(
+            lambda db: audit.append(
+                db, call.project, who=call.who, action="evidence.key", target=target, detail=detail, now_ns=now_ns
+            )
+        )
+    dossier = await _dossier(call, body.release)
+    pack, signature = await anyio.to_thread.run_sync(lambda: evidence.make_pack(dossier, key=key, now_ns=now_ns))
+    name = f"{dossier.bundle.root.name}-{dossier.release.digest[7:19]}.zip"
+    headers = {"content-disposition": f'attachment; filename="{name}"', "x-tidemill-fingerprint": signature.fingerprint}
+    return Response(pack, media_type="application/zip", headers=headers)
+
+
+async def _dossier(call: Caller, asked: str) -> Dossier:
+    project = call.project
+
+    found = await call.platform.database.read(
+        lambda db: read_dossier(
+            db, project, get_endpoint(db, project, asked).release if asked.startswith("endpoint/") else asked
+        )
+    )
+    return await anyio.to_thread.run_sync(complete, found, call.platform.blobs(project))
+
+
+def _with_text(card: JsonObject) -> JsonObject:
+    return {**card, "markdown": card_markdown(card)}

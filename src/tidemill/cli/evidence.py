@@ -1,0 +1,104 @@
+"""`tidemill evidence`: what can be shown of a release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tidemill.cli.options import DEFAULTS, Options, open_client
+from tidemill.cli.screen import clean, say, say_json
+from tidemill.core.json import JsonObject
+
+
+async def evidence(
+    release: str, /, *, out: Path = Path("evidence.zip"), key: Path | None = None, options: Options = DEFAULTS
+) -> None:
+    """Write a signed pack of everything that is known of a release.
+
+    :param release: The release's digest, or an app or endpoint, as in chain/handbook.
+    :param out: The zip file to write.
+    :param key: A PEM file with another Ed25519 key to sign with; the platform's is made at first use.
+    """
+    import anyio
+
+    from tidemill.client.evidence import verify_pack
+
+    async with open_client(options) as client:
+        pack = await client.evidence(release, key=key)
+    await anyio.Path(out).write_bytes(pack)
+    report = verify_pack(out)
+    if options.json:
+        say_json({"file": str(out), "bytes": len(pack), **report})
+        return
+    say(f"wrote        {out}, {len(pack):,} bytes")
+    _print_report(report)
+    say(f"Verify       python verify_evidence.py {out} --key {report['fingerprint']}")
+
+
+async def card(release: str, /, *, model: str | None = None, out: Path | None = None, options: Options = DEFAULTS) -> None:
+    """Print the system card of a release, or the card of one of its models.
+
+    :param release: The release's digest, or an app or endpoint.
+    :param model: The card of this model, embedder or adapter, as in model/local.
+    :param out: A folder to write every card to, as Markdown and JSON.
+    """
+    from tidemill.cli.card import choose, write_cards
+
+    async with open_client(options) as client:
+        cards = await client.cards(release)
+    if out is not None:
+        for path in await write_cards(cards, out):
+            say(f"wrote        {path}")
+        return
+    chosen = choose(cards, model)
+    if options.json:
+        say_json({name: each for name, each in chosen.items() if name != "markdown"})
+    else:
+        say(clean(str(chosen["markdown"])).rstrip())
+
+
+async def bom(release: str, /, *, out: Path | None = None, options: Options = DEFAULTS) -> None:
+    """Print a release's bill of materials, CycloneDX 1.6 in JSON.
+
+    :param release: The release's digest, or an app or endpoint.
+    :param out: The file to write, in place of printing it.
+    """
+    import anyio
+    import orjson
+
+    async with open_client(options) as client:
+        document = await client.bill_of_materials(release)
+    if out is None:
+        say_json(document)
+        return
+    await anyio.Path(out).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    if options.json:
+        say_json({"file": str(out)})
+    else:
+        say(f"wrote        {out}")
+
+
+def verify(pack: Path, /, *, key: str = "", options: Options = DEFAULTS) -> None:
+    """Verify a pack, offline: signature, every file, the release's digest, the audit chain.
+
+    :param pack: The zip file.
+    :param key: The fingerprint that must have signed it.
+    """
+    from tidemill.client.evidence import verify_pack
+
+    report = verify_pack(pack, key=key)
+    if options.json:
+        say_json(report)
+    else:
+        _print_report(report)
+
+
+def _print_report(report: JsonObject) -> None:
+    say(f"verified     {clean(str(report['application']))} in project {clean(str(report['project']))}, {report['created']}")
+    checks = report["checks"]
+    assert isinstance(checks, list)
+    for line in checks:
+        say(clean(str(line)))
+
+
+COMMAND = evidence
+COMMANDS = {"card": card, "bom": bom, "verify": verify}
