@@ -17,8 +17,11 @@ from tidemill.api import (
     indexes,
     jobs,
     keys,
+    models,
+    pipelines,
     plan,
     releases,
+    rollouts,
     runs,
     traces,
 )
@@ -28,9 +31,10 @@ from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
-    artifacts.router, plan.router, blobs.router, releases.router, runs.router, datasets.router,
+    artifacts.router, models.router, plan.router, blobs.router, releases.router, runs.router, datasets.router,
     evaluations.router, compare.router, evidence.router,
-    gate.router, endpoints.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
+    gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
+    pipelines.router,
 )  # fmt: skip
 
 

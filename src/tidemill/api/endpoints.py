@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from tidemill.api.caller import AnyCaller, Body, Page, page
 from tidemill.api.releases import lock_bundle
+from tidemill.api.rollouts import rollout_json
 from tidemill.api.times import iso
 from tidemill.core.refs import parse_ref
 from tidemill.store import endpoints
@@ -29,6 +30,7 @@ def endpoint_json(endpoint: endpoints.Endpoint) -> dict[str, Any]:
         "app": endpoint.root,
         "release": endpoint.release,
         "previous": endpoint.previous,
+        "rollout": None if endpoint.rollout is None else rollout_json(endpoint.rollout),
         "history": [
             {"action": each.action, "release": each.release, "app": each.root, "by": each.by, "at": iso(each.at_ns)}
             for each in endpoint.history
@@ -77,7 +79,7 @@ async def deploy(call: AnyCaller, name: str, body: Deployment) -> dict[str, Any]
 
 @router.post("/endpoints/{name}:rollback")
 async def rollback(call: AnyCaller, name: str) -> dict[str, Any]:
-    """Put the release before this one back."""
+    """Undo the last change: abort the rollout that runs, else put the release before this one back."""
     name = _name(name)
     now_ns = call.platform.clock.now_ns()
     endpoint = await call.platform.database.write(

@@ -34,7 +34,11 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             "diff", "Show what differs between two versions or releases", "tidemill diff prompt/answer@v1 prompt/answer@v2"
         ),
         "alias": Command("alias", "Name a version", "tidemill alias chain/handbook@v3 production"),
-        "models": Command("models", "See models and embedders", "tidemill models list"),
+        "models": Command(
+            "models",
+            "Find, compare and add models and embedders",
+            'tidemill models list --q "small instruct" --licence permissive',
+        ),
         "prompts": Command("prompts", "See prompts", "tidemill prompts list"),
         "data": Command("data", "See datasets and their rows", "tidemill data show dataset/questions --limit 5"),
         "index": Command("index", "See, build and search indexes", 'tidemill index search index/handbook "context manager"'),
@@ -51,6 +55,11 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
     "Operate": {
         "deploy": Command("deploy", "Serve an app at an endpoint", "tidemill deploy chain/handbook --to endpoint/handbook"),
         "rollback": Command("rollback", "Serve what the endpoint served before", "tidemill rollback endpoint/handbook"),
+        "rollout": Command(
+            "rollout",
+            "Let a share of the callers have another release",
+            "tidemill rollout start endpoint/handbook --to chain/handbook --share 10%",
+        ),
         "traces": Command("traces", "See what ran, step by step", "tidemill traces list"),
         "feedback": Command(
             "feedback", "Say how an answer was; see what was said", "tidemill feedback add 7f3c --thumbs down --correction TEXT"

@@ -12,11 +12,13 @@ import anyio
 import orjson
 
 from tidemill.client import shapes
+from tidemill.client.catalogue import CatalogueCalls
 from tidemill.client.connect import open_line, segment
 from tidemill.client.events import ServerEvent
 from tidemill.client.evidence import EvidenceCalls
 from tidemill.client.feedback import FeedbackCalls
 from tidemill.client.files import Collected, collect
+from tidemill.client.rollouts import RolloutCalls
 from tidemill.client.upload import upload
 from tidemill.core.errors import TidemillError, Unavailable, error_from_code
 from tidemill.core.json import Json, JsonObject
@@ -27,7 +29,7 @@ _ENDED = frozenset({"done", "failed", "cancelled"})
 _POLL = 0.5
 
 
-class AsyncClient(EvidenceCalls, FeedbackCalls):
+class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, RolloutCalls):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
     It talks to the server at `url` (else `TIDEMILL_URL`, else the one that holds the data folder) and, when there is none,

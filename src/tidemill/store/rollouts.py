@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from tidemill.core.errors import Conflict, Invalid, NotFound
+from tidemill.core.extend import PolicyCheck
 from tidemill.core.suggest import did_you_mean
 from tidemill.store.endpoints import get_endpoint, note_move, serve_promoted
 from tidemill.store.page import Page, check_limit, make_page
@@ -36,13 +37,16 @@ def start_rollout(  # noqa: PLR0913  (what is tried, where, by which share, by w
     root: str,
     shares: Sequence[float],
     key: str,
+    policies: PolicyCheck,
     by: str,
     now_ns: int,
+    role: str | None = None,
 ) -> Rollout:
-    """Begin: the first of `shares` (percent) goes to `release`. `key` is the secret of the hash, hexadecimal.
+    """Begin, when `policies` let it: the first of `shares` (percent) goes to `release`.
 
-    Raises `NotFound` for an endpoint that is not there, `Invalid` for a share outside 0 to 100, and `Conflict` when a rollout
-    runs there already or the endpoint serves this release.
+    `key` is the secret of the hash, hexadecimal; `by` and `role` are those of `PolicyCheck`. Raises `NotFound` for an endpoint
+    that is not there, `Invalid` for a share outside 0 to 100, and `Conflict` when a rollout runs there already or the endpoint
+    serves this release.
     """
     now = get_endpoint(db, project, endpoint)
     steps = tuple(RolloutStep(share=check_share(each)) for each in shares)
@@ -56,6 +60,7 @@ def start_rollout(  # noqa: PLR0913  (what is tried, where, by which share, by w
         raise Conflict(
             f"endpoint/{now.name} serves {release[:19]}… already", hint="Change the application and apply, then try that."
         )
+    policies.check(db, project, door="rollout", target=f"endpoint/{now.name}", release=release, who=by, role=role)
     rollout = Rollout(
         project=project,
         id=rollout_id,
@@ -75,16 +80,33 @@ def start_rollout(  # noqa: PLR0913  (what is tried, where, by which share, by w
     return rollout
 
 
-def promote_rollout(db: Connection, project: str, rollout: str, *, by: str, now_ns: int, why: str = "") -> Rollout:
-    """Let the endpoint serve the canary to all; a rollback brings the stable release back. `rollout` as in `get_rollout`."""
+def promote_rollout(
+    db: Connection,
+    project: str,
+    rollout: str,
+    *,
+    policies: PolicyCheck,
+    by: str,
+    now_ns: int,
+    role: str | None = None,
+    why: str = "",
+) -> Rollout:
+    """Let the endpoint serve the canary to all, when `policies` let it; a rollback brings the stable release back.
+
+    `rollout` as in `get_rollout`. Raises `Conflict` when it does not run any more.
+    """
     found = _running(db, project, rollout)
+    policies.check(db, project, door="promote", target=f"endpoint/{found.endpoint}", release=found.release, who=by, role=role)
     end_rollout(db, found, status="promoted", by=by, why=why, now_ns=now_ns)
     serve_promoted(db, project, found.endpoint, release=found.release, root=found.root, by=by, now_ns=now_ns)
     return get_rollout(db, project, found.id)
 
 
 def abort_rollout(db: Connection, project: str, rollout: str, *, by: str, now_ns: int, why: str = "") -> Rollout:
-    """Bring all traffic back to the stable release. `rollout` as in `get_rollout`."""
+    """Bring all traffic back to the stable release, which no policy forbids. `rollout` as in `get_rollout`.
+
+    Raises `Conflict` when it does not run any more.
+    """
     found = _running(db, project, rollout)
     end_rollout(db, found, status="aborted", by=by, why=why, now_ns=now_ns)
     stable = {"release": found.stable_release, "root": found.stable_root}
