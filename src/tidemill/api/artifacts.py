@@ -56,12 +56,6 @@ async def list_artifacts(
     return page([version_json(each.latest) | {"versions": each.versions} for each in found.items], found.next)
 
 
-@router.get("/models")
-async def list_models(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
-    """The project's models; embedders are artifacts of kind `embedder`."""
-    return await list_artifacts(call, kind="model", limit=limit, cursor=cursor)
-
-
 @router.get("/prompts")
 async def list_prompts(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
     """The project's prompts."""

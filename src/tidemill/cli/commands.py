@@ -64,6 +64,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "feedback": Command(
             "feedback", "Say how an answer was; see what was said", "tidemill feedback add 7f3c --thumbs down --correction TEXT"
         ),
+        "pipeline": Command("pipeline", "Run pipelines, and see, follow and stop their runs", "tidemill pipeline run improve"),
         "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
         "keys": Command("keys", "Make and revoke API keys", "tidemill keys create --endpoint handbook"),
         "schema": Command("schema", "Print the API's description, or list the kinds", "tidemill schema kinds"),

@@ -19,6 +19,7 @@ from tidemill.client.evidence import EvidenceCalls
 from tidemill.client.feedback import FeedbackCalls
 from tidemill.client.files import Collected, collect
 from tidemill.client.rollouts import RolloutCalls
+from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.upload import upload
 from tidemill.core.errors import TidemillError, Unavailable, error_from_code
 from tidemill.core.json import Json, JsonObject
@@ -29,7 +30,7 @@ _ENDED = frozenset({"done", "failed", "cancelled"})
 _POLL = 0.5
 
 
-class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, RolloutCalls):
+class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, PipelineCalls, RolloutCalls):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
     It talks to the server at `url` (else `TIDEMILL_URL`, else the one that holds the data folder) and, when there is none,

@@ -27,7 +27,8 @@ _OWN = Source(name="tidemill", origin="tidemill", rank=8, note="as published wit
 class Entry:
     """One model. `listings` are what the lists say of it, the newest first; the rest is what came out of them.
 
-    `haystack` is what a search looks in: every name that it has anywhere.
+    `price` is of a million tokens of input and output, in US dollars: its maker's, else the lowest. `haystack` is what a search
+    looks in: every name that it has anywhere.
     """
 
     key: str
@@ -104,10 +105,10 @@ class Catalogue:
 @functools.cache
 def load_catalogue() -> Catalogue:
     """The catalogue of every list that is installed. Blocking; the same object every time."""
-    from tidemill.models.providers import litellm_list, models_dev_list, price_list  # noqa: PLC0415  (read when first asked)
+    from tidemill.models.providers import litellm_list, local_list, models_dev_list, price_list  # noqa: PLC0415  (read when first asked)
 
     now = dt.datetime.now(dt.UTC)
-    return Catalogue([*price_list.read(now), *models_dev_list.read(), *litellm_list.read()])
+    return Catalogue([*price_list.read(now), *models_dev_list.read(), *litellm_list.read(), *local_list.read()])
 
 
 def _entry(key: str, maker: str, rows: Sequence[Listing]) -> Entry:
@@ -129,7 +130,7 @@ def _entry(key: str, maker: str, rows: Sequence[Listing]) -> Entry:
         type=_type(values),
         listings=listings,
         values=values,
-        price=cheapest(sold),
+        price=cheapest(each for each in sold if is_own_seller(each.seller, maker)) or cheapest(sold),
         sellers=frozenset(each.seller for each in sold),
         modalities=_modalities(values),
         features=frozenset(each for each in FEATURES if values.get(each) is True),

@@ -55,7 +55,7 @@ def facts_of(listings: Sequence[Listing], *, maker: str) -> Mapping[str, Fact]:
     return found
 
 
-def cheapest(listings: Sequence[Listing], *, seller: str | None = None) -> tuple[float, float | None] | None:
+def cheapest(listings: Iterable[Listing], *, seller: str | None = None) -> tuple[float, float | None] | None:
     """The lowest price above zero of input and of output at that seller, in US dollars a million tokens; 0 where all are 0."""
     prices: dict[tuple[str, str], tuple[float, float | None]] = {}
     for each in listings:

@@ -25,7 +25,7 @@ class Wanted:
     """What to look for; all of it must hold. Words are found in any name of a model.
 
     `licence` is a verdict (`permissive`) or an identifier (`Apache-2.0`). `max_price` is in US dollars for a million input
-    tokens, at the providers asked for where some are; `min_context` in tokens.
+    tokens: at the providers asked for, else at the model's maker, else the lowest. `min_context` is in tokens.
     """
 
     words: str = ""
@@ -81,7 +81,7 @@ def _fits(entry: Entry, wanted: Wanted, words: Sequence[str], sellers: frozenset
 
 
 def _costs_at_most(entry: Entry, most: float, sellers: frozenset[str]) -> bool:
-    """By the lowest price; one of zero counts only when nothing is asked for."""
+    """By the price at the sellers asked for, else by the one that is shown."""
     prices = [cheapest(entry.listings, seller=each) for each in sellers] if sellers else [entry.price]
     return any(each is not None and each[0] <= most for each in prices)
 

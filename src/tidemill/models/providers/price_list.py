@@ -70,11 +70,3 @@ def _dollars(price: Any) -> float | None:
     if price is None:
         return None
     return float(getattr(price, "base", price))
-
-
-def _equals(match: Any) -> Iterator[str]:
-    """Names that the list says are exactly this model; patterns are left out."""
-    for each in getattr(match, "or_", None) or [match]:
-        name = getattr(each, "equals", None)
-        if isinstance(name, str):
-            yield name
