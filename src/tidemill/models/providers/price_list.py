@@ -54,7 +54,6 @@ def read(now: dt.datetime) -> Iterator[Listing]:
                 id=model.id,
                 title=model.name or "",
                 facts=facts,
-                aliases=tuple(_equals(model.match)),
             )
 
 
