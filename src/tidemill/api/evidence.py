@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, cast
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Response
+from pydantic import Field
 
 from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.core.chat import Connection
+from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
+from tidemill.core.refs import parse_ref
 from tidemill.govern import evidence, signing
 from tidemill.govern.bom import bill_of_materials
 from tidemill.govern.card_text import card_markdown
 from tidemill.govern.cards import model_cards, system_card
 from tidemill.govern.dossier import Dossier, complete, read_dossier
-from tidemill.store import audit
+from tidemill.models.connections import read_secret
+from tidemill.models.watermark import SHOWN, detect, key_id, read_watermark
+from tidemill.store import audit, registry
 from tidemill.store.endpoints import get_endpoint
 
 router = APIRouter(prefix="/evidence", tags=["evidence"])
@@ -26,6 +33,13 @@ class NewPack(Body):
     """What to make a pack of: a release's digest, or an app or endpoint."""
 
     release: str
+
+
+class Text(Body):
+    """A text, and the model whose watermark it may bear."""
+
+    model: str
+    text: str = Field(max_length=1_000_000)
 
 
 @router.get("/cards", response_model=None)
@@ -62,6 +76,27 @@ async def make_pack(call: AnyCaller, body: NewPack) -> Response:
     name = f"{dossier.bundle.root.name}-{dossier.release.digest[7:19]}.zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "x-tidemill-fingerprint": signature.fingerprint}
     return Response(pack, media_type="application/zip", headers=headers)
+
+
+@router.post("/watermark", response_model=None)
+async def detect_watermark(call: AnyCaller, body: Text) -> JsonObject:
+    """Test a text for a model's watermark. The key is read where the model's parameters say it is."""
+    platform = call.platform
+    version = await platform.database.read(
+        lambda db: registry.get_version(db, call.project, parse_ref(body.model, kind="model"))
+    )
+    mark = read_watermark(cast("JsonObject", version.spec.get("params") or {}))
+    if mark is None:
+        raise Invalid(
+            f"{version.ref} does not mark its answers",
+            hint="Write params: {watermark: {key: env:NAME}} in the model's document, or name a version that has it.",
+        )
+    provider = str(version.spec["provider"])
+    key = read_secret(mark.key, Connection(name=provider, provider=provider)).encode()
+    environment = platform.settings.environment
+    tokens = await platform.models.tokenize(version, body.text, project=call.project, environment=environment)
+    found = await anyio.to_thread.run_sync(lambda: detect(tokens, key=key, gamma=mark.gamma))
+    return {"model": version.ref, "key": key_id(key), "verdict": found.verdict, "shown_at": SHOWN, **asdict(found)}
 
 
 async def _dossier(call: Caller, asked: str) -> Dossier:

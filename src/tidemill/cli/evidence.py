@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import clean, say, say_json
+from tidemill.cli.screen import clean, paint, say, say_json
+from tidemill.core.errors import Invalid
 from tidemill.core.json import JsonObject
 
 
@@ -92,6 +94,40 @@ def verify(pack: Path, /, *, key: str = "", options: Options = DEFAULTS) -> None
         _print_report(report)
 
 
+async def watermark(
+    action: Literal["detect"] = "detect",
+    /,
+    *,
+    model: str,
+    text: str | None = None,
+    file: Path | None = None,
+    options: Options = DEFAULTS,
+) -> int:
+    """Test a text for the watermark of a model; exits 1 when it is not shown.
+
+    :param action: What to do: detect.
+    :param model: The model, as in model/local.
+    :param text: The text.
+    :param file: A file with the text, in place of --text.
+    """
+    import anyio
+
+    if (text is None) == (file is None):
+        raise Invalid("give the text, or a file with it", hint=f"tidemill evidence watermark {action} --model model/x --text …")
+    content = await anyio.Path(file).read_text("utf-8", "replace") if file is not None else text or ""
+    async with open_client(options) as client:
+        found = await client.detect_watermark(content, model=model)
+    if options.json:
+        say_json(found)
+    else:
+        say(f"{paint(str(found['verdict']), 'good' if found['verdict'] == 'watermarked' else 'quiet')}")
+        pairs = f"{found['green']} of {found['pairs']} token pairs green, {found['gamma']:.0%} by chance"
+        say(f"  z        {found['z']:.2f}   {pairs}")
+        say(f"  p        {found['p_value']:.2g}   shown at {found['shown_at']:g} and below")
+        say(f"  model    {found['model']}, key {found['key']}")
+    return 0 if found["verdict"] == "watermarked" else 1
+
+
 def _print_report(report: JsonObject) -> None:
     say(f"verified     {clean(str(report['application']))} in project {clean(str(report['project']))}, {report['created']}")
     checks = report["checks"]
@@ -101,4 +137,4 @@ def _print_report(report: JsonObject) -> None:
 
 
 COMMAND = evidence
-COMMANDS = {"card": card, "bom": bom, "verify": verify}
+COMMANDS = {"card": card, "bom": bom, "verify": verify, "watermark": watermark}

@@ -32,6 +32,10 @@ class EvidenceCalls(Calls):
 
         return (await anyio.to_thread.run_sync(lambda: sign_again(pack, key=key)))[0]
 
+    async def detect_watermark(self, text: str, *, model: str) -> JsonObject:
+        """Test a text for a model's watermark: `verdict`, `z`, `p_value`, `green` of `pairs`."""
+        return cast("JsonObject", await self._line.send("POST", "/evidence/watermark", body={"model": model, "text": text}))
+
 
 def verify_pack(pack: Path, *, key: str = "") -> JsonObject:
     """Verify a pack here, offline. `key` is the fingerprint that must have signed it. Raises `Invalid` saying what is wrong."""

@@ -75,7 +75,7 @@ def _file_of(version: Version, blob_path: Callable[[str], Path]) -> Path | None:
     group, provider = _GROUPS.get(version.kind, ""), str(version.spec.get("provider"))
     if not group or provider not in extension_names(group):
         return None
-    find = cast("Callable[[str], Path] | None", getattr(load_extension(group, provider), "model_file", None))
+    find = cast("Callable[[str], Path | None] | None", getattr(load_extension(group, provider), "model_file", None))
     try:
         return None if find is None else find(str(version.spec.get("model") or ""))
     except MissingExtra:

