@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tidemill.core.errors import Invalid
-from tidemill.core.json import Json
 
 _BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
 _HINT = 'Write CEL, as in size(find) > 0 && question.contains("refund").'
 
 
 class Condition:
-    """A compiled condition; `names` are those that it reads."""
+    """A compiled condition; `names` are those that it reads, `calls` the functions that it calls, those of CEL too."""
 
-    __slots__ = ("_program", "names", "text")
+    __slots__ = ("_program", "calls", "names", "text")
 
     def __init__(self, text: str) -> None:
         """Compile. Raises `Invalid` with the column of a mistake."""
@@ -28,11 +27,18 @@ class Condition:
         self.text = text
         bound = set(_BOUND.findall(text))
         self.names = frozenset(name for name in self._program.variables() if name not in bound)
+        self.calls = frozenset(name for name in self._program.functions() if name.isidentifier() and not name.startswith("_"))
 
-    def holds(self, values: Mapping[str, Json]) -> bool:
-        """Whether it holds for these values. Raises `Invalid` when it cannot be computed or is neither true nor false."""
+    def holds(self, values: Mapping[str, object], *, functions: Mapping[str, Callable[..., object]] | None = None) -> bool:
+        """Whether it holds for these values, with these functions beside those of CEL (a function must not raise).
+
+        Raises `Invalid` when it cannot be computed or is neither true nor false.
+        """
+        import cel  # noqa: PLC0415  (see above)
+
+        known = {name: values.get(name) for name in self.names}
         try:
-            result: object = self._program.execute({name: values.get(name) for name in self.names})
+            result: object = self._program.execute(cel.Context(known, dict(functions)) if functions else known)
         except (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise Invalid(f"the condition {self.text!r} failed: {_reason(str(error))}", hint=_HINT) from error
         if not isinstance(result, bool):

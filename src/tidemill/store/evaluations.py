@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.engine import Row
@@ -154,6 +154,30 @@ def list_decisions(
     rows = db.execute(query.order_by(decisions.c.id.desc()).limit(check_limit(limit)))
     names = Decision.__dataclass_fields__
     return tuple(Decision(**{each: getattr(row, each) for each in names}) for row in rows)
+
+
+def decisions_on_release(db: Connection, project: str, release: str, *, gate: str, limit: int = 100) -> tuple[Decision, ...]:
+    """What a gate decided on evaluations of this release, newest first."""
+    mine = select(evaluations.c.id).where(evaluations.c.project == project, evaluations.c.release == release)
+    query = select(decisions).where(decisions.c.project == project, decisions.c.gate == gate, decisions.c.evaluation.in_(mine))
+    rows = db.execute(query.order_by(decisions.c.id.desc()).limit(check_limit(limit)))
+    names = Decision.__dataclass_fields__
+    return tuple(Decision(**{each: getattr(row, each) for each in names}) for row in rows)
+
+
+def latest_evaluation(db: Connection, project: str, release: str) -> EvaluationRow | None:
+    """The newest evaluation of this release that is done."""
+    query = select(evaluations).filter_by(project=project, release=release, status="done")
+    row = db.execute(query.order_by(evaluations.c.id.desc()).limit(1)).first()
+    return None if row is None else _evaluation(row)
+
+
+def measured_metrics(db: Connection, project: str, *, limit: int = 200) -> frozenset[str]:
+    """The metrics that the newest evaluations of the project have."""
+    query = select(evaluations.c.result).filter_by(project=project, status="done")
+    rows = db.execute(query.order_by(evaluations.c.id.desc()).limit(limit)).scalars()
+    results = [cast("Mapping[str, Any]", each) for each in rows if isinstance(each, Mapping)]
+    return frozenset(str(metric) for each in results for metric in each.get("metrics") or ())
 
 
 def _evaluation(row: Row[Any]) -> EvaluationRow:
