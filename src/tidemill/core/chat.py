@@ -132,6 +132,14 @@ class ChatDelta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rendered:
+    """A conversation as the one text that a model reads, and its tokens."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Vectors:
     """Embeddings: `count` rows of `dimensions` 32-bit little-endian floats, row after row, in `data`."""
 

@@ -40,6 +40,10 @@ class _Client:
             raise read_error(answer, connection)
         return answer
 
+    async def post(self, path: str, body: JsonObject, *, connection: Connection) -> JsonObject:
+        """What else a server of this dialect answers, such as llama.cpp's `/tokenize`."""
+        return await self._ask(path, body, connection)
+
     async def close(self) -> None:
         """Close every connection."""
         await self._wire.close()
