@@ -20,6 +20,7 @@ from tidemill.api.front import Front
 from tidemill.api.guard import Authenticate, presented
 from tidemill.api.indexes import IndexBuildJob
 from tidemill.api.listen import bind, listen
+from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.core.chat import Connection
 from tidemill.core.clock import Ids, SystemClock
@@ -31,7 +32,11 @@ from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
+from tidemill.jobs.schedules import Schedules
 from tidemill.models.service import Models
+from tidemill.pipelines.service import Pipelines
+from tidemill.pipelines.step import StepHandler
+from tidemill.pipelines.triggers import Triggers
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.wire import DataPlane
 from tidemill.store import access, config
@@ -91,7 +96,10 @@ async def serve(
                     webbrowser.open(f"{url}/login?token={token}")
 
             try:
-                await listen(_front(platform, frozenset({host})), listener, on_ready=ready)
+                async with anyio.create_task_group() as beside:
+                    beside.start_soon(platform.schedules.run)
+                    await listen(_front(platform, frozenset({host})), listener, on_ready=ready)
+                    beside.cancel_scope.cancel()
             finally:
                 folder.remove_server_file()
 
@@ -112,22 +120,35 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
         sys.path.insert(0, str(settings.root))  # where `call: module:function` is looked for
     database = await anyio.to_thread.run_sync(Database.open, folder.database)
     handlers: dict[str, JobHandler] = {}
-    platform = _assemble(settings, folder, database, handlers)
+    steps: dict[str, StepHandler] = {}
+    platform = _assemble(settings, folder, database, handlers, steps)
     handlers["evaluation"] = EvaluationJob(platform)
     handlers["index.build"] = IndexBuildJob(platform)
+    steps.update(step_handlers(platform))
+    triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)
+    platform.schedules.add(triggers.source())
+    platform.schedules.also(triggers.look)
     try:
         await platform.telemetry.start()
         await platform.jobs.start()
+        await platform.pipelines.start()
         yield platform
     finally:
         with anyio.CancelScope(shield=True):
+            await platform.pipelines.stop()
             await platform.jobs.stop()
             await platform.models.close()
             await platform.telemetry.stop()
             await anyio.to_thread.run_sync(database.close)
 
 
-def _assemble(settings: Settings, folder: DataFolder, database: Database, handlers: Mapping[str, JobHandler]) -> Platform:
+def _assemble(
+    settings: Settings,
+    folder: DataFolder,
+    database: Database,
+    handlers: Mapping[str, JobHandler],
+    steps: Mapping[str, StepHandler],
+) -> Platform:
     clock = SystemClock()
     ids = Ids(clock=clock)
 
@@ -148,6 +169,7 @@ def _assemble(settings: Settings, folder: DataFolder, database: Database, handle
 
     models = Models(connection_for=connection_for, clock=clock, read_blob=read_blob, path_of=path_of)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
+    jobs = Jobs(database=database, jobs_db=folder.jobs_database, handlers=handlers, clock=clock, ids=ids)
     return Platform(
         settings=settings,
         data=folder.root,
@@ -161,7 +183,9 @@ def _assemble(settings: Settings, folder: DataFolder, database: Database, handle
         models=models,
         indexes=indexes,
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
-        jobs=Jobs(database=database, jobs_db=folder.jobs_database, handlers=handlers, clock=clock, ids=ids),
+        jobs=jobs,
+        pipelines=Pipelines(database=database, clock=clock, ids=ids, handlers=steps, jobs=jobs),
+        schedules=Schedules(database=database, clock=clock),
         live=LiveEndpoints(database),
         policies=Policies(clock=clock),
         admin_token_hash=folder.admin_token_hash(),

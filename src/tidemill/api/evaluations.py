@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
-from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.evaluated import evaluation_json
 from tidemill.api.platform import Platform
 from tidemill.api.releases import lock_bundle
@@ -40,11 +40,15 @@ class NewEvaluation(Body):
 @router.post("/evaluations", status_code=202)
 async def start_evaluation(call: AnyCaller, body: NewEvaluation) -> dict[str, str]:
     """Start; the answer names the evaluation, and the job to follow."""
+    return await begin_evaluation(call, body, evaluation=call.platform.ids.text(), job_id=call.platform.ids.text())
+
+
+async def begin_evaluation(call: Caller, body: NewEvaluation, *, evaluation: str, job_id: str) -> dict[str, str]:
+    """The same under ids of the caller's: begun again with them, it is the same evaluation."""
     bundle = await lock_bundle(call, body.app)
     dataset_ref = parse_ref(body.data, kind="dataset")
     dataset = await call.platform.database.read(lambda db: registry.get_version(db, call.project, dataset_ref))
     await _scorers(call.platform, call.project, body.scorers, dataset)  # a wrong name is told now, not by the job
-    evaluation, job_id = call.platform.ids.text(), call.platform.ids.text()
     now_ns = call.platform.clock.now_ns()
     row = EvaluationRow(
         id=evaluation,

@@ -15,7 +15,9 @@ from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
+from tidemill.jobs.schedules import Schedules
 from tidemill.models.service import Models
+from tidemill.pipelines.service import Pipelines
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
@@ -40,6 +42,8 @@ class Platform:
     indexes: Indexes
     runner: Runner
     jobs: Jobs
+    pipelines: Pipelines
+    schedules: Schedules
     live: LiveEndpoints
     policies: Policies
     admin_token_hash: str

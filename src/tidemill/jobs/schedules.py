@@ -92,10 +92,13 @@ class Schedules:
         for source in self._sources:
             listed = await self._database.read(lambda db, source=source: tuple(source.due(db)))
             for each in listed:
-                began = await self._claim(source, each)
-                if began is not None:
-                    await source.started(each, began)
-                    started.append(began)
+                try:
+                    began = await self._claim(source, each)
+                    if began is not None:
+                        await source.started(each, began)
+                        started.append(began)
+                except TidemillError as error:  # one that cannot start keeps no other from it
+                    _log.warning("%s/%s was due and did not start: %s", source.kind, each.name, error)
         for look in self._looks:
             started += await look()
         return started

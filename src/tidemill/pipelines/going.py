@@ -201,6 +201,7 @@ class GoingRun:
             step=name,
             attempt=attempt,
             who=self.run.who,
+            role=self.run.role,
             started_ns=started_ns,
             code=step.get("code"),
             log=lambda text: self._say(name, text),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
@@ -28,6 +28,16 @@ from tidemill.store.pipelines import ENDED, PipelineRun, StepRow, Trigger
 
 _CANCEL_SECONDS: Final = 10.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """Why a run starts, and in whose name. The same `key` starts one run of a pipeline."""
+
+    trigger: Trigger
+    key: str
+    who: str
+    role: str
 
 
 class Pipelines:
@@ -81,7 +91,7 @@ class Pipelines:
         inputs: JsonObject,
         *,
         who: str,
-        trigger: Trigger = "manual",
+        role: str = "developer",
         run_id: str | None = None,
     ) -> PipelineRun:
         """Start a run of a pipeline (`NAME`, or with a version); when this returns it will run to its end, over any kill.
@@ -92,10 +102,9 @@ class Pipelines:
         version = await self._database.read(lambda db: registry.get_version(db, project, ref))
         name = run_id or self._ids.text()
         now_ns = self._clock.now_ns()
+        cause = Cause(trigger="manual", key=name, who=who, role=role)
         run, _ = await self._database.write(
-            lambda db: self.write_run(
-                db, version, inputs, who=who, trigger=trigger, trigger_key=name, run_id=name, now_ns=now_ns
-            )
+            lambda db: self.write_run(db, version, inputs, cause=cause, run_id=name, now_ns=now_ns)
         )
         await self.carry_on(run)
         return run
@@ -106,9 +115,7 @@ class Pipelines:
         version: Version,
         inputs: JsonObject,
         *,
-        who: str,
-        trigger: Trigger,
-        trigger_key: str,
+        cause: Cause,
         now_ns: int,
         run_id: str | None = None,
     ) -> tuple[PipelineRun, bool]:
@@ -120,10 +127,11 @@ class Pipelines:
             pipeline=version.name,
             version=version.number,
             digest=version.digest,
-            trigger_key=trigger_key,
-            trigger=trigger,
+            trigger_key=cause.key,
+            trigger=cause.trigger,
             inputs=check_inputs(version, inputs),
-            who=who,
+            who=cause.who,
+            role=cause.role,
             created_ns=now_ns,
             updated_ns=now_ns,
         )

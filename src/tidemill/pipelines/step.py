@@ -36,9 +36,10 @@ class NotPassed(TidemillError):
 
 @dataclass(kw_only=True, slots=True)
 class StepContext:
-    """One attempt of one step. `who` started the run; `id` is the same after a kill, and another in the next attempt.
+    """One attempt of one step. `id` is the same after a kill, and another in the next attempt.
 
-    `code` is what the pipeline's version holds of a python step; `log` keeps a line, from any thread.
+    `who` started the run, and has `role`. `code` is what the pipeline's version holds of a python step; `log` keeps a line,
+    from any thread.
     """
 
     project: str
@@ -47,6 +48,7 @@ class StepContext:
     step: str
     attempt: int
     who: str
+    role: str
     started_ns: int
     code: Json
     log: Callable[[str], None]

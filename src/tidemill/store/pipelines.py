@@ -34,6 +34,7 @@ pipeline_runs = Table(
     Column("trigger", String, nullable=False),
     Column("trigger_key", String, nullable=False),  # what makes one start of it once: the due time, the alarm, the run's own id
     Column("who", String, nullable=False),
+    Column("role", String, nullable=False),
     Column("error", String, nullable=True),
     Column("owner", String, nullable=True),  # the server's start that carries it on
     Column("cancel_requested", Boolean, nullable=False),
@@ -81,7 +82,10 @@ pipeline_logs = Table(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineRun:
-    """One run, pinned to a version of its pipeline. `trigger_key` is unique in the pipeline: the same cause starts one run."""
+    """One run, pinned to a version of its pipeline. `trigger_key` is unique in the pipeline: the same cause starts one run.
+
+    `who` started it, and with `role` what its steps do is done in that name.
+    """
 
     id: str
     project: str
@@ -93,6 +97,7 @@ class PipelineRun:
     status: RunStatus = "queued"
     inputs: JsonObject = field(default_factory=dict[str, Json])
     who: str = ""
+    role: str = "developer"
     error: str | None = None
     owner: str | None = None
     cancel_requested: bool = False

@@ -28,6 +28,7 @@ def upgrade() -> None:
         Column("trigger", String, nullable=False),
         Column("trigger_key", String, nullable=False),
         Column("who", String, nullable=False),
+        Column("role", String, nullable=False),
         Column("error", String, nullable=True),
         Column("owner", String, nullable=True),
         Column("cancel_requested", Boolean, nullable=False),
