@@ -9,6 +9,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from tidemill.api.platform import Platform, platform_of
+from tidemill.api.rights import check_right, right_of
 from tidemill.core.errors import Denied
 from tidemill.core.refs import check_name
 from tidemill.store.access import Principal
@@ -46,20 +47,19 @@ def _caller(request: Request, project: str) -> Caller:
     return Caller(platform=platform_of(request), project=project, principal=principal)
 
 
-def _developer(call: Annotated[Caller, Depends(_caller)]) -> Caller:
-    if call.principal.endpoints is not None or call.principal.role not in {"developer", "reviewer", "operator", "admin"}:
+def _entitled(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if call.principal.endpoints is not None:
         raise Denied("this key may call endpoints only", hint="Use the admin token, or a key with the role developer.")
+    check_right(call.principal.role, right_of(request.method, request.scope["route"].path))
     return call
 
 
-AnyCaller = Annotated[Caller, Depends(_developer)]
-"""Whoever may use the control plane of the project."""
+AnyCaller = Annotated[Caller, Depends(_entitled)]
+"""Whoever may use this route of the control plane, see `tidemill.api.rights`."""
 
 
-def _speaker(call: Annotated[Caller, Depends(_caller)]) -> Caller:
-    if call.principal.endpoints is None and call.principal.role == "viewer":
-        raise Denied("this key may look, and not say anything", hint="Use a key with the role annotator or developer.")
-    return call
+def _speaker(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
+    return call if call.principal.endpoints is not None else _entitled(request, call)
 
 
 FeedbackCaller = Annotated[Caller, Depends(_speaker)]

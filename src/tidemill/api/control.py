@@ -5,7 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from tidemill.api import (
+    approvals,
     artifacts,
+    audit,
     blobs,
     compare,
     datasets,
@@ -13,6 +15,7 @@ from tidemill.api import (
     evaluations,
     evidence,
     feedback,
+    from_traces,
     gate,
     indexes,
     jobs,
@@ -20,6 +23,7 @@ from tidemill.api import (
     models,
     pipelines,
     plan,
+    policies,
     releases,
     rollouts,
     runs,
@@ -32,9 +36,9 @@ from tidemill.version import __version__
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
     artifacts.router, models.router, plan.router, blobs.router, releases.router, runs.router, datasets.router,
-    evaluations.router, compare.router, evidence.router,
+    from_traces.router, evaluations.router, compare.router, evidence.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
-    pipelines.router,
+    pipelines.router, approvals.router, audit.router, policies.router,
 )  # fmt: skip
 
 

@@ -37,8 +37,9 @@ async def check_gate(call: AnyCaller, name: str, body: GateCheck) -> JsonObject:
     against = body.against or await _incumbent(call, rule, candidate)
     incumbent = await read_evaluated(call, against) if against else None
     decision = await anyio.to_thread.run_sync(decide, rule, candidate, incumbent)
-    await _keep(call, decision)
-    return decision.to_json()
+    detail = {**decision.to_json(), "gate_digest": version.digest, "gate_version": version.ref}
+    await _keep(call, decision, detail)
+    return detail
 
 
 async def _incumbent(call: Caller, rule: GateRule, candidate: Evaluated) -> str | None:
@@ -62,13 +63,13 @@ async def _incumbent(call: Caller, rule: GateRule, candidate: Evaluated) -> str 
         return None
 
 
-async def _keep(call: Caller, decision: Decision) -> None:
+async def _keep(call: Caller, decision: Decision, detail: JsonObject) -> None:
     row = evaluations.Decision(
         gate=decision.gate,
         evaluation=decision.evaluation,
         against=decision.against,
         result=decision.result,
-        detail=decision.to_json(),
+        detail=detail,
         decided_ns=call.platform.clock.now_ns(),
     )
     await call.platform.database.write(lambda db: evaluations.put_decision(db, call.project, row))

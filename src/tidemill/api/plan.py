@@ -8,10 +8,12 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter
+from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
 from tidemill.core.errors import Invalid
+from tidemill.govern.changes import check_changes, check_measured
 from tidemill.store import plan as planning
 from tidemill.store.files import Content, FilesFolder
 from tidemill.store.prepare import Preparation, prepare, read_documents
@@ -38,12 +40,15 @@ async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
     """What `apply` would change. Nothing is written but uploaded content."""
     preparation = await anyio.to_thread.run_sync(_prepare, call, body)
     environment = body.environment or call.platform.settings.environment
-    made = await call.platform.database.read(
-        lambda db: planning.make_plan(
+
+    def work(db: Database) -> planning.Plan:
+        made = planning.make_plan(
             db, project=call.project, kinds=call.platform.kinds, environment=environment, preparation=preparation
         )
-    )
-    return dict(made.as_json())
+        check_measured(db, call.project, made)
+        return made
+
+    return dict((await call.platform.database.read(work)).as_json())
 
 
 @router.post("/apply")
@@ -61,6 +66,7 @@ async def apply(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
             now_ns=now_ns,
             by=call.who,
             preparation=preparation,
+            check=lambda db, made: check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns),
         )
     )
     jobs = [await build_index_job(call.platform, call.project, each) for each in applied.versions if each.kind == "index"]

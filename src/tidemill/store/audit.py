@@ -32,6 +32,7 @@ START = "sha256:" + "0" * 64
 """What the first line of a chain follows."""
 Fault: TypeAlias = Literal["altered", "removed", "reordered", "truncated", "added", "rewritten"]
 _LARGEST = 2**53 - 1
+_BEFORE_ALL = -(2**31)
 _ANCHOR = re.compile(r"([1-9][0-9]{0,15}):(sha256:[0-9a-f]{64})")
 
 audit = Table(
@@ -157,9 +158,9 @@ def list_entries(
     return make_page([_entry(row) for row in rows], limit=limit, cursor_of=lambda each: str(each.number))
 
 
-def read_chain(db: Connection, project: str) -> Iterator[AuditEntry]:
-    """Every line, oldest first."""
-    query = select(audit).where(audit.c.project == project).order_by(audit.c.number)
+def read_chain(db: Connection, project: str, *, after: int = 0, limit: int | None = None) -> Iterator[AuditEntry]:
+    """Lines, oldest first; those with a number above `after`, and at most `limit` of them."""
+    query = select(audit).where(audit.c.project == project, audit.c.number > after).order_by(audit.c.number).limit(limit)
     for row in db.execute(query.execution_options(yield_per=1000)):
         yield _entry(row)
 
@@ -184,9 +185,9 @@ def verify(db: Connection, project: str, *, anchor: tuple[int, str] | None = Non
     `anchor` is the number and digest of a line as it was once seen; a chain that was rewritten or cut since fails there.
     """
     head = head_of(db, project)
-    places = {each.digest: each.number for each in read_chain(db, project)}
+    places = {each.digest: each.number for each in read_chain(db, project, after=_BEFORE_ALL)}
     previous, number = START, 0
-    for entry in read_chain(db, project):
+    for entry in read_chain(db, project, after=_BEFORE_ALL):
         number += 1
         fault = _fault(entry, number=number, previous=previous, places=places)
         if fault is not None:
@@ -209,11 +210,9 @@ def _fault(entry: AuditEntry, *, number: int, previous: str, places: Mapping[str
         if follows is not None:
             return "reordered", f"line {number} follows line {follows}, not line {number - 1}"
         return "removed", f"the line that line {number} follows is gone"
-    try:
-        holds = digest_of(entry) == entry.digest
-    except Invalid:  # a value that no entry can have
-        holds = False
-    return None if holds else ("altered", f"line {number} was altered: its content has another digest")
+    if digest_of(entry) != entry.digest:
+        return "altered", f"line {number} was altered: its content has another digest"
+    return None
 
 
 def _fault_of_end(
@@ -253,12 +252,13 @@ def _safe_text(text: str) -> str:
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
-    """The entry of a row. Detail that somebody made unreadable is shown as such, and has another digest."""
+    """The entry of a row. What somebody made unreadable is shown as well as it can be, and has another digest."""
     detail: object = row.detail
     try:
         read = parse_json(cast("str | bytes", detail), what="the detail")
     except Invalid:
         read = None
-    kept: dict[str, Any] = {name: getattr(row, name) for name in AuditEntry.__dataclass_fields__}
+    kept: dict[str, Any] = {name: str(getattr(row, name)) for name in AuditEntry.__dataclass_fields__}
+    kept |= {name: each if isinstance(each := getattr(row, name), int) else -1 for name in ("number", "at_ns")}
     kept["detail"] = read if isinstance(read, Mapping) else {"unreadable": str(detail)}
     return AuditEntry(**kept)
