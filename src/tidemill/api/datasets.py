@@ -6,15 +6,26 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter
+from pydantic import Field
 
-from tidemill.api.caller import AnyCaller, Limit, Page, page
+from tidemill.api.append import append_to_dataset, appended_json
+from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.core.errors import Invalid
-from tidemill.core.records import Sample
+from tidemill.core.records import Sample, Version
 from tidemill.core.refs import Ref
+from tidemill.data.append import Appended, append_rows
 from tidemill.data.dataset import load_samples
+from tidemill.data.specs import RolesSpec
 from tidemill.store import registry
 
 router = APIRouter(tags=["datasets"])
+
+
+class NewSamples(Body):
+    """Rows to append, as JSON objects; `roles` say which columns are what when the dataset is new."""
+
+    rows: tuple[dict[str, Any], ...] = Field(min_length=1, max_length=10_000)
+    roles: RolesSpec | None = None
 
 
 @router.get("/datasets/{name}/samples")
@@ -29,6 +40,16 @@ async def list_samples(
     shown = samples[start : start + limit]
     following = str(start + limit) if start + limit < len(samples) else None
     return page([_sample_json(each) for each in shown], following)
+
+
+@router.post("/datasets/{name}/samples")
+async def append_samples(call: AnyCaller, name: str, body: NewSamples) -> dict[str, Any]:
+    """Append rows as a new version; the dataset is made when it is missing. Rows that it has already are not doubled."""
+
+    def make(version: Version | None, lines: bytes) -> Appended:
+        return append_rows(version, lines, body.rows, roles=body.roles or RolesSpec())
+
+    return appended_json(*await append_to_dataset(call, name, make))
 
 
 def _start(cursor: str | None) -> int:

@@ -12,7 +12,7 @@ from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, FeedbackCaller, Limit, Page, page
-from tidemill.api.times import iso, to_ns
+from tidemill.api.times import iso, since_ns
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, dump_json
 from tidemill.core.refs import check_name
@@ -93,10 +93,10 @@ async def list_feedback(
 ) -> Page:
     """The newest first; what was replaced is left out."""
     whole = None if trace is None else (await call.platform.telemetry.find_trace(call.project, trace)).id
-    since_ns = to_ns(since)
+    from_ns = since_ns(since, now_ns=call.platform.clock.now_ns())
     found = await call.platform.database.read(
         lambda db: feedback.page_feedback(
-            db, call.project, trace_id=whole, kind=kind, name=name, user=user, since_ns=since_ns, limit=limit, cursor=cursor
+            db, call.project, trace_id=whole, kind=kind, name=name, user=user, since_ns=from_ns, limit=limit, cursor=cursor
         )
     )
     return page([feedback_json(each) for each in found.items], found.next)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 
 
@@ -26,3 +27,10 @@ def to_ns(text: str | None) -> int | None:
     except ValueError as error:
         raise Invalid(f"{text!r} is not a time", hint="Write 2026-01-31T12:00:00Z or seconds since the epoch.") from error
     return round((time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp() * 1e9)
+
+
+def since_ns(text: str | None, *, now_ns: int) -> int | None:
+    """The same, or so long ago: `24h`, `7d`."""
+    if text is not None and text[-1:].isalpha() and text[:1].isdigit() and text[-1:] not in "zZ":
+        return now_ns - round(parse_duration(text, what="since") * 1e9)
+    return to_ns(text)
