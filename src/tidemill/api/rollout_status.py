@@ -11,7 +11,7 @@ from tidemill.core.json import Json
 from tidemill.serve.rollout_report import (
     QUANTILES,
     Ranks,
-    Share,
+    clustered_share,
     difference_json,
     feedback_summary,
     quantile_ranks,
@@ -24,7 +24,7 @@ from tidemill.telemetry.variants import RolloutSpans, VariantCounts
 
 _VARIANTS: Final = ("canary", "stable")
 _FEEDBACK: Final = 10_000
-_NONE: Final = VariantCounts(requests=0, errors=0, users=0, cost=None)
+_NONE: Final = VariantCounts()
 
 
 async def variants_json(platform: Platform, rollout: Rollout) -> dict[str, Any]:
@@ -43,7 +43,7 @@ async def variants_json(platform: Platform, rollout: Rollout) -> dict[str, Any]:
         }
     except MissingExtra as error:
         return {"variants": None, "differences": {}, "note": f"{error.message}. {error.hint}"}
-    failed = [_failed(counts.get(name, _NONE)) for name in _VARIANTS]
+    failed = [clustered_share(counts.get(name, _NONE)) for name in _VARIANTS]
     thumbs = [thumbs_of(said[name]) for name in _VARIANTS]
     differences = {
         "error_share": difference_json(failed[0], failed[1], more_is_better=False),
@@ -53,17 +53,7 @@ async def variants_json(platform: Platform, rollout: Rollout) -> dict[str, Any]:
 
 
 def _counts_json(counts: VariantCounts) -> dict[str, Any]:
-    cost = None if counts.cost is None or not counts.requests else counts.cost / counts.requests
-    return {
-        "requests": counts.requests,
-        "users": counts.users,
-        "error_share": _failed(counts).to_json(),
-        "cost_per_request": cost,
-    }
-
-
-def _failed(counts: VariantCounts) -> Share:
-    return Share(successes=counts.errors, n=counts.requests)
+    return {"requests": counts.requests, "users": counts.askers, "error_share": clustered_share(counts).to_json()}
 
 
 async def _latency(platform: Platform, spans: RolloutSpans, variant: str, counts: VariantCounts) -> dict[str, Json] | None:

@@ -35,6 +35,9 @@ def print_endpoint(endpoint: EndpointJson) -> None:
     say(f"  serves  {endpoint.get('release') or 'nothing yet'}")
     if endpoint.get("previous"):
         say(f"  before  {endpoint.get('previous')}")
+    rollout = endpoint.get("rollout")
+    if rollout:
+        say(f"  canary  {rollout.get('canary', {}).get('release')}   {rollout.get('share'):g} % of the callers")
 
 
 COMMAND = deploy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Literal
 
-from tidemill.cli.figures import NOTHING, count, counted, duration, moment, money, short
+from tidemill.cli.figures import NOTHING, count, counted, duration, moment, short
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, paint, say, say_json
 from tidemill.cli.table import Cell, Column, table
@@ -13,7 +13,7 @@ from tidemill.cli.table import Cell, Column, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tidemill.client.rollouts import DifferenceJson, MeasuredJson, RolloutJson, VariantJson
+    from tidemill.client.rollout_shapes import DifferenceJson, MeasuredJson, RolloutJson, VariantJson
 
 Status = Literal["running", "promoted", "aborted"]
 
@@ -168,10 +168,10 @@ def _table(canary: VariantJson, stable: VariantJson, differences: Mapping[str, D
     for name in ("p50", "p95"):
         pair = [(each.get("latency_ms") or {}).get(name) for each in (canary, stable)]
         rows.append([f"latency {name}", *(_measured(each, duration) for each in pair), ""])
-    rows.append(["cost a request", money(canary.get("cost_per_request")), money(stable.get("cost_per_request")), ""])
     said = [each.get("feedback", {}) for each in (canary, stable)]
     thumbs = [each.get("thumbs_up") for each in said]
     if any(thumbs):
+        rows.append(["thumbs", *(count(each.get("n", 0)) if each else NOTHING for each in thumbs), ""])
         rows.append(["thumbs up", *(_share(each) for each in thumbs), _differs(differences.get("thumbs_up"))])
     for name in sorted({*said[0].get("scores", {}), *said[1].get("scores", {})}):
         pair = [each.get("scores", {}).get(name) for each in said]
@@ -179,7 +179,7 @@ def _table(canary: VariantJson, stable: VariantJson, differences: Mapping[str, D
     corrections = [each.get("corrections", 0) for each in said]
     if any(corrections):
         rows.append(["corrections", *(count(each) for each in corrections), ""])
-    return table([Column(""), Column("canary"), Column("stable"), Column("difference")], rows)
+    return table([Column(""), Column("canary"), Column("stable"), Column("difference, points")], rows)
 
 
 def _measured(found: MeasuredJson | None, form: Callable[[float], str]) -> str:
@@ -192,22 +192,24 @@ def _measured(found: MeasuredJson | None, form: Callable[[float], str]) -> str:
 
 
 def _share(found: MeasuredJson | None) -> str:
-    shown = _measured(found, lambda value: f"{value * 100:.1f} %")
-    return shown if found is None or found.get("value") is None else f"{shown} of {count(found.get('n', 0))}"
+    if found is None or (value := found.get("value")) is None:
+        return NOTHING
+    bounds = ", ".join(f"{each * 100:.1f}" for each in found.get("interval") or ())
+    return f"{value * 100:.1f} %" + (f" [{bounds}]" if bounds else "")
 
 
 def _differs(found: DifferenceJson | None) -> Cell:
     if found is None:
         return Cell("")
     low, high = (f"{each * 100:+.1f}" for each in found.get("interval", (0.0, 0.0)))
-    text = f"{found.get('difference', 0.0) * 100:+.1f} [{low}, {high}] points"
+    text = f"{found.get('difference', 0.0) * 100:+.1f} [{low}, {high}]"
     match found.get("verdict"):
         case "better":
             return Cell(f"{text}  better", "good")
         case "worse":
             return Cell(f"{text}  worse", "bad")
         case _:
-            return Cell(f"{text}  no difference shown", "quiet")
+            return Cell(f"{text}  not shown", "quiet")
 
 
 def _plain(value: float) -> str:

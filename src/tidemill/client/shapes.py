@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from tidemill.client.rollout_shapes import RolloutJson
 from tidemill.core.json import Json
 
 Action = Literal["create", "update", "unchanged", "delete"]
@@ -254,6 +255,8 @@ class EndpointJson(TypedDict, total=False):
     previous: str | None
     app: str
     updated: str
+    rollout: RolloutJson | None
+    history: Sequence[Mapping[str, str]]
 
 
 class KeyJson(TypedDict, total=False):

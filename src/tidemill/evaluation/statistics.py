@@ -74,8 +74,8 @@ def t_interval(values: Floats, *, level: float = 0.95) -> Interval:
     return mean - half, mean + half
 
 
-def wilson_interval(successes: int, *, n: int, level: float = 0.95) -> Interval:
-    """Wilson's score interval of a proportion, without continuity correction."""
+def wilson_interval(successes: float, *, n: float, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion, without continuity correction. Effective counts need not be whole."""
     z = distributions.normal_quantile((1 + level) / 2)
     share, squared = successes / n, z * z
     centre = (share + squared / (2 * n)) / (1 + squared / n)

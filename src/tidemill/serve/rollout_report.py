@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.store.feedback import Feedback
+from tidemill.telemetry.variants import VariantCounts
 
 Interval: TypeAlias = tuple[float, float]
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]
@@ -24,10 +25,11 @@ _LEAST: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """`successes` out of `n`."""
+    """`successes` out of `n`, which say as much as `effective` independent ones would (None: `n`)."""
 
     successes: int
     n: int
+    effective: float | None = None
 
     @property
     def value(self) -> float | None:
@@ -49,12 +51,13 @@ class Ranks:
 
 
 def share_interval(share: Share) -> Interval | None:
-    """Wilson's 95 % interval; None of nothing, and without the extra `eval`."""
+    """Wilson's 95 % interval, by the effective number; None of nothing, and without the extra `eval`."""
     if not share.n or not _can_measure():
         return None
     from tidemill.evaluation.statistics import wilson_interval  # noqa: PLC0415  (SciPy, only when something is shown)
 
-    return wilson_interval(share.successes, n=share.n)
+    n = share.n if share.effective is None else share.effective
+    return wilson_interval(share.successes / share.n * n, n=n)
 
 
 def share_difference(canary: Share, stable: Share) -> Interval | None:
@@ -66,6 +69,25 @@ def share_difference(canary: Share, stable: Share) -> Interval | None:
     up = math.hypot(a[1] - canary.value, stable.value - b[0])
     difference = canary.value - stable.value
     return max(-1.0, difference - down), min(1.0, difference + up)
+
+
+def clustered_share(counts: VariantCounts) -> Share:
+    """The share of failed requests, where those of one asker are alike.
+
+    The effective number is n over the design effect of the ratio estimator (Cochran 1977, "Sampling Techniques", section 9A),
+    never above n. Where all or none failed nothing is known of how alike they are, and they count as wholly alike (Kish 1965).
+    """
+    n, errors, askers = counts.requests, counts.errors, counts.askers
+    if not n:
+        return Share(successes=0, n=0)
+    share = errors / n
+    alike = n * n / counts.requests_squared
+    if errors in (0, n) or askers < _LEAST:
+        return Share(successes=errors, n=n, effective=alike)
+    spread = counts.errors_squared - 2 * share * counts.products + share * share * counts.requests_squared
+    variance = spread * askers / (askers - 1) / (n * n)
+    effective = share * (1 - share) / variance if variance > 0 else alike
+    return Share(successes=errors, n=n, effective=min(float(n), effective))
 
 
 def quantile_ranks(n: int, quantile: float, *, level: float = 0.95) -> Ranks:
