@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+import anyio
+
 from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.documents import load_documents
 from tidemill.core.extend import load_extension
@@ -15,6 +17,7 @@ from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.files import FilesFolder
 from tidemill.store.plan import apply_plan
+from tidemill.store.registry import add_version
 
 PROJECT = "tide"
 
@@ -44,12 +47,26 @@ class House:
             )
         )  # fmt: skip
 
+    async def add_monitor(self, name="support"):
+        """A monitor's version; what it watches does not matter here."""
+        await self.database.write(
+            lambda db: add_version(
+                db, project=PROJECT, kind="monitor", name=name, parsed_spec={}, refs={}, blobs={}, now_ns=self.clock.now_ns()
+            )
+        )
+
     async def run(self, name="tide", **inputs):
         run = await self.pipelines.begin(PROJECT, f"pipeline/{name}", inputs, who="ada")
         return await self.pipelines.wait(run.id, timeout=30)
 
     async def steps(self, run):
         return {each.step: each for each in await self.database.read(lambda db: rows.get_steps(db, run.id))}
+
+    async def until(self, run, step, status):
+        """Wait until a step stands so; nothing else tells a reader of the database."""
+        with anyio.fail_after(20):
+            while (await self.steps(run))[step].status != status:  # noqa: ASYNC110  (the row is the only event)
+                await anyio.sleep(0.01)
 
     async def lines(self, run, step=None):
         page = await self.database.read(lambda db: rows.list_lines(db, run.id, step=step))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
 
 from pipelines.building import PROJECT
+from tidemill.core.errors import Invalid
+from tidemill.store import pipelines as rows
 
 pytestmark = pytest.mark.anyio
 
@@ -39,9 +40,21 @@ def meet():
     together.wait()
     return True
 
+def opaque():
+    return object()
+
 async def forever():
     import anyio
     await anyio.sleep_forever()
+"""
+
+WAIT = """
+import time
+
+def wait_for(path):
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return True
 """
 
 
@@ -149,11 +162,75 @@ steps:
   - {id: last, python: "tide_steps:add", with: {a: 1}, needs: [long]}
 """)
     run = await house.pipelines.begin(PROJECT, "pipeline/tide", {}, who="ada")
-    with anyio.fail_after(20):
-        while (await house.steps(run))["long"].status != "running":
-            await anyio.sleep(0.01)
+    await house.until(run, "long", "running")
     ended = await house.pipelines.cancel(PROJECT, run.id)
     steps = await house.steps(run)
     assert ended.status == "cancelled"
     assert [steps[each].status for each in ("first", "long", "last")] == ["done", "cancelled", "cancelled"]
     assert (await house.pipelines.cancel(PROJECT, run.id)).status == "cancelled"
+
+
+async def test_a_pipeline_edited_while_it_runs_finishes_as_it_began(house, tmp_path, code):
+    text = """
+kind: pipeline
+name: tide
+steps:
+  - {{id: first, python: "tide_steps:wait_for", with: {{path: "{path}"}}}}
+  - {{id: second, python: "tide_steps:add", with: {{a: {number}}}, needs: [first]}}
+"""
+    code("tide_steps", CODE + WAIT)
+    await house.apply(text.format(path=tmp_path / "go", number=1))
+    run = await house.pipelines.begin(PROJECT, "pipeline/tide", {}, who="ada")
+    await house.until(run, "first", "running")
+    code("tide_steps", (CODE + WAIT).replace("a + b", "a + b + 100"))
+    await house.apply(text.format(path=tmp_path / "go", number=7))
+    (tmp_path / "go").touch()
+    ended = await house.pipelines.wait(run.id, timeout=20)
+    later = await house.run()
+    assert (ended.version, later.version) == (1, 2)
+    assert (await house.steps(ended))["second"].output == {"sum": 2}
+    assert (await house.steps(later))["second"].output == {"sum": 108}
+
+
+async def test_the_same_id_is_the_same_run(house):
+    await house.apply("{kind: pipeline, name: tide, steps: [{id: a, python: 'tide_steps:add', with: {a: 1}}]}")
+    first = await house.pipelines.begin(PROJECT, "tide", {}, who="ada", run_id="run-0001")
+    again = await house.pipelines.begin(PROJECT, "tide", {}, who="ada", run_id="run-0001")
+    assert first.id == again.id
+    await house.pipelines.wait(first.id, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"), [({"strat": 1}, "has no input 'strat'"), ({}, "needs start"), ({"start": None}, "needs start")]
+)
+async def test_inputs_that_do_not_fit_start_nothing(house, inputs, words):
+    await house.apply("""
+{kind: pipeline, name: tide, inputs: {start: null}, steps: [{id: a, python: 'tide_steps:add', with: {a: '{{start}}'}}]}
+""")
+    with pytest.raises(Invalid, match=words):
+        await house.run(**inputs)
+    assert (await house.database.read(lambda db: rows.list_runs(db, PROJECT))).items == ()
+
+
+async def test_a_step_that_cannot_be_called_or_gives_no_json_fails(house):
+    await house.apply("""
+kind: pipeline
+name: tide
+steps:
+  - {id: wrong, python: "tide_steps:add", with: {c: 1}}
+  - {id: opaque, python: "tide_steps:opaque"}
+  - {id: bad, python: "tide_steps:add", with: {a: "{{wrong.none}}"}, when: "steps.opaque.size > 1"}
+  - {id: missing, python: "tide_steps:add", with: {a: 1}, when: "inputs.size > 1"}
+inputs: {size: tall}
+""")
+    steps = await house.steps(await house.run())
+    assert "cannot call tide_steps:add: missing a required argument: 'a'" in steps["wrong"].error
+    assert "is not JSON" in steps["opaque"].error
+    assert steps["bad"].status == "blocked"
+    assert "the condition 'inputs.size > 1' failed" in steps["missing"].error
+
+
+async def test_a_step_that_takes_too_long_fails(house):
+    await house.apply("{kind: pipeline, name: tide, steps: [{id: a, python: 'tide_steps:forever', timeout: 50ms}]}")
+    steps = await house.steps(await house.run())
+    assert steps["a"].error == "it took longer than 0.05 s  Raise the step's timeout."

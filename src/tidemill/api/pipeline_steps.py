@@ -8,34 +8,24 @@ from typing import Any, cast
 from sqlalchemy import Connection as Database
 
 from tidemill.api import endpoints, evaluations, gate, runs
-from tidemill.api.caller import Caller
 from tidemill.api.evaluated import evaluation_json
+from tidemill.api.pipeline_caller import caller_of
+from tidemill.api.pipeline_release import ReleaseSteps
 from tidemill.api.platform import Platform
-from tidemill.api.releases import lock_bundle
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
-from tidemill.core.refs import is_digest, parse_ref
+from tidemill.core.refs import parse_ref
 from tidemill.pipelines.python import call_python
 from tidemill.pipelines.step import NotPassed, StepContext, StepHandler
 from tidemill.store import evaluations as evaluation_rows
 from tidemill.store import index_builds, registry, release
-from tidemill.store.access import Principal, Role
 from tidemill.store.replace import replace_parts
-
-
-class _Starter(Principal):
-    """Who started a run, as its row names them."""
-
-    @property
-    def who(self) -> str:
-        """As the run says, also when a schedule started it: `pipeline/improve`."""
-        return self.key_id
 
 
 def step_handlers(platform: Platform) -> dict[str, StepHandler]:
     """Every kind of step and what does it."""
-    steps = Steps(platform)
+    steps, releases = Steps(platform), ReleaseSteps(platform)
     return {
         "python": call_python,
         "run": steps.run,
@@ -44,16 +34,10 @@ def step_handlers(platform: Platform) -> dict[str, StepHandler]:
         "index": steps.index,
         "release": steps.release,
         "deploy": steps.deploy,
+        "approve": releases.approve,
+        "rollout": releases.rollout,
+        "promote": releases.promote,
     }
-
-
-def caller_of(platform: Platform, context: StepContext) -> Caller:
-    """Whoever started the run, in this project."""
-    role = cast("Role", context.role)
-    principal = _Starter(
-        project=context.project, is_admin=context.who == "admin", endpoints=None, key_id=context.who, role=role
-    )
-    return Caller(platform=platform, project=context.project, principal=principal)
 
 
 class Steps:
@@ -142,12 +126,6 @@ class Steps:
         endpoint = parse_ref(str(args["endpoint"]), kind="endpoint").name
         served = await endpoints.deploy(call, endpoint, endpoints.Deployment(app=str(args["app"])))
         return {key: served[key] for key in ("ref", "release", "app", "previous")} | {"endpoint": served["ref"]}
-
-    async def locked(self, reference: str, context: StepContext) -> str:
-        """The release's digest of whatever names an application."""
-        if is_digest(reference):
-            return reference
-        return (await lock_bundle(caller_of(self._platform, context), reference)).release
 
 
 def parts_of(using: Json) -> dict[str, str]:

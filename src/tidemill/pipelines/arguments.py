@@ -81,13 +81,13 @@ def _reference(value: Json, *, name: str, key: Key) -> Json:
 
 
 def parse_share(value: Json) -> float:
-    """A share of the traffic: `10%`, or 0.1. Raises `Invalid` outside of (0, 1]."""
+    """A share of the traffic in percent: `10%`, or 10. Raises `Invalid` outside of (0, 100]."""
     hint = "Write share: 10%."
     try:
-        share = float(value[:-1]) / 100 if isinstance(value, str) and value.endswith("%") else float(str(value))
+        share = float(str(value).strip().removesuffix("%"))
     except ValueError as error:
         raise Invalid(f"share is {value!r}, which is not a share", hint=hint) from error
-    if not 0 < share <= 1:
+    if not 0 < share <= 100:
         raise Invalid(f"share is {value!r}, but must be above 0 % and at most 100 %", hint=hint)
     return share
 

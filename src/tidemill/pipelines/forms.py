@@ -83,6 +83,9 @@ FORMS: Final[Mapping[str, Form]] = {
     }),
     "rollout": Form(short="endpoint", keys={"endpoint": _ENDPOINT, "release": _RELEASE, "share": Key(type="share")}),
     "promote": Form(short="endpoint", waits=True, keys={
-        "endpoint": _ENDPOINT, "after": Key(type="text"), "timeout": Key(type="duration"),
+        "endpoint": _ENDPOINT,
+        "rollout": Key(type="text", field="rollout"),
+        "after": Key(type="text"),
+        "timeout": Key(type="duration"),
     }),
 }  # fmt: skip

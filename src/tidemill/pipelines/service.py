@@ -65,10 +65,9 @@ class Pipelines:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    @property
-    def owner(self) -> str:
-        """The name by which rows know this start of the process."""
-        return self._owner
+    def carries(self, run_id: str) -> bool:
+        """Whether the run goes on here now."""
+        return run_id in self._going
 
     async def start(self) -> None:
         """Take up what an earlier process left."""

@@ -62,7 +62,19 @@ class StepContext:
         """What anything that this attempt makes is called, so that it is made once."""
         return stable_id(f"{self.run}/{self.step}/{self.attempt}", self.started_ns)
 
-    async def wait(self, note: str, look: Callable[[], Awaitable[T | None]], *, seconds: float | None = None) -> T:
+    @property
+    def seconds(self) -> float:
+        """How long ago the attempt began, over restarts."""
+        return (self.clock.now_ns() - self.started_ns) / 1e9
+
+    async def wait(
+        self,
+        note: str,
+        look: Callable[[], Awaitable[T | None]],
+        *,
+        seconds: float | None = None,
+        every: float = _LOOK_SECONDS,
+    ) -> T:
         """Look again and again until `look` gives something. It waits over restarts; `seconds` count from the step's start.
 
         Raises `Conflict` when the time is over.
@@ -81,7 +93,7 @@ class StepContext:
                 self.log(f"waits for {note}")
                 await self.set_note(note)
                 shown = True
-            await anyio.sleep(_LOOK_SECONDS)
+            await anyio.sleep(every)
 
     async def job(self, job_id: str, *, what: str) -> Json:
         """Wait for a job and give its result; its progress becomes lines. Cancelling the run cancels the job.
