@@ -134,13 +134,22 @@ def serve_promoted(db: Connection, project: str, endpoint: str, *, release: str,
     return _serve(db, project, endpoint, "promote", release=release, root=root, before=before, by=by, now_ns=now_ns)
 
 
-def note_move(
-    db: Connection, project: str, endpoint: str, action: Action, *, release: str, root: str, by: str, now_ns: int
+def note_move(  # noqa: PLR0913  (every column of a move is given by name)
+    db: Connection,
+    project: str,
+    endpoint: str,
+    action: Action,
+    *,
+    release: str,
+    root: str,
+    by: str,
+    now_ns: int,
+    more: JsonObject | None = None,
 ) -> None:
-    """Add a line to the endpoint's history, and to the audit."""
+    """Add a line to the endpoint's history, and to the audit, where `more` stands too."""
     move = {"project": project, "endpoint": endpoint, "action": action, "release": release, "root": root}
     db.execute(insert(endpoint_moves), {**move, "moved_by": by, "moved_ns": now_ns})
-    detail: JsonObject = {"release": release, "root": root}
+    detail: JsonObject = {"release": release, "root": root, **(more or {})}
     audit.append(db, project, who=by, action=_AUDITED[action], target=f"endpoint/{endpoint}", detail=detail, now_ns=now_ns)
 
 
@@ -162,7 +171,7 @@ def _serve(  # noqa: PLR0913  (every column of a move is given by name)
 ) -> Endpoint:
     now = {"release": release, "root": root}
     upsert(db, endpoints, [{"project": project, "name": name, **now, "before": before, "updated_ns": now_ns}])
-    note_move(db, project, name, action, **now, by=by, now_ns=now_ns)
+    note_move(db, project, name, action, release=release, root=root, by=by, now_ns=now_ns)
     return get_endpoint(db, project, name)
 
 

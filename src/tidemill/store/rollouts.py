@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from tidemill.core.errors import Conflict, Invalid, NotFound
 from tidemill.core.extend import PolicyCheck
+from tidemill.core.json import JsonObject
 from tidemill.core.suggest import did_you_mean
 from tidemill.store.endpoints import get_endpoint, note_move, serve_promoted
 from tidemill.store.page import Page, check_limit, make_page
@@ -76,7 +77,8 @@ def start_rollout(  # noqa: PLR0913  (what is tried, where, by which share, by w
         started_ns=now_ns,
     )
     insert_rollout(db, rollout)
-    note_move(db, project, now.name, "canary", release=release, root=root, by=by, now_ns=now_ns)
+    more: JsonObject = {"rollout": rollout_id, "share": percent(rollout.share)}
+    note_move(db, project, now.name, "canary", release=release, root=root, by=by, now_ns=now_ns, more=more)
     return rollout
 
 
@@ -110,7 +112,8 @@ def abort_rollout(db: Connection, project: str, rollout: str, *, by: str, now_ns
     found = _running(db, project, rollout)
     end_rollout(db, found, status="aborted", by=by, why=why, now_ns=now_ns)
     stable = {"release": found.stable_release, "root": found.stable_root}
-    note_move(db, project, found.endpoint, "abort", **stable, by=by, now_ns=now_ns)
+    more: JsonObject = {"rollout": found.id, "tried": found.release, "why": why}
+    note_move(db, project, found.endpoint, "abort", **stable, by=by, now_ns=now_ns, more=more)
     return get_rollout(db, project, found.id)
 
 
