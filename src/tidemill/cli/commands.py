@@ -43,6 +43,9 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "data": Command("data", "See datasets and their rows", "tidemill data show dataset/questions --limit 5"),
         "index": Command("index", "See, build and search indexes", 'tidemill index search index/handbook "context manager"'),
     },
+    "Improve": {
+        "tune": Command("tune", "Train an adapter for a local model", "tidemill tune router.yaml"),
+    },
     "Measure": {
         "eval": Command(
             "evaluate",
@@ -65,11 +68,27 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             "feedback", "Say how an answer was; see what was said", "tidemill feedback add 7f3c --thumbs down --correction TEXT"
         ),
         "pipeline": Command("pipeline", "Run pipelines, and see, follow and stop their runs", "tidemill pipeline run improve"),
+        "monitor": Command(
+            "monitor", "Watch live traffic for drift, and score a share of it", "tidemill monitor run monitor/handbook"
+        ),
+        "alerts": Command("alerts", "See and acknowledge alerts", "tidemill alerts list"),
         "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
         "keys": Command("keys", "Make and revoke API keys", "tidemill keys create --endpoint handbook"),
         "schema": Command("schema", "Print the API's description, or list the kinds", "tidemill schema kinds"),
     },
     "Govern": {
+        "approve": Command(
+            "approve",
+            "Approve a release",
+            'tidemill approve chain/handbook --role reviewer --for endpoint/handbook --reason "read 20 answers"',
+        ),
+        "approvals": Command("approvals", "See approvals, and take them back", "tidemill approvals list"),
+        "policies": Command(
+            "policies",
+            "See what is protected, and what is missing",
+            "tidemill policies check chain/handbook --to endpoint/handbook",
+        ),
+        "audit": Command("audit", "See what happened, and check the record of it", "tidemill audit list --action policy"),
         "evidence": Command(
             "evidence", "Show what is known of a release, signed", "tidemill evidence chain/handbook --out pack.zip"
         ),

@@ -25,13 +25,14 @@ async def list_keys(*, options: Options = DEFAULTS) -> None:
         [
             each.get("id", ""),
             each.get("role", ""),
+            each.get("person") or "-",
             moment(each, "created_ns", "created"),
             "revoked" if each.get("revoked_ns") or each.get("revoked") else "valid",
             " ".join(each.get("endpoints", ())) or "all",
         ]
         for each in keys
     ]
-    columns = [Column("id"), Column("role"), Column("made"), Column("state"), Column("endpoints")]
+    columns = [Column("id"), Column("role"), Column("person"), Column("made"), Column("state"), Column("endpoints")]
     for line in table(columns, rows) if rows else ["no key yet: tidemill keys create"]:
         say(line)
 
@@ -40,15 +41,18 @@ async def create_key(
     *,
     endpoint: Annotated[tuple[str, ...], Parameter(name="--endpoint")] = (),
     role: Role = "developer",
+    person: str | None = None,
     options: Options = DEFAULTS,
 ) -> None:
     """Make an API key. It is shown once: keep it now.
 
     :param endpoint: The key may call only this endpoint; give it again for more. Default: all.
     :param role: What the key may do.
+    :param person: Whose key it is, as in ana. What they do stands under their name; only a person can approve.
     """
     async with open_client(options) as client:
-        made = await client.create_key(endpoints=[each.removeprefix("endpoint/") for each in endpoint], role=role)
+        names = [each.removeprefix("endpoint/") for each in endpoint]
+        made = await client.create_key(endpoints=names, role=role, person=person)
     if options.json:
         say_json(made)
         return

@@ -18,8 +18,10 @@ from tidemill.client.events import ServerEvent
 from tidemill.client.evidence import EvidenceCalls
 from tidemill.client.feedback import FeedbackCalls
 from tidemill.client.files import Collected, collect
-from tidemill.client.rollouts import RolloutCalls
+from tidemill.client.govern import GovernCalls
+from tidemill.client.monitors import MonitorCalls
 from tidemill.client.pipelines import PipelineCalls
+from tidemill.client.rollouts import RolloutCalls
 from tidemill.client.upload import upload
 from tidemill.core.errors import TidemillError, Unavailable, error_from_code
 from tidemill.core.json import Json, JsonObject
@@ -30,7 +32,7 @@ _ENDED = frozenset({"done", "failed", "cancelled"})
 _POLL = 0.5
 
 
-class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, PipelineCalls, RolloutCalls):
+class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, GovernCalls, PipelineCalls, RolloutCalls, MonitorCalls, TuneCalls):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
     It talks to the server at `url` (else `TIDEMILL_URL`, else the one that holds the data folder) and, when there is none,
@@ -239,9 +241,12 @@ class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, PipelineCalls, R
         """The project's API keys, without their secrets."""
         return await self._list("/keys", shapes.KeyJson)
 
-    async def create_key(self, *, endpoints: Sequence[str] = (), role: str = "developer") -> shapes.KeyJson:
-        """Make an API key; `key` in the answer is shown only now."""
-        return cast("shapes.KeyJson", await self._line.send("POST", "/keys", body={"endpoints": list(endpoints), "role": role}))
+    async def create_key(
+        self, *, endpoints: Sequence[str] = (), role: str = "developer", person: str | None = None
+    ) -> shapes.KeyJson:
+        """Make an API key, a person's when one is named; `key` in the answer is shown only now."""
+        body: JsonObject = {"endpoints": list(endpoints), "role": role, "person": person}
+        return cast("shapes.KeyJson", await self._line.send("POST", "/keys", body=body))
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke an API key; it stops working at once."""

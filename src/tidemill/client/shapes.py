@@ -265,6 +265,7 @@ class KeyJson(TypedDict, total=False):
     id: str
     key: str
     role: str
+    person: str | None
     endpoints: Sequence[str]
     created: str
     revoked: bool

@@ -165,9 +165,11 @@ class Client:
         """The project's API keys, without their secrets."""
         return self._wait(self._client.keys)
 
-    def create_key(self, *, endpoints: Sequence[str] = (), role: str = "developer") -> shapes.KeyJson:
+    def create_key(
+        self, *, endpoints: Sequence[str] = (), role: str = "developer", person: str | None = None
+    ) -> shapes.KeyJson:
         """Make an API key; `key` in the answer is shown only now."""
-        return self._wait(lambda: self._client.create_key(endpoints=endpoints, role=role))
+        return self._wait(lambda: self._client.create_key(endpoints=endpoints, role=role, person=person))
 
     def revoke_key(self, key_id: str) -> None:
         """Revoke an API key."""

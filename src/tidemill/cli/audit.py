@@ -1,0 +1,113 @@
+"""`tidemill audit`: what happened, whether the record of it holds, and an export that is checked elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tidemill.cli.options import DEFAULTS, Options, open_client
+from tidemill.cli.screen import clean, note, one_line, paint, say, say_json
+from tidemill.cli.table import Column, table
+from tidemill.core.json import Json, JsonObject
+
+_SHOWN = ("release", "after", "role", "person", "reason", "for", "allowed", "door", "why", "losses", "changes")
+
+
+async def list_audit(
+    *,
+    action: str | None = None,
+    target: str | None = None,
+    who: str | None = None,
+    since: str | None = None,
+    limit: int = 50,
+    options: Options = DEFAULTS,
+) -> None:
+    """List what happened, the newest first.
+
+    :param action: Only this, as in deploy or policy.denied, or a group, as in policy.
+    :param target: Only to this, as in endpoint/handbook.
+    :param who: Only by this one, as in person/ana.
+    :param since: Only from this time on, as in 2026-01-31.
+    :param limit: At most N.
+    """
+    async with open_client(options) as client:
+        found = await client.audit(action=action, target=target, who=who, since=since, limit=limit)
+    if options.json:
+        say_json({"items": found})
+        return
+    rows = [
+        [
+            str(each.get("number", "")),
+            each.get("at", "")[:19].replace("T", " "),
+            clean(each.get("who", "")),
+            each.get("action", ""),
+            _short(clean(each.get("target", ""))),
+            one_line(clean(_said(each.get("detail", {}))), longest=100),
+        ]
+        for each in found
+    ]
+    columns = [Column("line", "right"), *(Column(each) for each in ("at", "who", "action", "target", "more"))]
+    for line in table(columns, rows) if rows else ["nothing happened yet"]:
+        say(line)
+
+
+async def verify_audit(*, anchor: str | None = None, options: Options = DEFAULTS) -> int:
+    """Recompute the chain and name the first line that does not hold; exit 1 when there is one.
+
+    :param anchor: A line that was seen before, NUMBER:sha256:…; a chain cut off or written anew since then shows.
+    """
+    async with open_client(options) as client:
+        report = await client.verify_audit(anchor=anchor)
+    if options.json:
+        say_json(report)
+    elif report.get("ok"):
+        say(f"{paint('holds', 'good')}  {report.get('lines', 0):,} lines")
+        if report.get("head"):
+            say(f"Keep      tidemill audit verify --anchor {report.get('head')}")
+    else:
+        say(f"{paint('broken', 'bad')}  line {report.get('broken')} ({report.get('fault')}): {report.get('message')}")
+    return 0 if report.get("ok") else 1
+
+
+async def export_audit(*, to: Path | None = None, options: Options = DEFAULTS) -> None:
+    """Write every line, the oldest first, as JSON lines that can be checked without Tidemill.
+
+    :param to: The file; default: standard output.
+    """
+    import anyio
+
+    count = 0
+    async with open_client(options) as client:
+        if to is None:
+            async for line in client.export_audit():
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+            return
+        part = to.with_name(f"{to.name}.part")
+        async with await anyio.open_file(part, "wb") as file:
+            async for line in client.export_audit():
+                await file.write(line)
+                count += 1
+        await anyio.Path(part).replace(to)
+    note(f"{count:,} lines in {to}")
+
+
+def _said(detail: JsonObject) -> str:
+    """What a line tells beyond who, what and where."""
+    return "  ".join(f"{name} {_word(detail[name])}" for name in _SHOWN if detail.get(name) not in (None, "", []))
+
+
+def _word(value: Json) -> str:
+    if isinstance(value, str):
+        return _short(value)
+    if isinstance(value, Sequence):
+        return ", ".join(str(each.get("ref", "")) if isinstance(each, Mapping) else str(each) for each in value)
+    return str(value)
+
+
+def _short(text: str) -> str:
+    return f"{text[:19]}…" if text.startswith("sha256:") else text
+
+
+COMMANDS = {"list": list_audit, "verify": verify_audit, "export": export_audit}
