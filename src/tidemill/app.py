@@ -20,6 +20,7 @@ from tidemill.api.front import Front
 from tidemill.api.guard import Authenticate, presented
 from tidemill.api.indexes import IndexBuildJob
 from tidemill.api.listen import bind, listen
+from tidemill.api.models_compare import ModelsCompareJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.core.chat import Connection
@@ -124,6 +125,7 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
     platform = _assemble(settings, folder, database, handlers, steps)
     handlers["evaluation"] = EvaluationJob(platform)
     handlers["index.build"] = IndexBuildJob(platform)
+    handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)
     platform.schedules.add(triggers.source())

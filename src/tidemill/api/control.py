@@ -21,6 +21,7 @@ from tidemill.api import (
     jobs,
     keys,
     models,
+    models_compare,
     pipelines,
     plan,
     policies,
@@ -35,7 +36,8 @@ from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
-    artifacts.router, models.router, plan.router, blobs.router, releases.router, runs.router, datasets.router,
+    artifacts.router, models.router, models_compare.router,
+    plan.router, blobs.router, releases.router, runs.router, datasets.router,
     from_traces.router, evaluations.router, compare.router, evidence.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, approvals.router, audit.router, policies.router,

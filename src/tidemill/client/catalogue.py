@@ -55,3 +55,31 @@ class CatalogueCalls(Calls):
     async def model_card(self, name: str, *, provider: str | None = None) -> JsonObject:
         """All that is known of a model, with sources and dates; `provider` is whom to show the use from."""
         return cast("JsonObject", await self._line.send("GET", f"/models/{segment(name)}", params={"provider": provider}))
+
+    async def compare_models(  # noqa: PLR0913  (what a comparison may say)
+        self,
+        *,
+        data: str,
+        models: Sequence[str] = (),
+        embedders: Sequence[str] = (),
+        index: str | None = None,
+        app: str | None = None,
+        scorers: Sequence[str] = (),
+        metric: str | None = None,
+        n: int = 1,
+        limit: int | None = None,
+        load: int = 100_000,
+        at_once: int = 4,
+        estimate: bool = False,
+    ) -> JsonObject:
+        """Start to compare models on a dataset's answers, or embedders under an index on its gold documents.
+
+        Answers `estimate`, a row a candidate, and `job`, whose `result` will be the comparison; with `estimate` nothing is
+        started. `app` is run with each model in its place; `load` is in requests a month; `at_once` samples run side by side.
+        """
+        body: JsonObject = {
+            "data": data, "models": list(models), "embedders": list(embedders), "index": index, "app": app,
+            "scorers": list(scorers), "metric": metric, "n": n, "limit": limit, "load": load, "at_once": at_once,
+            "estimate": estimate,
+        }  # fmt: skip
+        return cast("JsonObject", await self._line.send("POST", "/models:compare", body=body))
