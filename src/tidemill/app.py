@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp
 
+from tidemill.api.alerts import AlertJob
 from tidemill.api.control import control_plane
 from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
@@ -21,8 +22,11 @@ from tidemill.api.guard import Authenticate, presented
 from tidemill.api.indexes import IndexBuildJob
 from tidemill.api.listen import bind, listen
 from tidemill.api.models_compare import ModelsCompareJob
+from tidemill.api.monitor_schedule import MonitorSchedule
+from tidemill.api.monitors import DELIVER, RUN, MonitorJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
+from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
 from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.errors import Invalid
@@ -125,6 +129,12 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
     platform = _assemble(settings, folder, database, handlers, steps)
     handlers["evaluation"] = EvaluationJob(platform)
     handlers["index.build"] = IndexBuildJob(platform)
+    handlers["tune"] = TuneJob(platform)
+    handlers[RUN] = MonitorJob(platform)
+    handlers[DELIVER] = AlertJob(platform)
+    watching = MonitorSchedule(platform)
+    platform.schedules.add(watching.source())
+    platform.schedules.also(watching.look)
     handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, FastAPI
 
 from tidemill.api import (
+    alerts,
     approvals,
     artifacts,
     audit,
@@ -22,6 +23,7 @@ from tidemill.api import (
     keys,
     models,
     models_compare,
+    monitors,
     pipelines,
     plan,
     policies,
@@ -29,6 +31,7 @@ from tidemill.api import (
     rollouts,
     runs,
     traces,
+    tune,
 )
 from tidemill.api.platform import Platform
 from tidemill.api.problems import install_problems
@@ -40,7 +43,8 @@ _ROUTERS: tuple[APIRouter, ...] = (
     plan.router, blobs.router, releases.router, runs.router, datasets.router,
     from_traces.router, evaluations.router, compare.router, evidence.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
-    pipelines.router, approvals.router, audit.router, policies.router,
+    pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
+    tune.router,
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from tidemill.client.govern import GovernCalls
 from tidemill.client.monitors import MonitorCalls
 from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.rollouts import RolloutCalls
+from tidemill.client.tune import TuneCalls
 from tidemill.client.upload import upload
 from tidemill.core.errors import TidemillError, Unavailable, error_from_code
 from tidemill.core.json import Json, JsonObject
@@ -32,7 +33,9 @@ _ENDED = frozenset({"done", "failed", "cancelled"})
 _POLL = 0.5
 
 
-class AsyncClient(CatalogueCalls, EvidenceCalls, FeedbackCalls, GovernCalls, PipelineCalls, RolloutCalls, MonitorCalls, TuneCalls):
+class AsyncClient(
+    CatalogueCalls, EvidenceCalls, FeedbackCalls, GovernCalls, PipelineCalls, RolloutCalls, MonitorCalls, TuneCalls
+):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
     It talks to the server at `url` (else `TIDEMILL_URL`, else the one that holds the data folder) and, when there is none,

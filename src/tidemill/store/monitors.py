@@ -157,6 +157,18 @@ def get_run(db: Connection, project: str, run: str) -> MonitorRun:
     return _run(row)
 
 
+def find_run(db: Connection, project: str, run: str) -> MonitorRun | None:
+    """The run with exactly this id, or None."""
+    row = db.execute(select(monitor_runs).where(monitor_runs.c.project == project, monitor_runs.c.id == run)).first()
+    return None if row is None else _run(row)
+
+
+def queued_runs(db: Connection) -> list[MonitorRun]:
+    """Runs of every project that were kept and whose job has not begun."""
+    rows = db.execute(select(monitor_runs).where(monitor_runs.c.status == "queued").order_by(monitor_runs.c.id))
+    return [_run(row) for row in rows]
+
+
 def list_runs(
     db: Connection, project: str, *, monitor: str | None = None, limit: int = 100, cursor: str | None = None
 ) -> Page[MonitorRun]:

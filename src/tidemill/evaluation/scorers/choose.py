@@ -29,12 +29,13 @@ class Chosen:
     digest: str
 
 
-def choose_scorers(names: Sequence[str], *, dataset: Version, project: Callable[[str], Version]) -> list[Chosen]:
+def choose_scorers(names: Sequence[str], *, dataset: Version | None, project: Callable[[str], Version]) -> list[Chosen]:
     """The scorers by name: a built-in's, or `scorer/NAME` of the project, which `project` looks up. No name: those that fit.
 
-    Raises `Invalid` for a name that is not known, twice the same metric, or a dataset without anything to score by.
+    `dataset` may be None where there are names. Raises `Invalid` for a name that is not known, twice the same metric, or a
+    dataset without anything to score by.
     """
-    wanted = list(names) or fitting_names(dataset)
+    wanted = list(names) or (fitting_names(dataset) if dataset is not None else [])
     chosen = [_of_version(project(name)) if "/" in name else make_scorer(name, {}) for name in wanted]
     metrics = [each.metric for each in chosen]
     for metric in metrics:

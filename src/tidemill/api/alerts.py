@@ -1,0 +1,182 @@
+"""Alerts: listed, acknowledged, and what they set off: a webhook, an e-mail, a roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+import anyio
+from fastapi import APIRouter
+from sqlalchemy import Connection as Database
+
+from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.platform import Platform
+from tidemill.api.times import iso
+from tidemill.core.errors import TidemillError, Unavailable
+from tidemill.core.extend import JobContext
+from tidemill.core.json import Json, JsonObject, dump_json
+from tidemill.core.records import Progress
+from tidemill.store import alerts, endpoints
+from tidemill.store.alerts import Action, Alert
+
+router = APIRouter(tags=["alerts"])
+DELAYS: Final = (1.0, 5.0, 30.0, 120.0)
+"""Seconds between the attempts of one delivery, which are one more."""
+_ROLE: Final = "developer"
+
+
+class Acknowledgement(Body):
+    """What was made of an alert."""
+
+    note: str = ""
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """An alert as everyone sees it. Addresses of actions are shown, secrets stand there by reference only."""
+    actions = [
+        {"kind": each.kind, "status": each.status, "attempts": each.attempts, "detail": each.detail,
+         "to": each.config.get("url") or each.config.get("to"), "updated": iso(each.updated_ns)}
+        for each in alert.actions
+    ]  # fmt: skip
+    return {
+        "id": alert.id, "monitor": f"monitor/{alert.monitor}" if alert.monitor else None, "run": alert.run,
+        "name": alert.name, "when": alert.condition, "message": alert.message, "target": alert.target,
+        "release": alert.release, "values": alert.values, "status": alert.status, "note": alert.note,
+        "acknowledged_by": alert.acknowledged_by or None, "acknowledged": iso(alert.acknowledged_ns),
+        "created": iso(alert.created_ns), "actions": actions,
+    }  # fmt: skip
+
+
+@router.get("/alerts")
+async def list_alerts(
+    call: AnyCaller,
+    monitor: str | None = None,
+    status: Literal["open", "acknowledged"] | None = None,
+    limit: Limit = 100,
+    cursor: str | None = None,
+) -> Page:
+    """The newest first; of one monitor, or only those that nobody has acknowledged."""
+    name = None if monitor is None else monitor.removeprefix("monitor/")
+    found = await call.platform.database.read(
+        lambda db: alerts.list_alerts(db, call.project, monitor=name, status=status, limit=limit, cursor=cursor)
+    )
+    return page([alert_json(each) for each in found.items], found.next)
+
+
+@router.get("/alerts/{alert}")
+async def get_alert(call: AnyCaller, alert: str) -> dict[str, Any]:
+    """One alert, with what became of all it set off."""
+    return alert_json(await call.platform.database.read(lambda db: alerts.get_alert(db, call.project, alert)))
+
+
+@router.post("/alerts/{alert}:ack")
+async def acknowledge(call: AnyCaller, alert: str, body: Acknowledgement) -> dict[str, Any]:
+    """Note that somebody has seen it."""
+    now_ns = call.platform.clock.now_ns()
+    return alert_json(
+        await call.platform.database.write(
+            lambda db: alerts.acknowledge(db, call.project, alert, who=call.who, note=body.note, now_ns=now_ns)
+        )
+    )
+
+
+class AlertJob:
+    """The job `alert.deliver`: everything that an alert sets off, side by side, each tried again where that may help.
+
+    After a kill it goes on with what is pending. A webhook may then come a second time, with the same `x-tidemill-delivery`.
+    """
+
+    def __init__(self, platform: Platform, *, delays: Sequence[float] = DELAYS) -> None:
+        self._platform = platform
+        self._delays = tuple(delays)
+
+    async def __call__(self, payload: JsonObject, context: JobContext) -> Json:
+        """Do what is pending of the alert in the payload."""
+        name = str(payload["alert"])
+        alert = await self._platform.database.read(lambda db: alerts.get_alert(db, context.project, name))
+        pending = [each for each in alert.actions if each.status == "pending"]
+        async with anyio.create_task_group() as group:
+            for each in pending:
+                group.start_soon(self._do, alert, each)
+        await context.report(Progress(done=len(alert.actions), total=len(alert.actions), unit="actions"))
+        ended = await self._platform.database.read(lambda db: alerts.get_alert(db, context.project, name))
+        return {"alert": alert.id, "actions": [{"kind": each.kind, "status": each.status} for each in ended.actions]}
+
+    async def _do(self, alert: Alert, action: Action) -> None:
+        if action.kind == "rollback":
+            await self._roll_back(alert, action)
+            return
+        for attempt in range(action.attempts + 1, len(self._delays) + 2):
+            try:
+                detail = await self._tell(alert, action)
+            except TidemillError as error:
+                may_pass = isinstance(error, Unavailable) and attempt <= len(self._delays)
+                detail = f"{error.message}  {error.hint}".strip()
+                await self._note(alert, action, status="pending" if may_pass else "failed", attempts=attempt, detail=detail)
+                if not may_pass:
+                    return
+                await anyio.sleep(self._delays[attempt - 1])
+            else:
+                await self._note(alert, action, status="done", attempts=attempt, detail=detail)
+                return
+        await self._note(alert, action, status="failed", attempts=action.attempts, detail=action.detail)
+
+    async def _tell(self, alert: Alert, action: Action) -> str:
+        from tidemill.monitor.deliver import post_webhook, send_email  # noqa: PLC0415  (for alerts only)
+        from tidemill.monitor.spec import Email, Webhook  # noqa: PLC0415
+
+        shown = alert_json(alert)
+        if action.kind == "webhook":
+            body = dump_json({**{name: shown[name] for name in shown if name != "actions"}, "project": alert.project})
+            hook = Webhook.model_validate(action.config)
+            seconds = self._platform.clock.now_ns() // 1_000_000_000
+            return await post_webhook(hook, body, delivery=f"{alert.id}.{action.number}", timestamp=seconds)
+        mail = Email.model_validate(action.config)
+        return await send_email(mail, subject=f"Tidemill: {alert.message}", text=_letter(alert))
+
+    async def _roll_back(self, alert: Alert, action: Action) -> None:
+        """One step back, in one transaction with its note. Only from the release that alarmed, and never twice in a row."""
+        platform, now_ns = self._platform, self._platform.clock.now_ns()
+
+        def work(db: Database) -> None:
+            now = endpoints.get_endpoint(db, alert.project, alert.target)
+            why = _why_not(now, alert)
+            if why:
+                done = replace(action, status="skipped", detail=why, attempts=1, updated_ns=now_ns)
+            else:
+                who = f"monitor/{alert.monitor}"
+                back = endpoints.rollback(
+                    db, alert.project, now.name, policies=platform.policies, by=who, role=_ROLE, now_ns=now_ns
+                )
+                detail = f"endpoint/{now.name} serves {back.release} again"
+                done = replace(action, status="done", detail=detail, attempts=1, updated_ns=now_ns)
+            alerts.update_action(db, alert.id, done)
+
+        try:
+            await platform.database.write(work)
+        except TidemillError as error:
+            await self._note(alert, action, status="failed", attempts=1, detail=f"{error.message}  {error.hint}".strip())
+            return
+        await platform.live.refresh(alert.project, alert.target.removeprefix("endpoint/"))
+
+    async def _note(self, alert: Alert, action: Action, *, status: alerts.ActionStatus, attempts: int, detail: str) -> None:
+        now_ns = self._platform.clock.now_ns()
+        noted = replace(action, status=status, attempts=attempts, detail=detail, updated_ns=now_ns)
+        await self._platform.database.write(lambda db: alerts.update_action(db, alert.id, noted))
+
+
+def _why_not(now: endpoints.Endpoint, alert: Alert) -> str:
+    if now.release != alert.release:
+        return f"endpoint/{now.name} serves another release than the one that alarmed"
+    if now.history and now.history[0].action == "rollback":
+        return f"endpoint/{now.name} was rolled back already; a person decides what comes next"
+    return ""
+
+
+def _letter(alert: Alert) -> str:
+    lines = [
+        alert.message, "", f"monitor   {alert.monitor or 'asked for once'}", f"when      {alert.condition}",
+        f"release   {alert.release}", "", f"tidemill monitor show {alert.run}", f"tidemill alerts ack {alert.id}",
+    ]  # fmt: skip
+    return "\n".join(lines)
