@@ -149,6 +149,16 @@ class Models:
         request = ChatRequest(model=_model_name(model), messages=messages, params=params)
         return await provider.render(request, connection=connection)
 
+    def file_of(self, model: Version, *, project: str) -> Path:
+        """The file of a model that runs here. Raises `Invalid` for a model elsewhere, and `MissingExtra`."""
+        if "file" in model.spec:
+            return Path(self._file_of(model, project=project))
+        find = getattr(_provider("chat_providers", model, self._chat_providers), "model_file", None)
+        path = None if find is None else cast("Path | None", find(str(model.spec.get("model"))))
+        if path is None:
+            raise Invalid(f"{model.ref} has no file here: it runs elsewhere", hint="Name a model of provider: local.")
+        return path
+
     async def close(self) -> None:
         """Release every connection and child process."""
         providers = (*self._chat_providers.values(), *self._embed_providers.values())
