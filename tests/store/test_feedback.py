@@ -64,8 +64,12 @@ def test_a_person_has_one_opinion_and_the_one_before_is_kept(say, said, database
     say("score", 0.9, name="helpful", user="ann")
     say("score", 0.5, name="polite", user="ann")
     assert said() == [
-        ("score", "polite", 0.5), ("score", "helpful", 0.9), ("thumbs", "", "down"), ("thumbs", "", "down"), ("thumbs", "", "up"),
-    ]  # fmt: skip
+        ("score", "polite", 0.5),
+        ("score", "helpful", 0.9),
+        ("thumbs", "", "down"),
+        ("thumbs", "", "down"),
+        ("thumbs", "", "up"),
+    ]
     assert database.read_sync(lambda db: get_feedback(db, "p", before.id)).replaced_by == after.id
     assert len(database.read_sync(lambda db: list_feedback(db, "p", replaced=True))) == 7
 

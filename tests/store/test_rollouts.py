@@ -131,8 +131,8 @@ def test_of_two_starts_at_once_one_is_told(desk, database):
         try:
             database.write_sync(
                 lambda db: rollouts.start_rollout(
-                    db, "p", "live", rollout_id=f"at-once-{number}", release=NEW, root="chain/x@v2", shares=[10.0], key="00" * 16,
-                    policies=LetAll(), by="ann", now_ns=number,
+                    db, "p", "live", rollout_id=f"at-once-{number}", release=NEW, root="chain/x@v2", shares=[10.0],
+                    key="00" * 16, policies=LetAll(), by="ann", now_ns=number,
                 )
             )  # fmt: skip
             outcomes.append("started")
