@@ -10,6 +10,7 @@ from sqlalchemy import Connection as Database
 from tidemill.api import endpoints, evaluations, gate, runs
 from tidemill.api.evaluated import evaluation_json
 from tidemill.api.pipeline_caller import caller_of
+from tidemill.api.pipeline_learning import LearningSteps
 from tidemill.api.pipeline_release import ReleaseSteps
 from tidemill.api.platform import Platform
 from tidemill.core.errors import Invalid
@@ -25,7 +26,7 @@ from tidemill.store.replace import replace_parts
 
 def step_handlers(platform: Platform) -> dict[str, StepHandler]:
     """Every kind of step and what does it."""
-    steps, releases = Steps(platform), ReleaseSteps(platform)
+    steps, learning, releases = Steps(platform), LearningSteps(platform), ReleaseSteps(platform)
     return {
         "python": call_python,
         "run": steps.run,
@@ -34,6 +35,9 @@ def step_handlers(platform: Platform) -> dict[str, StepHandler]:
         "index": steps.index,
         "release": steps.release,
         "deploy": steps.deploy,
+        "monitor": learning.monitor,
+        "samples": learning.samples,
+        "tune": learning.tune,
         "approve": releases.approve,
         "rollout": releases.rollout,
         "promote": releases.promote,
@@ -135,7 +139,7 @@ def parts_of(using: Json) -> dict[str, str]:
     if isinstance(using, str):
         return {parse_ref(using).bare: using}
     if isinstance(using, Mapping):
-        for field in ("adapter", "model", "ref"):
+        for field in ("model", "adapter", "ref"):
             value = using.get(field)
             if isinstance(value, str):
                 return {parse_ref(value).bare: value}

@@ -64,16 +64,24 @@ FORMS: Final[Mapping[str, Form]] = {
         "using": Key(type="any", field="ref"),
     }),
     "deploy": Form(short="app", keys={"app": _APP, "endpoint": _ENDPOINT}),
-    "monitor": Form(short="monitor", keys={"monitor": Key(type="ref", kinds=("monitor",), required=True)}),
+    "monitor": Form(short="monitor", keys={
+        "monitor": Key(type="ref", kinds=("monitor",), required=True), "window": Key(type="text"),
+    }),
     "samples": Form(short="from", keys={
-        "from": Key(type="text", required=True, field="run"),
+        "from": Key(type="text", field="run"),
         "to": Key(type="name", kinds=("dataset",), required=True),
+        "filter": Key(type="text"),
+        "q": Key(type="text"),
+        "since": Key(type="text"),
+        "until": Key(type="text"),
+        "labelled": Key(type="flag"),
+        "pairs": Key(type="flag"),
         "limit": Key(type="number"),
     }),
     "tune": Form(short="tune", cached=True, keys={
         "tune": Key(type="ref", kinds=("tune",), required=True),
         "data": Key(type="ref", kinds=("dataset",), field="dataset"),
-        "name": Key(type="text"),
+        "output": Key(type="name", kinds=("model",)),
     }),
     "approve": Form(short="release", waits=True, keys={
         "release": _RELEASE,
