@@ -8,8 +8,7 @@ from typing import Any, Literal, cast
 from tidemill.cli.figures import moment
 from tidemill.cli.monitor_run import action_cell
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import clean, say, say_json
-from tidemill.cli.table import Cell, Column, table
+from tidemill.cli.screen import clean, paint, say, say_json, wrapped
 
 
 async def list_alerts(
@@ -30,14 +29,14 @@ async def list_alerts(
     if options.json:
         say_json({"items": found})
         return
-    rows = [
-        [str(each["id"]), moment(each, "created"), Cell(str(each["status"]), "bad" if each["status"] == "open" else "quiet"),
-         ", ".join(action_cell(action).text for action in _actions(each)) or "-", clean(str(each["message"]))]
-        for each in found
-    ]  # fmt: skip
-    columns = [Column("alert"), Column("when"), Column("status"), Column("set off"), Column("what")]
-    for line in table(columns, rows) if rows else ["no alert" if status == "all" else f"no {status} alert"]:
-        say(line)
+    for each in found:
+        state = paint(str(each["status"]), "bad" if each["status"] == "open" else "quiet")
+        done = ", ".join(action_cell(action).text for action in _actions(each))
+        say(f"{each['id']}  {moment(each, 'created')}  {state}  {done}".rstrip())
+        for line in wrapped(clean(str(each["message"])), indent="  "):
+            say(line)
+    if not found:
+        say("no alert" if status == "all" else f"no {status} alert")
 
 
 async def show(alert: str, /, *, options: Options = DEFAULTS) -> None:

@@ -100,10 +100,10 @@ async def list_monitors(*, monitor: str = "", limit: int = 20, options: Options 
     for each in known:
         say(f"{each['ref']}  {counted(_number(each['open_alerts']), 'open alert')}")
     rows = [
-        [str(each["id"]), str(each["monitor"] or "-"), str(each["target"])[:24], verdict_cell(each), moment(each, "created")]
+        [str(each["id"]), verdict_cell(each), moment(each, "created"), str(each["monitor"] or each["target"])[:24]]
         for each in runs
     ]
-    columns = [Column("run"), Column("monitor"), Column("watched"), Column("verdict"), Column("when")]
+    columns = [Column("run"), Column("verdict"), Column("when"), Column("watched by")]
     for line in table(columns, rows) if rows else ["no run yet: tidemill monitor run monitor/NAME"]:
         say(line)
 

@@ -130,7 +130,9 @@ def _print_quality(quality: Mapping[str, Any] | None) -> None:
 
 def _mean(each: Mapping[str, Any]) -> str:
     if each["mean"] is None:
-        return f"{NOTHING}  no score yet"
+        return (
+            f"{NOTHING}  {counted(each['errors'], 'trace')} without a score: {each.get('error')}" if each["errors"] else NOTHING
+        )
     spread = f"  [{each['interval'][0]:.3f}, {each['interval'][1]:.3f}]" if each["interval"] else ""
     return f"{each['mean']:.3f}{spread}  n {count(each['n'])}"
 

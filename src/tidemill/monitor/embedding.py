@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from tidemill.core.clock import Clock
-from tidemill.core.digests import digest_bytes, digest_json
+from tidemill.core.digests import digest_bytes
+from tidemill.core.extend import load_extension
+from tidemill.core.json import JsonObject
 from tidemill.core.records import Progress, Version
 from tidemill.data.vectors import pack_rows
 from tidemill.models.service import Models
 from tidemill.store import embeddings
 from tidemill.store.database import Database
+from tidemill.store.registry import digest_of
 
 if TYPE_CHECKING:
     from tidemill.monitor.mmd import Rows
@@ -24,8 +27,10 @@ _LONGEST: Final = 8_000  # characters; a request says what it is about before th
 
 def local_embedder(project: str) -> Version:
     """The embedder that is taken when a monitor names none: the local MiniLM."""
-    spec = {"provider": "local"}
-    return Version(project=project, kind="embedder", name="local", number=0, digest=digest_json(spec), spec=spec)
+    model = str(getattr(load_extension("embed_providers", "local"), "default_model", ""))
+    spec: JsonObject = {"provider": "local", "model": model}
+    digest = digest_of("embedder", spec=spec, refs={}, blobs={})  # as of a document that says the same: vectors are shared
+    return Version(project=project, kind="embedder", name="local", number=0, digest=digest, spec=spec)
 
 
 async def embed_texts(

@@ -277,7 +277,8 @@ async def _quality(
     parted = await anyio.to_thread.run_sync(
         lambda: {each.metric: trend(rows, each, bucket_s=bucket_s) for each in asked.scorers}
     )
-    metrics: dict[str, Json] = {name: _metric(found) for name, found in whole.items()}
+    errors = {each.metric: each.error for each in rows if each.error}
+    metrics: dict[str, Json] = {name: {**_metric(found), "error": errors.get(name)} for name, found in whole.items()}
     result["quality"] = {
         "share": quality.share, "sampled": scored.sampled, "fresh": scored.fresh, "bucket_s": bucket_s, "metrics": metrics,
         "trend": {name: [*found] for name, found in parted.items()},

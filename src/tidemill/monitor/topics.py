@@ -1,8 +1,8 @@
 """Topics: groups of like texts in reference and window together, how each grew or shrank, and by which words it is known.
 
-Spherical k-means (Dhillon and Modha 2001) from a k-means++ start; words by the log-odds of a topic against all other texts with
-an informative prior (Monroe, Colaresi and Quinn 2008). Groups are made without a look at the labels, so that a test of the
-labels afterwards is valid.
+Spherical k-means (Dhillon and Modha 2001) from a k-means++ start; words by the log-odds of a topic against all other texts
+with an informative prior (Monroe, Colaresi and Quinn 2008), times how rare they are. Groups are made without a look at the
+labels, so that a test of the labels afterwards is valid.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def typical_words(split: Sequence[Sequence[str]], inside: npt.NDArray[np.bool_],
         rest = 50 - prior
         odds = np.log((here[word] + prior) / max(1e-9, in_here - here[word] + rest))
         other = np.log((there[word] + prior) / max(1e-9, in_there - there[word] + rest))
-        return float((odds - other) / np.sqrt(1 / (here[word] + prior) + 1 / (there[word] + prior)))
+        rare = np.log(1 + len(split) / total[word])  # what stands in many texts tells little, however uneven
+        return float(rare * (odds - other) / np.sqrt(1 / (here[word] + prior) + 1 / (there[word] + prior)))
 
     scored = {word: score(word) for word, held in here.items() if held > 1 and len(word) > 1}
     best = sorted(scored, key=lambda word: (-scored[word], word))[:most]

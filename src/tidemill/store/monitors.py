@@ -212,7 +212,7 @@ def list_proposals(db: Connection, project: str, run: str) -> list[Proposal]:
 def mark_accepted(db: Connection, run: str, numbers: Iterable[int], *, into: str, now_ns: int) -> None:
     """Note which dataset version took these proposals."""
     at = monitor_proposals.c
-    where = (at.run == run, at.number.in_(list(numbers)))
+    where = (at.run == run, at.number.in_(list(numbers)), at.accepted_into.is_(None))
     db.execute(update(monitor_proposals).where(*where).values(accepted_into=into, accepted_ns=now_ns))
 
 
