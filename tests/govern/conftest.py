@@ -74,6 +74,16 @@ class Door:
 
         return self.portal.call(send)
 
+    def send_raw(self, method: str, path: str, content: bytes) -> httpx.Response:
+        async def send() -> httpx.Response:
+            headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
+            async with httpx.AsyncClient(
+                transport=AppTransport(self.app), base_url="http://127.0.0.1", headers=headers
+            ) as http:
+                return await http.request(method, f"/api/v1/projects/{self.project}{path}", content=content)
+
+        return self.portal.call(send)
+
     def get(self, path: str, **params: Any) -> Any:
         return self._good(self.ask("GET", path, **params))
 
@@ -117,6 +127,7 @@ class Project:
 
     house: House
     name: str
+    release: str = ""
 
     @property
     def admin(self) -> Door:

@@ -76,6 +76,8 @@ def subject_of(db: Connection, project: str, subject: str) -> tuple[str, str]:
         found = registry.find_by_digest(db, project, subject, kind="release") or registry.find_by_digest(db, project, subject)
         if found is None:
             raise NotFound(f"nothing in project {project!r} has the digest {subject}", hint="List: tidemill get release")
+        if found.kind == "release":
+            return found.digest, load_bundle(db, project, found.digest).root.ref
         if found.kind not in ROOT_KINDS:
             return found.digest, found.ref
         subject = found.ref
