@@ -21,6 +21,7 @@ from tidemill.api import (
     indexes,
     jobs,
     keys,
+    maturity,
     models,
     models_compare,
     monitors,
@@ -41,7 +42,7 @@ PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
     artifacts.router, models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router,
-    from_traces.router, evaluations.router, compare.router, evidence.router,
+    from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
     tune.router,

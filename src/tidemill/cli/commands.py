@@ -89,6 +89,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             "tidemill policies check chain/handbook --to endpoint/handbook",
         ),
         "audit": Command("audit", "See what happened, and check the record of it", "tidemill audit list --action policy"),
+        "maturity": Command("maturity", "Score how this project is run", "tidemill maturity"),
         "evidence": Command(
             "evidence", "Show what is known of a release, signed", "tidemill evidence chain/handbook --out pack.zip"
         ),

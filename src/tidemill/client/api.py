@@ -19,6 +19,7 @@ from tidemill.client.evidence import EvidenceCalls
 from tidemill.client.feedback import FeedbackCalls
 from tidemill.client.files import Collected, collect
 from tidemill.client.govern import GovernCalls
+from tidemill.client.maturity import MaturityCalls
 from tidemill.client.monitors import MonitorCalls
 from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.rollouts import RolloutCalls
@@ -34,7 +35,15 @@ _POLL = 0.5
 
 
 class AsyncClient(
-    CatalogueCalls, EvidenceCalls, FeedbackCalls, GovernCalls, PipelineCalls, RolloutCalls, MonitorCalls, TuneCalls
+    CatalogueCalls,
+    EvidenceCalls,
+    MaturityCalls,
+    FeedbackCalls,
+    GovernCalls,
+    PipelineCalls,
+    RolloutCalls,
+    MonitorCalls,
+    TuneCalls,
 ):
     """The control plane of one project, as coroutines. Use it as `async with AsyncClient() as client:`.
 
