@@ -8,9 +8,11 @@ from typing import Annotated, cast
 import anyio.to_thread
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
+from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.core.chat import Connection
+from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.refs import parse_ref
@@ -61,18 +63,18 @@ async def make_pack(call: AnyCaller, body: NewPack) -> Response:
     """The signed pack, as a zip file; the header `x-tidemill-fingerprint` tells who signed. The key is made at first use."""
     signing.require_govern()
     platform = call.platform
+    dossier = await _dossier(call, body.release)
     key, made = await anyio.to_thread.run_sync(signing.platform_key, platform.data)
     now_ns = platform.clock.now_ns()
-    if made:
-        detail: dict[str, Json] = {"algorithm": "Ed25519"}
-        target = await anyio.to_thread.run_sync(signing.fingerprint_of, key)
-        await platform.database.write(
-            lambda db: audit.append(
-                db, call.project, who=call.who, action="evidence.key", target=target, detail=detail, now_ns=now_ns
-            )
-        )
-    dossier = await _dossier(call, body.release)
     pack, signature = await anyio.to_thread.run_sync(lambda: evidence.make_pack(dossier, key=key, now_ns=now_ns))
+    detail: dict[str, Json] = {"signed_by": signature.fingerprint, "pack": digest_bytes(pack)}
+
+    def note(db: Database) -> None:
+        if made:
+            _append(db, call, "evidence.key", signature.fingerprint, {"algorithm": "Ed25519"}, now_ns=now_ns)
+        _append(db, call, "evidence.pack", dossier.release.digest, detail, now_ns=now_ns)
+
+    await platform.database.write(note)
     name = f"{dossier.bundle.root.name}-{dossier.release.digest[7:19]}.zip"
     headers = {"content-disposition": f'attachment; filename="{name}"', "x-tidemill-fingerprint": signature.fingerprint}
     return Response(pack, media_type="application/zip", headers=headers)
@@ -108,6 +110,10 @@ async def _dossier(call: Caller, asked: str) -> Dossier:
         )
     )
     return await anyio.to_thread.run_sync(complete, found, call.platform.blobs(project))
+
+
+def _append(db: Database, call: Caller, action: str, target: str, detail: JsonObject, *, now_ns: int) -> None:
+    audit.append(db, call.project, who=call.who, action=action, target=target, detail=detail, now_ns=now_ns)
 
 
 def _with_text(card: JsonObject) -> JsonObject:

@@ -147,13 +147,16 @@ def _approvals_of(db: Connection, project: str, digest: str) -> tuple[JsonObject
 
 
 def _audit_of(db: Connection, project: str, words: set[str]) -> tuple[tuple[AuditEntry, ...], tuple[int, ...]]:
-    """The lines from the first to the last that tell of any of the words, and the numbers of those that do."""
+    """The lines from the first to the last that tell of any of the words, and the numbers of those that do.
+
+    That evidence was made is no evidence: without those lines the next pack is the same as the last.
+    """
     wanted = [each.encode() for each in words]
     kept: list[AuditEntry] = []
     about: list[int] = []
     for entry in audit.read_chain(db, project):
         line = entry.exported()
-        if any(word in line for word in wanted):
+        if not entry.action.startswith("evidence.") and any(word in line for word in wanted):
             about.append(entry.number)
         if about:
             kept.append(entry)
