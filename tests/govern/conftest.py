@@ -16,7 +16,11 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tidemill.app import open_app
 from tidemill.client.transport import AppTransport
+from tidemill.core.clock import SystemClock
+from tidemill.core.extend import Door as Door_
 from tidemill.core.settings import Settings
+from tidemill.govern.policy import Policies, PolicyDecision
+from tidemill.store.database import Database
 
 _SECONDS = 60
 APP = """
@@ -117,6 +121,18 @@ class House:
     token: str
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
+    def decide(self, project: str, door: Door_, target: str, *, who: str, role: str | None) -> PolicyDecision:
+        """What the policies say of a release that nobody knows, as a part of the application asks."""
+        database, policies = Database.open(self.data / "meta.db"), Policies(clock=SystemClock())
+        try:
+            return database.read_sync(
+                lambda db: policies.decide(
+                    db, project, door=door, target=target, release="sha256:" + "0" * 64, who=who, role=role
+                )
+            )
+        finally:
+            database.close()
+
     def project(self) -> Project:
         return Project(self, f"p{next(self.numbers)}")
 
@@ -140,21 +156,24 @@ class Project:
     def evaluate(self, who: Door, app: str = "chain/help") -> Any:
         started = who.post("/evaluations", {"app": app, "data": "dataset/questions", "scorers": ["exact_match"]})
 
-        async def finish() -> None:
-            with anyio.fail_after(_SECONDS):
-                while True:
-                    path = f"/api/v1/projects/{self.name}/jobs/{started['job']}"
-                    headers = {"authorization": f"Bearer {self.house.token}"}
-                    transport = AppTransport(self.house.app)
-                    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as http:
-                        job = (await http.get(path)).json()
-                    if job["status"] in {"done", "failed", "cancelled"}:
-                        assert job["status"] == "done", job
-                        return
-                    await anyio.lowlevel.checkpoint()
-
-        self.house.portal.call(finish)
+        assert self.finish(f"/jobs/{started['job']}")["status"] == "done"
         return who.get(f"/evaluations/{started['evaluation']}")
+
+    def finish(self, path: str) -> Any:
+        """What the route tells once the work has ended."""
+
+        async def ended() -> Any:
+            headers = {"authorization": f"Bearer {self.house.token}"}
+            transport = AppTransport(self.house.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as http:
+                with anyio.fail_after(_SECONDS):
+                    while True:
+                        found = (await http.get(f"/api/v1/projects/{self.name}{path}")).json()
+                        if found["status"] in {"done", "failed", "cancelled"}:
+                            return found
+                        await anyio.lowlevel.checkpoint()
+
+        return self.house.portal.call(ended)
 
     def gate(self, who: Door, evaluation: str) -> Any:
         return who.post("/gates/release:check", {"evaluation": evaluation})

@@ -207,3 +207,40 @@ def test_other_projects_are_not_governed_by_it(ready, house):
     other = house.project()
     other.admin.apply(APP)
     other.admin.post("/endpoints/support:deploy", {"app": "chain/help"})
+
+
+PIPELINE = """
+kind: pipeline
+name: ship
+steps:
+  - {id: out, deploy: {app: chain/help, endpoint: endpoint/support}}
+"""
+
+
+def run_pipeline(project, who):
+    began = who.post("/pipelines/ship:run", {})
+    return project.finish(f"/pipeline-runs/{began['id']}")
+
+
+def test_a_pipeline_is_held_to_it_in_the_name_of_who_started_it(project):
+    dev, operator = project.person("dev", "developer"), project.person("olga", "operator")
+    policy = "{kind: policy, name: p, protects: [endpoint/support], require: ['approvals.exists(a, a.role == \"reviewer\")']}"
+    dev.apply(APP, policy, PIPELINE)
+    for who, said in ((dev, "person/dev acts as developer"), (operator, "nobody approved")):
+        run = run_pipeline(project, who)
+        assert run["status"] == "failed"
+        assert said in str(run), run
+    assert [each["who"] for each in project.audit("policy.denied")] == ["person/dev", "person/olga"]
+    release = dev.get("/artifacts/release/help")["digest"]
+    project.person("rita", "reviewer").post("/approvals", {"release": release, "reason": "ok"})
+    assert run_pipeline(project, operator)["status"] == "done"
+    assert operator.get("/endpoints/support")["release"] == release
+
+
+def test_what_starts_by_itself_acts_for_whoever_wrote_it(house):
+    for role, allowed in (("developer", False), ("operator", True)):
+        project = house.project()
+        project.person("wim", role).apply(APP, PIPELINE, "{kind: policy, name: p, protects: [endpoint/support]}")
+        for who, may in (("pipeline/ship", allowed), ("pipeline/other", False), ("", False)):
+            decision = house.decide(project.name, "deploy", "endpoint/support", who=who, role="developer")
+            assert decision.allowed == may, (role, who, decision.role)

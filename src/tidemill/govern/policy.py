@@ -1,8 +1,9 @@
 """Policies at the doors: a release goes through when every rule of every policy that protects the target holds.
 
-Who puts it there must be an operator, an admin or a machine of the project (a pipeline, a rollout, an alert), unless nothing
-protects the target. What cannot be decided is refused. A rollback returns to what was served before and asks no policy unless
-the policy names the door `rollback`: an incident must not wait for a signature. Every decision is in the audit.
+Who puts it there must be an operator or an admin, unless nothing protects the target; a machine of the project, such as a
+pipeline that starts by itself, acts for whoever wrote it. What cannot be decided is refused. A rollback returns to what was
+served before and asks no policy unless the policy names the door `rollback`: an incident must not wait for a signature. Every
+decision is in the audit.
 """
 
 from __future__ import annotations
@@ -153,18 +154,23 @@ def in_force(db: Connection, project: str) -> tuple[Policy, ...]:
 
 
 def may_operate(db: Connection, project: str, who: str, role: str | None) -> bool:
-    """Whether somebody may change what is protected: an operator or admin by the key they act by, or a machine."""
+    """Whether somebody may change what is protected: an operator or admin by the key they act by, or what one of them wrote."""
     return not _role_problem(db, project, who, role)
 
 
 def _role_problem(db: Connection, project: str, who: str, role: str | None) -> str:
-    if who != people.ADMIN and not who.startswith(_PEOPLE):
-        return "" if who else "it is not known who acts"
+    if role in _OPERATES:
+        return ""
+    name = who
+    if who != people.ADMIN and not who.startswith(_PEOPLE):  # a machine acts for whoever wrote it
+        kind, _, own = who.partition("/")
+        maker = people.maker_of(db, project, kind, own)
+        name, who, role = (f"{who}, which {maker} wrote,", maker, None) if maker else (who or "nobody that is known", "", None)
     roles = people.roles_of(db, project, who) if role is None else {role}
     if roles & _OPERATES:
         return ""
     held = " and ".join(sorted(roles)) or "nobody"
-    return f"{who} acts as {held}, and only an operator or admin may change what answers there"
+    return f"{name} acts as {held}, and only an operator or admin may change what answers there"
 
 
 def _locked(db: Connection, project: str, written: str, digest: str) -> Version | None:

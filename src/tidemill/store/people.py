@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from tidemill.store.access import Role
-from tidemill.store.tables import keys, versions
+from tidemill.store.tables import artifacts, keys, versions
 from tidemill.store.upsert import in_batches
 
 PERSON = "person/"
@@ -55,6 +55,14 @@ def roles_of(db: Connection, project: str, who: str) -> frozenset[Role]:
     else:
         return frozenset()
     return frozenset(cast("list[Role]", list(db.execute(query).scalars())))
+
+
+def maker_of(db: Connection, project: str, kind: str, name: str) -> str:
+    """Who first kept what is the latest version of an artifact now; empty when there is none."""
+    same = (artifacts.c.project == versions.c.project, artifacts.c.kind == versions.c.kind, artifacts.c.name == versions.c.name)
+    query = select(versions.c.created_by).join(artifacts, and_(*same, artifacts.c.latest == versions.c.number))
+    found = db.execute(query.where(versions.c.project == project, versions.c.kind == kind, versions.c.name == name))
+    return found.scalar() or ""
 
 
 def authors_of(db: Connection, project: str, digests: Collection[str]) -> frozenset[str]:
