@@ -176,3 +176,23 @@ async def test_an_alarm_starts_one_run(scheduler, clock):
     clock.advance(seconds=60)
     assert await scheduler.tick() == []
     assert [each.trigger for each in await scheduler.runs()] == ["drift"]
+
+
+async def test_an_alarm_that_a_pipeline_raised_itself_does_not_start_it_again(scheduler, clock):
+    async def look(_, context):
+        row = MonitorRun(id=context.id, project=PROJECT, monitor="support", target="endpoint/support", status="done",
+                         alarm=True, created_ns=clock.now_ns(), updated_ns=clock.now_ns())  # fmt: skip
+        await scheduler.house.database.write(lambda db: create_run(db, row))
+        return {"run": row.id, "alarm": True}
+
+    scheduler.house.handlers["monitor"] = look
+    await scheduler.house.add_monitor()
+    await scheduler.house.apply(
+        "{kind: pipeline, name: tide, on: {drift: monitor/support, schedule: '0 * * * *'},"
+        " steps: [{id: look, monitor: monitor/support}]}"
+    )
+    await scheduler.tick()
+    clock.advance(seconds=3600)
+    assert len(await scheduler.tick()) == 1
+    await scheduler.finish()
+    assert await scheduler.tick() == []

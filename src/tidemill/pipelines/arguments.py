@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sqlalchemy import Connection
+
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
@@ -14,6 +16,10 @@ from tidemill.flows.values import compile_value
 from tidemill.pipelines.after import parse_after
 from tidemill.pipelines.forms import FORMS, Key
 from tidemill.prompts.fields import Problems, place, type_name
+from tidemill.store.endpoints import get_endpoint
+from tidemill.store.registry import get_version
+
+_UNVERSIONED = frozenset({"monitor"})
 
 
 def is_template(value: Json) -> bool:
@@ -33,7 +39,7 @@ def read_argument(value: Json, *, name: str, key: Key, where: str, problems: Pro
     except Invalid as error:
         problems.add(error.message, where=where, hint=error.hint)
         return None
-    if key.type == "ref" and isinstance(checked, str) and not is_digest(checked):
+    if key.type == "ref" and isinstance(checked, str) and not is_digest(checked) and not checked.startswith("endpoint/"):
         references[where] = checked
     return checked
 
@@ -115,6 +121,27 @@ def pinned(value: Json, pipeline: Version) -> Json:
     """`kind/name@sha256:…` for a reference that the pipeline's own version resolved; anything else as it is."""
     digest = pipeline.refs.get(value) if isinstance(value, str) else None
     return value if digest is None else str(parse_ref(str(value)).at(digest))
+
+
+def resolved(db: Connection, project: str, step: JsonObject, args: JsonObject) -> dict[str, Json]:
+    """The arguments with every reference by its digest as of now, an endpoint by that of the release which it serves."""
+    keys = FORMS[str(step["do"])].keys
+    return {
+        name: _resolved(db, project, value) if name in keys and keys[name].type == "ref" else value
+        for name, value in args.items()
+    }
+
+
+def _resolved(db: Connection, project: str, value: Json) -> Json:
+    if not isinstance(value, str) or is_digest(value):
+        return value
+    ref = parse_ref(value)
+    if ref.kind == "endpoint":
+        return get_endpoint(db, project, value).release
+    if ref.digest is not None or ref.kind in _UNVERSIONED:
+        return value
+    found = get_version(db, project, ref)
+    return found.digest if ref.kind == "release" else str(ref.at(found.digest))
 
 
 def _pinned_all(value: Json, pipeline: Version, name: str) -> Json:

@@ -38,7 +38,7 @@ class Form:
 
 
 _APPS: Final = ("chain", "agent", "prompt", "model")
-_APP: Final = Key(type="ref", kinds=(*_APPS, "release"), required=True, field="release")
+_APP: Final = Key(type="ref", kinds=(*_APPS, "release", "endpoint"), required=True, field="release")
 _RELEASE: Final = Key(type="name", kinds=("release",), required=True, field="release")
 _ENDPOINT: Final = Key(type="name", kinds=("endpoint",), required=True, field="endpoint")
 

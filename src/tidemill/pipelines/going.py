@@ -23,7 +23,7 @@ from tidemill.core.records import Version
 from tidemill.flows.conditions import Condition
 from tidemill.flows.names import steps_in
 from tidemill.jobs.engine import Jobs
-from tidemill.pipelines.arguments import fill
+from tidemill.pipelines.arguments import fill, resolved
 from tidemill.pipelines.forms import FORMS
 from tidemill.pipelines.step import NotPassed, StepContext, StepHandler
 from tidemill.store import pipelines as rows
@@ -117,7 +117,8 @@ class GoingRun:
             if not self._holds(step):
                 await self._end(name, status="skipped", note=f"not so: {step['when']}")
                 return
-            args = fill(step, self._values(), pipeline=self._version)
+            filled = fill(step, self._values(), pipeline=self._version)
+            args = await self._parts.database.read(lambda db: resolved(db, self.run.project, step, filled))
             key = step_key(step, args)
         except TidemillError as error:
             await self._fail(name, error)

@@ -20,11 +20,14 @@ from tidemill.store import registry
 from tidemill.store.database import Database
 from tidemill.store.feedback import count_feedback
 from tidemill.store.monitors import last_alarm
+from tidemill.store.monitors import list_runs as list_looks
 from tidemill.store.pipelines import PipelineRun, Trigger
 from tidemill.store.schedules import find_mark, move_mark, read_mark
 
 ROLE = "developer"
 """In whose role the steps of a run act that nobody started by hand."""
+
+_LOOKS = 200
 
 
 class Triggers:
@@ -92,8 +95,7 @@ class Triggers:
         if trigger == "feedback":
             enough = count_feedback(db, version.project, since_ns + 1) >= int(rule)
             return self._clock.now_ns() if enough else None
-        alarm = last_alarm(db, version.project, parse_ref(rule).name, since_ns=since_ns + 1)
-        return None if alarm is None else alarm.updated_ns
+        return _alarm_after(db, version.project, parse_ref(rule).name, since_ns)
 
     def _write(self, db: Connection, version: Version, *, trigger: Trigger, key: str) -> PipelineRun | None:
         if unfinished(db, version.project, version.name) is not None:
@@ -101,6 +103,17 @@ class Triggers:
         cause = Cause(trigger=trigger, key=key, who=f"pipeline/{version.name}", role=ROLE)
         run, is_new = self._pipelines.write_run(db, version, {}, cause=cause, now_ns=self._clock.now_ns())
         return run if is_new else None
+
+
+def _alarm_after(db: Connection, project: str, monitor: str, since_ns: int) -> int | None:
+    """When the monitor last alarmed after a time, what pipelines looked at themselves apart: that would start them for ever."""
+    if last_alarm(db, project, monitor, since_ns=since_ns + 1) is None:
+        return None
+    own = rows.monitor_looks(db, project, since_ns=since_ns)
+    looks = list_looks(db, project, monitor=monitor, limit=_LOOKS).items
+    return max(
+        (each.updated_ns for each in looks if each.alarm and each.updated_ns > since_ns and each.id not in own), default=None
+    )
 
 
 def _on(spec: JsonObject) -> dict[str, str]:

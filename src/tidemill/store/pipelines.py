@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Connection, Index, Integer, String, Table, insert, select, update
 from sqlalchemy.engine import Row
@@ -249,6 +249,14 @@ def find_cached(db: Connection, project: str, key: str) -> StepRow | None:
     )
     row = db.execute(query.order_by(pipeline_steps.c.ended_ns.desc()).limit(1)).first()
     return None if row is None else _step(row)
+
+
+def monitor_looks(db: Connection, project: str, *, since_ns: int) -> frozenset[str]:
+    """The ids of the monitor's runs that steps of pipelines made and that ended after a time."""
+    at = pipeline_steps.c
+    query = select(at.output).where(at.project == project, at.kind == "monitor", at.status == "done", at.ended_ns > since_ns)
+    outputs = cast("Sequence[Json]", db.execute(query).scalars().all())
+    return frozenset(str(each["run"]) for each in outputs if isinstance(each, Mapping) and "run" in each)
 
 
 def update_step(db: Connection, run: str, step: str, **values: Any) -> bool:
