@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias, cast
 from tidemill.core.digests import canonical
 from tidemill.core.json import Json, JsonObject, dump_json
 from tidemill.core.rows import encode_value
+from tidemill.data.alike import same_words, words_of
 from tidemill.data.specs import RolesSpec
 from tidemill.store.feedback import Feedback
 
@@ -70,13 +71,15 @@ class _Entry:
 class Gathering:
     """Takes traces, newest first, and keeps one sample an input.
 
-    Without a `shape` the first trace decides it. `pairs` keeps preferences only, `labelled` only what has a reference.
+    Without a `shape` the first trace decides it. `pairs` keeps preferences only, `labelled` only what has a reference. What asks
+    the same as one of `apart` (by `same_words`) is left out, so that a model is not judged on what it was taught.
     `skipped` says why traces were left out, and how many; `joined` how many asked what another had asked.
     """
 
     shape: Shape | None = None
     pairs: bool = False
     labelled: bool = False
+    apart: frozenset[str] = frozenset()
     traces: int = 0
     joined: int = 0
     skipped: Counter[str] = field(default_factory=Counter[str])
@@ -95,6 +98,9 @@ class Gathering:
         fitted = self._fit(value)
         if isinstance(fitted, _Left):
             self.skipped[fitted.why] += 1
+            return
+        if self.apart and same_words(words_of(fitted)) in self.apart:
+            self.skipped["it stands in a dataset that is kept apart"] += 1
             return
         output = _text(trace.get("output")) if trace.get("status") != "error" else ""
         opinion = _opinion(said, output)
@@ -206,8 +212,8 @@ def _single(value: Json, name: str) -> Json | _Left:
 
 
 def _only_text(value: Json) -> Json | _Left:
-    found = _single(value, "prompt")
-    return found if isinstance(found, str | _Left) else _Left("the input is not one text")
+    found = next(iter(value.values())) if isinstance(value, Mapping) and len(value) == 1 else value
+    return found if isinstance(found, str) and found else _Left("the input is not one text")
 
 
 def _opinion(said: Sequence[Feedback], output: str) -> _Opinion:
