@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.measure import one_thread, python
 from bench.table import markdown
 
-NOT_BENCHMARKS = {"__init__", "__main__", "measure", "parts", "synthetic", "table"}
+NOT_BENCHMARKS = {"__init__", "__main__", "drift_streams", "measure", "parts", "synthetic", "table"}
 FIRST = ("startup", "gateway", "chain", "harness")
 TIME_LIMIT_S = 480
 

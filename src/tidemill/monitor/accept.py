@@ -12,23 +12,27 @@ from tidemill.monitor.texts import text_of
 from tidemill.store.monitors import Proposal
 
 
-def rows_of(proposals: Sequence[Proposal], dataset: Version | None) -> tuple[list[Mapping[str, object]], RolesSpec]:
+def rows_of(
+    proposals: Sequence[Proposal], dataset: Version | None, *, answers: Mapping[str, str]
+) -> tuple[list[Mapping[str, object]], RolesSpec]:
     """A row for each proposal, by the columns of the dataset's roles, and the roles for a dataset that is new.
 
-    What only a person can know, such as the right answer, stays empty.
+    `answers` are the right ones by trace, as people corrected them. Where nobody did, the reference stays empty.
     """
     if dataset is None:
-        roles = RolesSpec(input="input")
-        return [_row(each, roles) for each in proposals], roles
+        roles = RolesSpec(input="input", reference="reference") if answers else RolesSpec(input="input")
+        return [_row(each, roles, answers) for each in proposals], roles
     known = cast("Mapping[str, Json]", dataset.spec["roles"])
     roles = RolesSpec.model_validate({name: list(each) if isinstance(each, tuple) else each for name, each in known.items()})
-    return [_row(each, roles) for each in proposals], RolesSpec()
+    return [_row(each, roles, answers) for each in proposals], RolesSpec()
 
 
-def _row(proposal: Proposal, roles: RolesSpec) -> Mapping[str, object]:
+def _row(proposal: Proposal, roles: RolesSpec, answers: Mapping[str, str]) -> Mapping[str, object]:
     row: dict[str, object] = {"trace": proposal.trace_id, "traces": [proposal.trace_id]}
     if roles.id is not None:
         row[roles.id] = f"trace-{proposal.trace_id}"
+    if isinstance(roles.reference, str) and proposal.trace_id in answers:
+        row[roles.reference] = answers[proposal.trace_id]
     if proposal.topic:
         row["topic"] = proposal.topic
     given: JsonObject = proposal.input if isinstance(proposal.input, Mapping) else {}

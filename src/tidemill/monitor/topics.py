@@ -58,8 +58,7 @@ def _k_means(rows: Rows, centres: Rows) -> tuple[Places, float]:
         if (nearest == places).all():
             break
         places = nearest
-        sums = np.zeros_like(centres)
-        np.add.at(sums, places, rows)
+        sums = np.eye(len(centres), dtype=np.float32)[places].T @ rows
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centres = np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), centres).astype(np.float32)
     return places, float((rows @ centres.T).max(axis=1).sum())
