@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from tidemill.api.caller import AnyCaller, Body
-from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid
 
 router = APIRouter(tags=["blobs"])
-LARGEST = 512 * 1024 * 1024
+LARGEST = 64 * 1024**3
+_AT_ONCE = 4 * 1024 * 1024
 
 
 class Digests(Body):
@@ -28,16 +30,23 @@ async def missing_blobs(call: AnyCaller, body: Digests) -> dict[str, list[str]]:
 
 @router.put("/blobs/{digest}", status_code=204)
 async def put_blob(call: AnyCaller, digest: str, request: Request) -> Response:
-    """Store a blob; the body must have the digest that the path names."""
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > LARGEST:
-            raise Invalid(
-                f"the blob is larger than {LARGEST >> 20} MiB", hint="Split it, or index it from a folder of smaller files."
-            )
-    found = digest_bytes(bytes(content))
-    if found != digest:
-        raise Invalid(f"the content has the digest {found}, not {digest}", hint="Send the bytes unchanged.")
-    await anyio.to_thread.run_sync(call.platform.blobs(call.project).put, bytes(content))
+    """Store a blob as it arrives; the body must have the digest that the path names, or nothing is kept."""
+    blobs = call.platform.blobs(call.project)
+    kept = await anyio.to_thread.run_sync(blobs.has, digest)
+    with contextlib.ExitStack() as stack:
+        take = _ignore if kept else stack.enter_context(blobs.receiving(digest))
+        size, waiting = 0, bytearray()
+        async for piece in request.stream():
+            size += len(piece)
+            waiting += piece
+            if size > LARGEST:
+                raise Invalid(f"the blob is larger than {LARGEST >> 30} GiB", hint="Split it.")
+            if len(waiting) >= _AT_ONCE:
+                await anyio.to_thread.run_sync(take, bytes(waiting))
+                waiting.clear()
+        take(bytes(waiting))
     return Response(status_code=204)
+
+
+def _ignore(piece: bytes) -> None:
+    """What is kept already is not written again."""

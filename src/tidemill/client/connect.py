@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
+import anyio
 import httpx
 import orjson
 
@@ -19,6 +21,7 @@ from tidemill.core.json import Json, parse_json
 from tidemill.core.settings import Settings
 
 _IN_PROCESS = "http://127.0.0.1"
+_PIECE = 1024 * 1024
 _TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 Params = Mapping[str, str | int | float | bool | None]
 
@@ -48,6 +51,17 @@ class Line:
     async def fetch(self, method: str, path: str, *, body: Json = None, params: Params | None = None) -> bytes:
         """Send a request below the project and return the answer's bytes, which need not be JSON."""
         return await self._answer(method, self._base + path, body=body, content=None, params=params)
+
+    async def send_file(self, method: str, path: str, file: Path) -> None:
+        """Send a file's bytes below the project, a piece at a time."""
+        size = (await anyio.Path(file).stat()).st_size
+        headers = {"content-type": "application/octet-stream", "content-length": str(size)}
+        request = self._http.build_request(method, self._base + path, content=_pieces(file), headers=headers)
+        try:
+            response = await self._http.send(request)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        await raise_for_problem(response)
 
     async def _answer(self, method: str, path: str, *, body: Json, content: bytes | None, params: Params | None) -> bytes:
         try:
@@ -90,6 +104,12 @@ class Line:
         return Unavailable(
             f"the server does not answer: {reason}", where=self._where, hint="Is it running? Start one with: tidemill up"
         )
+
+
+async def _pieces(file: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(file, "rb") as opened:
+        while piece := await opened.read(_PIECE):
+            yield piece
 
 
 def segment(text: str) -> str:

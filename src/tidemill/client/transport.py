@@ -41,7 +41,7 @@ class AppTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Start the application on the request and return as soon as it has sent status and headers."""
-        exchange = _Exchange(request, body=await request.aread())
+        exchange = _Exchange(request)
         self._tasks.start_soon(exchange.run, self._app)
         try:
             await exchange.started.wait()
@@ -57,14 +57,16 @@ class AppTransport(httpx.AsyncBaseTransport):
 class _Exchange(httpx.AsyncByteStream):
     """One request and its answer."""
 
-    def __init__(self, request: httpx.Request, *, body: bytes) -> None:
+    def __init__(self, request: httpx.Request) -> None:
         self.request = request
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        self._body = aiter(request.stream)
+        self._is_whole, self._sent = isinstance(request.stream, httpx.ByteStream), False
         self.started, self.gone = anyio.Event(), anyio.Event()
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.failure: Exception | None = None
         self._complete = False
-        self._incoming: list[AsgiMessage] = [{"type": "http.request", "body": body, "more_body": False}]
         self._into, self._out = anyio.create_memory_object_stream[bytes](_BUFFERED)
 
     async def run(self, app: AsgiApp) -> None:
@@ -94,8 +96,10 @@ class _Exchange(httpx.AsyncByteStream):
         }
 
     async def _receive(self) -> AsgiMessage:
-        if self._incoming:
-            return self._incoming.pop()
+        if not self._sent:
+            piece = await anext(self._body, b"")
+            self._sent = self._is_whole or not piece
+            return {"type": "http.request", "body": piece, "more_body": not self._sent}
         await self.gone.wait()
         return {"type": "http.disconnect"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import anyio
@@ -10,8 +11,8 @@ import anyio.to_thread
 
 from tidemill.client.connect import Line
 from tidemill.client.files import Collected
-from tidemill.core.digests import digest_bytes
-from tidemill.core.errors import Conflict
+from tidemill.core.digests import digest_file
+from tidemill.core.errors import Conflict, Invalid
 
 _BATCH, _AT_ONCE = 1000, 4
 
@@ -29,10 +30,7 @@ async def upload(line: Line, collected: Collected) -> int:
     async def send(digest: str) -> None:
         async with slots:
             file = collected.root / paths[digest]
-            content = await anyio.to_thread.run_sync(file.read_bytes)
-            if digest_bytes(content) != digest:
-                raise Conflict(f"{paths[digest]} changed while it was read", hint="Try again when nothing writes to it.")
-            await line.send("PUT", f"/blobs/{digest}", content=content)
+            await send_blob(line, file, digest=digest, shown=paths[digest])
 
     try:
         async with anyio.create_task_group() as tasks:
@@ -41,3 +39,13 @@ async def upload(line: Line, collected: Collected) -> int:
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     return len(missing)
+
+
+async def send_blob(line: Line, file: Path, *, digest: str, shown: str) -> None:
+    """Send one file, a piece at a time. Raises `Conflict` when it no longer has that digest."""
+    try:
+        await line.send_file("PUT", f"/blobs/{digest}", file)
+    except Invalid as error:
+        if await anyio.to_thread.run_sync(digest_file, file) == digest:
+            raise
+        raise Conflict(f"{shown} changed while it was read", hint="Try again when nothing writes to it.") from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import hashlib
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid, NotFound, Unavailable
 from tidemill.core.refs import check_name, is_digest
-from tidemill.store.disk import disk_errors, sync_folder, write_whole
+from tidemill.store.disk import disk_errors, sync_folder, write_whole, writing
 
 
 class Blobs:
@@ -26,6 +28,27 @@ class Blobs:
             self._make_folder(path.parent)
             write_whole(path, content)
         return digest
+
+    @contextlib.contextmanager
+    def receiving(self, digest: str) -> Generator[Callable[[bytes], None]]:
+        """Keep content that comes in pieces, each given to the function.
+
+        Raises `Invalid`, and keeps nothing, when the whole has another digest; `StorageFull` when there is no room.
+        """
+        path, found = self.path(digest), hashlib.sha256()
+        self._make_folder(path.parent)
+        with writing(path) as file:
+
+            def take(piece: bytes) -> None:
+                with disk_errors(path):
+                    found.update(piece)
+                    file.write(piece)
+
+            yield take
+            if f"sha256:{found.hexdigest()}" != digest:
+                raise Invalid(
+                    f"the content has the digest sha256:{found.hexdigest()}, not {digest}", hint="Send the bytes unchanged."
+                )
 
     def get(self, digest: str) -> bytes:
         """The content. Raises `NotFound`, or `Unavailable` when what is on the disk is not what was kept."""

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 from tidemill.core.errors import Denied, StorageFull, Unavailable
 
@@ -37,13 +38,20 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
     When this returns the content survives a loss of power; when it raises the file is as it was.
     """
+    with writing(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, mode: int = 0o644) -> Generator[BinaryIO]:
+    """The same for content that comes in pieces: the file is there when the block ends well, else it is as it was."""
     with disk_errors(path):
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), mode)
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
