@@ -123,6 +123,12 @@ def pinned(value: Json, pipeline: Version) -> Json:
     return value if digest is None else str(parse_ref(str(value)).at(digest))
 
 
+def has_references(step: JsonObject, args: JsonObject) -> bool:
+    """Whether `resolved` has anything to look up."""
+    keys = FORMS[str(step["do"])].keys
+    return any(keys[name].type == "ref" and "@sha256:" not in str(value) for name, value in args.items() if name in keys)
+
+
 def resolved(db: Connection, project: str, step: JsonObject, args: JsonObject) -> dict[str, Json]:
     """The arguments with every reference by its digest as of now, an endpoint by that of the release which it serves."""
     keys = FORMS[str(step["do"])].keys

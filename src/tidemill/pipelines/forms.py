@@ -75,12 +75,14 @@ FORMS: Final[Mapping[str, Form]] = {
         "since": Key(type="text"),
         "until": Key(type="text"),
         "labelled": Key(type="flag"),
+        "apart": Key(type="ref", kinds=("dataset",), field="dataset"),
         "pairs": Key(type="flag"),
         "limit": Key(type="number"),
     }),
     "tune": Form(short="tune", cached=True, keys={
         "tune": Key(type="ref", kinds=("tune",), required=True),
         "data": Key(type="ref", kinds=("dataset",), field="dataset"),
+        "evaluate_on": Key(type="ref", kinds=("dataset",), field="dataset"),
         "output": Key(type="name", kinds=("model",)),
     }),
     "approve": Form(short="release", waits=True, keys={

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import anyio
 from sqlalchemy import Connection
@@ -23,7 +23,7 @@ from tidemill.core.records import Version
 from tidemill.flows.conditions import Condition
 from tidemill.flows.names import steps_in
 from tidemill.jobs.engine import Jobs
-from tidemill.pipelines.arguments import fill, resolved
+from tidemill.pipelines.arguments import fill, has_references, resolved
 from tidemill.pipelines.forms import FORMS
 from tidemill.pipelines.step import NotPassed, StepContext, StepHandler
 from tidemill.store import pipelines as rows
@@ -118,7 +118,9 @@ class GoingRun:
                 await self._end(name, status="skipped", note=f"not so: {step['when']}")
                 return
             filled = fill(step, self._values(), pipeline=self._version)
-            args = await self._parts.database.read(lambda db: resolved(db, self.run.project, step, filled))
+            args = filled
+            if has_references(step, filled):
+                args = await self._parts.database.read(lambda db: resolved(db, self.run.project, step, filled))
             key = step_key(step, args)
         except TidemillError as error:
             await self._fail(name, error)
@@ -169,14 +171,14 @@ class GoingRun:
 
         def work(db: Connection) -> StepRow:
             found = rows.find_cached(db, self.run.project, str(key)) if may_reuse else None
-            values = {"key": key, "inputs": args, "started_ns": started_ns, "attempt": attempt}
+            values: dict[str, Any] = {"key": key, "inputs": args, "started_ns": started_ns, "attempt": attempt}
             if found is not None:
                 values |= {"status": "done", "output": found.output, "output_digest": found.output_digest}
                 values |= {"cached_from": found.run, "ended_ns": now_ns, "attempt": 0}
             else:
                 values |= {"status": "running", "note": ""}
             rows.update_step(db, self.run.id, name, **values)
-            return rows.get_step(db, self.run.id, name)
+            return replace(row, **values)
 
         self._rows[name] = row = await self._parts.database.write(work)
         if goes_on:
@@ -229,14 +231,15 @@ class GoingRun:
         self._say(name, f"failed: {error}{hint}")
         await self._end(name, status="failed", error=f"{error}{hint}", note="")
 
-    async def _end(self, name: str, **values: object) -> None:
+    async def _end(self, name: str, **values: Any) -> None:
         now_ns = self._parts.clock.now_ns()
 
         def work(db: Connection) -> StepRow:
             rows.update_step(db, self.run.id, name, ended_ns=now_ns, **values)
             rows.add_lines(db, self.run.id, lines)
-            return rows.get_step(db, self.run.id, name)
+            return replace(row, ended_ns=now_ns, **values)
 
+        row = self._rows[name]
         with anyio.CancelScope(shield=True):  # what was done is noted, whatever was asked meanwhile
             lines = self._take_lines()
             self._rows[name] = await self._parts.database.write(work)
