@@ -74,7 +74,7 @@ class Door:
             async with httpx.AsyncClient(
                 transport=AppTransport(self.app), base_url="http://127.0.0.1", headers=headers
             ) as http:
-                return await http.request(method, f"/api/v1/projects/{self.project}{path}", json=body, params=params)
+                return await http.request(method, f"/api/v1/projects/{self.project}{path}", json=body, params=params or None)
 
         return self.portal.call(send)
 

@@ -23,9 +23,9 @@ def test_what_is_missing_is_named_with_the_commands(ready):
     release = ready.admin.get("/artifacts/release/help")["digest"]
     assert 'endpoint/support is protected by policy/production, which requires gate("gate/release")' in gate["message"]
     assert "was never evaluated" in gate["message"]
-    assert f"tidemill eval {release} --data" in gate["hint"]
+    assert "tidemill eval release/help@v1 --data" in gate["hint"]
     assert f"nobody approved {release}" in approval["message"]
-    assert f"tidemill approve {release} --role reviewer --for endpoint/support --reason" in approval["hint"]
+    assert "tidemill approve release/help@v1 --role reviewer --for endpoint/support --reason" in approval["hint"]
     ready.admin.refused("GET", "/endpoints/support", status=404)
 
     dev = ready.person("dev", "developer")

@@ -11,6 +11,7 @@ from tidemill.core.errors import EXIT_CODE, Problem, TidemillError
 from tidemill.core.settings import find_root
 
 _MOST = 20
+_COMMAND = " tidemill "  # to be pasted, so never cut into lines
 _LONGEST_SOURCE = 64
 _MAY_HOLD_A_SECRET = re.compile(r"key\b|auth|token|password|cookie|headers|://[^/\s]*@", re.IGNORECASE)
 
@@ -34,8 +35,9 @@ def _report_one(problem: Problem, root: Path) -> None:
     if problem.where:
         note(f"  {with_source(clean(problem.where), root)}")
     if problem.hint:
-        for line in wrapped(clean(problem.hint), indent="  "):
-            note(line)
+        for hint in clean(problem.hint).splitlines():
+            for line in [f"  {hint}"] if _COMMAND in hint else wrapped(hint, indent="  "):
+                note(line)
 
 
 def with_source(where: str, root: Path) -> str:

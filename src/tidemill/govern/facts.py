@@ -34,11 +34,15 @@ class Decided:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """All of it. `passed_over` are approvals that do not count, each with the reason; `gates` are by reference as written."""
+    """All of it; `ref` is what to type for the digest.
+
+    `passed_over` are approvals that do not count, each with the reason; `gates` are by reference as written.
+    """
 
     door: Door
     target: str
     digest: str
+    ref: str
     who: str
     now_ns: int
     root: Version | None
@@ -115,6 +119,7 @@ def gather(
         door=door,
         target=target,
         digest=release,
+        ref=_ref(db, project, release),
         who=who,
         now_ns=now_ns,
         root=root,
@@ -147,6 +152,11 @@ def sample_values(metrics: Iterable[str]) -> tuple[Values, Values]:
     }  # fmt: skip
     gate: Values = {"result": "passed", "evaluation": evaluation, "against": "", "version": "gate/x@v1", "at": at}
     return values, gate
+
+
+def _ref(db: Connection, project: str, digest: str) -> str:
+    found = registry.find_by_digest(db, project, digest, kind="release") or registry.find_by_digest(db, project, digest)
+    return digest if found is None else found.ref
 
 
 def _content(db: Connection, project: str, digest: str) -> tuple[Version | None, bool, Mapping[str, str]]:

@@ -81,7 +81,7 @@ def _of_approvals(rule: Rule, facts: Facts) -> tuple[Sequence[str], Sequence[str
     if wanted and facts.authors:
         found.append(f"who wrote it cannot approve it: {', '.join(sorted(facts.authors))}")
     return found, [
-        f'Approve it: tidemill approve {facts.digest} --role {role} --for {facts.target} --reason "…"' for role in wanted
+        f'Approve it: tidemill approve {facts.ref} --role {role} --for {facts.target} --reason "…"' for role in wanted
     ]
 
 
@@ -111,7 +111,7 @@ def _figure(metric: Json) -> str:
 
 
 def _evaluate(facts: Facts) -> str:
-    return f"Measure it: tidemill eval {facts.digest} --data dataset/NAME"
+    return f"Measure it: tidemill eval {facts.ref} --data dataset/NAME"
 
 
 def one_line(problems: Iterable[Problem]) -> str:
