@@ -4,8 +4,9 @@ import pytest
 
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Sample
+from tidemill.data.alike import same_words
 from tidemill.prompts.kinds import PromptKind
-from tidemill.tune.leaks import find_leaks, refuse_leaks, same_words
+from tidemill.tune.leaks import find_leaks, refuse_leaks
 from tidemill.tune.rows import prepare_rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
+import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import Field
 
@@ -14,9 +15,12 @@ from tidemill.api.times import since_ns, to_ns
 from tidemill.core.errors import Conflict
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
+from tidemill.core.refs import parse_ref
+from tidemill.data.alike import asked, same_words
 from tidemill.data.append import Appended, append_rows
+from tidemill.data.dataset import load_samples
 from tidemill.data.from_traces import PAIR_COLUMNS, Gathering, Shape
-from tidemill.store import feedback
+from tidemill.store import feedback, registry
 
 router = APIRouter(tags=["datasets"])
 _PAGE: Final = 200
@@ -28,7 +32,7 @@ class FromTraces(Body):
     """Which traces, and what to make of them. Times are ISO 8601; `since` may be a length of time, as in `24h`.
 
     At most `limit` samples. `pairs`: preference pairs only. `labelled`: only samples with a reference. `dry_run`: say which
-    samples it would be and keep nothing.
+    samples it would be and keep nothing. What asks the same as a sample of the datasets `apart` is left out.
     """
 
     filter: str | None = None
@@ -39,13 +43,15 @@ class FromTraces(Body):
     pairs: bool = False
     labelled: bool = False
     dry_run: bool = False
+    apart: tuple[str, ...] = ()
 
 
 @router.post("/datasets/{name}:from-traces")
 async def samples_from_traces(call: AnyCaller, name: str, body: FromTraces) -> dict[str, Any]:
     """Make samples of what applications were asked, newest first, and append them. Inputs it has are not doubled."""
     latest, _ = await latest_dataset(call, name)
-    gathering = Gathering(shape=_shape(latest, pairs=body.pairs), pairs=body.pairs, labelled=body.labelled)
+    apart = await _words_in(call, body.apart)
+    gathering = Gathering(shape=_shape(latest, pairs=body.pairs), pairs=body.pairs, labelled=body.labelled, apart=apart)
     async for traces in _pages(call, body):
         ids = [str(each["id"]) for each in traces]
         said = feedback.feedback_by_trace(
@@ -70,6 +76,20 @@ async def samples_from_traces(call: AnyCaller, name: str, body: FromTraces) -> d
         return appended_json(version, make(version, lines)) | found | {"samples": rows}
     version, appended = await append_to_dataset(call, name, make)
     return appended_json(version, appended) | found | {"samples": rows}
+
+
+async def _words_in(call: Caller, datasets: Sequence[str]) -> frozenset[str]:
+    """What the samples of these datasets ask, by their words."""
+    if not datasets:
+        return frozenset()
+    refs = [parse_ref(each, kind="dataset") for each in datasets]
+    found = await call.platform.database.read(lambda db: [registry.get_version(db, call.project, each) for each in refs])
+    blobs = call.platform.blobs(call.project)
+
+    def read() -> frozenset[str]:
+        return frozenset(same_words(asked(sample)) for each in found for sample in load_samples(each, blobs))
+
+    return await anyio.to_thread.run_sync(read)
 
 
 def _shape(latest: Version | None, *, pairs: bool) -> Shape | None:

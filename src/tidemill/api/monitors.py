@@ -23,13 +23,14 @@ from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
 from tidemill.data.append import Appended, append_rows
 from tidemill.data.dataset import load_samples
+from tidemill.data.from_traces import right_answer
 from tidemill.evaluation.extra import require_eval
 from tidemill.evaluation.scorers.choose import Chosen, choose_scorers
 from tidemill.monitor.accept import rows_of
 from tidemill.monitor.raising import alerts_of
 from tidemill.monitor.spec import MonitorSpec, Past, monitor_json, parse_reference, read_monitor
 from tidemill.monitor.texts import text_of
-from tidemill.store import alerts, audit, config, endpoints, monitors, registry, release
+from tidemill.store import alerts, audit, config, endpoints, feedback, monitors, registry, release
 from tidemill.store.monitors import MonitorRun, Proposal
 
 router = APIRouter(tags=["monitors"])
@@ -139,14 +140,23 @@ async def get_run(call: AnyCaller, run: str) -> dict[str, Any]:
 
 @router.post("/monitor-runs/{run}:accept")
 async def accept(call: AnyCaller, run: str, body: Acceptance) -> dict[str, Any]:
-    """Make proposals samples of a new dataset version, each with the trace that it comes from. Again: nothing twice."""
+    """Make proposals samples of a new dataset version, each with the trace that it comes from. Again: nothing twice.
+
+    Where somebody corrected the answer of a trace, the correction is the sample's reference.
+    """
     found, proposed = await call.platform.database.read(
         lambda db: ((it := monitors.get_run(db, call.project, run)), monitors.list_proposals(db, call.project, it.id))
     )
     chosen = _chosen(proposed, body.ids, run=found.id)
 
+    traces = [each.trace_id for each in chosen]
+    said = feedback.feedback_by_trace(
+        await call.platform.database.read(lambda db: feedback.list_feedback(db, call.project, trace_ids=traces))
+    )
+    answers = {trace: answer for trace, each in said.items() if (answer := right_answer(each)) is not None}
+
     def make(dataset: Version | None, lines: bytes) -> Appended:
-        rows, roles = rows_of(chosen, dataset)
+        rows, roles = rows_of(chosen, dataset, answers=answers)
         return append_rows(dataset, lines, rows, roles=roles, by_input=True)
 
     version, appended = await append_to_dataset(call, parse_ref(body.to, kind="dataset").name, make)

@@ -15,7 +15,7 @@ from tidemill.monitor.spec import monitor_json, read_monitor
 from tidemill.pipelines.step import StepContext
 from tidemill.store import monitors as monitor_rows
 
-_OF_TRACES: Final = ("filter", "q", "since", "until", "limit", "pairs", "labelled")
+_OF_TRACES: Final = ("filter", "q", "since", "until", "limit", "pairs", "labelled", "apart")
 
 
 class LearningSteps:
@@ -60,18 +60,20 @@ class LearningSteps:
                 raise Invalid(f"from takes all that the run proposes, so that {', '.join(chosen)} has no place beside it")
             made = await monitors.accept(call, str(run), monitors.Acceptance(to=f"dataset/{name}"))
         else:
-            body = from_traces.FromTraces.model_validate(chosen)
+            apart = [chosen["apart"]] if "apart" in chosen else []
+            body = from_traces.FromTraces.model_validate({**chosen, "apart": apart})
             made = await from_traces.samples_from_traces(call, name, body)
         context.log(f"{made['dataset']}: {made['added']} rows added, {made['known']} known")
         return {key: made[key] for key in ("dataset", "digest", "rows", "added", "filled", "known")}
 
     async def tune(self, args: JsonObject, context: StepContext) -> Json:
         """Tune, as a job. What was trained before, with the same data and recipe, is not trained again."""
-        data, output = args.get("data"), args.get("output")
+        data, output, judge = args.get("data"), args.get("output"), args.get("evaluate_on")
         body = tune.NewTune(
             tune=str(args["tune"]),
             data=None if data is None else str(data),
             output=None if output is None else str(output),
+            evaluate_on=() if judge is None else (str(judge),),
         )
         began = await tune.start_tune(caller_of(self._platform, context), body)
         result = await context.job(str(began["job"]), what=str(args["tune"]).partition("@")[0])

@@ -41,11 +41,15 @@ _CONTEXT = 2048
 
 
 class NewTune(Body):
-    """Which tune to run. `data` is another dataset in place of its own, `output` another name for the model."""
+    """Which tune to run. `data` is another dataset in place of its own, `output` another name for the model.
+
+    `evaluate_on` are more datasets that judge the result, beside those of the tune: no row of them may be trained on.
+    """
 
     tune: str
     data: str | None = None
     output: str | None = None
+    evaluate_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +86,10 @@ async def start_tune(call: AnyCaller, body: NewTune) -> dict[str, Any]:
     require_tune()
     planned = await _plan(call.platform, call.project, body)
     asked = planned.asked
-    run: JsonObject = {"tune": asked.tune.ref, "data": asked.data.ref, "output": asked.output, "run": planned.order.key}
+    run: JsonObject = {
+        "tune": asked.tune.ref, "data": asked.data.ref, "output": asked.output, "run": planned.order.key,
+        "evaluate_on": list[Json](body.evaluate_on),
+    }  # fmt: skip
     for job in await _tunes(call.platform, call.project, limit=100):
         if job.status not in job_rows.FINISHED and all(job.payload.get(name) == each for name, each in run.items()):
             return {"id": job.id, "job": job.id, "estimate": job.payload["estimate"]}
@@ -118,7 +125,7 @@ class TuneJob:
         """Train what the payload names, and register the adapter and the model. What was trained before is not again."""
         require_tune()
         platform, project = self._platform, context.project
-        body = NewTune(tune=str(payload["tune"]), data=str(payload["data"]), output=str(payload["output"]))
+        body = NewTune.model_validate({name: payload[name] for name in ("tune", "data", "output", "evaluate_on")})
         planned = await _plan(platform, project, body)
         order = planned.order
         known = await platform.database.read(lambda db: registered(db, project, name=order.name, key=order.key))
@@ -213,7 +220,7 @@ async def _plan(platform: Platform, project: str, body: NewTune) -> _Planned:
 def _prepare(platform: Platform, project: str, asked: _Asked) -> Prepared:
     blobs = platform.blobs(project)
     samples = load_samples(asked.data, blobs)
-    refuse_leaks(find_leaks(samples, {each.bare: load_samples(each, blobs) for each in asked.judging}))
+    refuse_leaks(find_leaks(samples, {each.ref: load_samples(each, blobs) for each in asked.judging}))
     method = cast("Method", asked.tune.spec["method"])
     return prepare_rows(samples, method=method, prompt=None if asked.prompt is None else asked.prompt.spec)
 
@@ -239,7 +246,10 @@ def _ask(db: Database, project: str, body: NewTune) -> _Asked:
         tune=tune,
         base=referred(tune.spec["base"]),
         data=data,
-        judging=[referred(each) for each in cast("Sequence[Json]", tune.spec.get("evaluate_on") or ())],
+        judging=[
+            *(referred(each) for each in cast("Sequence[Json]", tune.spec.get("evaluate_on") or ())),
+            *(registry.get_version(db, project, parse_ref(each, kind="dataset")) for each in body.evaluate_on),
+        ],
         prompt=referred(tune.spec["prompt"]) if tune.spec.get("prompt") else None,
         output=_output(body, tune),
     )

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
-
-from tidemill.cli.figures import as_text, counted
+from tidemill.cli.figures import as_text
+from tidemill.cli.from_traces import from_traces
 from tidemill.cli.get import print_artifacts
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import clean, in_terminal, note, one_line, say, say_json, width
+from tidemill.cli.screen import one_line, say, say_json, width
 from tidemill.core.refs import parse_ref
-
-if TYPE_CHECKING:
-    from tidemill.client.feedback import FromTracesJson
 
 
 async def list_datasets(*, options: Options = DEFAULTS) -> None:
@@ -47,90 +39,4 @@ async def show_dataset(dataset: str, /, *, limit: int = 20, options: Options = D
                 say(f"  {name:<11}{one_line(as_text(value), longest=width() - 13)}")
 
 
-async def from_traces(  # noqa: PLR0913  (each is a way to narrow it)
-    *,
-    to: str,
-    filter: Annotated[str | None, Parameter(name="--filter")] = None,  # noqa: A002  (the option's name)
-    q: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-    limit: int = 1000,
-    pairs: bool = False,
-    labelled: bool = False,
-    accept: bool = False,
-    print_rows: Annotated[bool, Parameter(name="--print")] = False,
-    options: Options = DEFAULTS,
-) -> int:
-    """Make samples of what applications were asked and what was said of the answers, as a new version of a dataset.
-
-    A correction becomes the reference, an output with a thumbs up too. Asks first in a terminal; a script is not asked.
-
-    :param to: The dataset, as in dataset/questions; it is made when it is missing.
-    :param filter: Only traces that meet this, as in "endpoint=handbook status=ok".
-    :param q: Only traces with these words in an input or output.
-    :param since: Only from this time on, or so long ago, as in 24h.
-    :param until: Only before this time, as in 2026-01-31T12:00:00Z.
-    :param limit: At most N samples, the newest.
-    :param pairs: Preference pairs: of a correction under a thumbs down, prompt, chosen and rejected.
-    :param labelled: Only samples that have a reference.
-    :param accept: Do not ask.
-    :param print_rows: Print the samples as JSON lines and change nothing.
-    """
-    asks = not (accept or print_rows or options.json) and in_terminal(sys.stdin) and in_terminal()
-    async with open_client(options) as client:
-
-        async def make(*, dry_run: bool) -> FromTracesJson:
-            return await client.samples_from_traces(
-                to, filter=filter, q=q, since=since, until=until, limit=limit, pairs=pairs, labelled=labelled, dry_run=dry_run
-            )
-
-        made = await make(dry_run=asks or print_rows)
-        if asks and made.get("added", 0) + made.get("filled", 0):
-            _print_samples(made)
-            if not await _agreed():
-                note("nothing was added")
-                return 1
-            made = await make(dry_run=False)
-    if print_rows:
-        import orjson
-
-        for row in made.get("samples", ()):
-            say(orjson.dumps(row).decode())
-    elif options.json:
-        say_json(made)
-    else:
-        _print_made(made, to)
-    return 0
-
-
-async def _agreed() -> bool:
-    import anyio.to_thread
-
-    answer = await anyio.to_thread.run_sync(partial(input, "Add them? [y/N] "), abandon_on_cancel=True)
-    return answer.strip().lower() in {"y", "yes"}
-
-
-def _print_samples(made: FromTracesJson) -> None:
-    rows = made.get("samples", ())
-    for row in rows[:_SHOWN]:
-        shown = [as_text(value) for name, value in row.items() if name not in _LINKS and value is not None]
-        say("  " + one_line("  ->  ".join(shown), longest=width() - 2))
-    if len(rows) > _SHOWN:
-        say(f"  and {len(rows) - _SHOWN} more")
-
-
-def _print_made(made: FromTracesJson, to: str) -> None:
-    name = made.get("dataset") or str(parse_ref(to, kind="dataset"))
-    filled = f", {made.get('filled')} got a reference" if made.get("filled") else ""
-    known = f", {made.get('known')} were there" if made.get("known") else ""
-    joined = f", {made.get('joined')} asked the same as another" if made.get("joined") else ""
-    say(f"{name}   {counted(made.get('rows', 0), 'row')}")
-    say(f"{'Added':<10}{counted(made.get('added', 0), 'sample')}{filled}{known}")
-    say(f"{'From':<10}{counted(made.get('traces', 0), 'trace')}{joined}")
-    for place, (why, number) in enumerate(sorted(made.get("skipped", {}).items())):
-        say(f"{'' if place else 'Left out':<10}{number}  {clean(why)}")
-
-
-_SHOWN = 5
-_LINKS = frozenset({"id", "trace", "release", "traces", "feedback"})
 COMMANDS = {"list": list_datasets, "show": show_dataset, "from-traces": from_traces}

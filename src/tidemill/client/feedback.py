@@ -89,11 +89,15 @@ class FeedbackCalls(Calls):
         pairs: bool = False,
         labelled: bool = False,
         dry_run: bool = False,
+        apart: Sequence[str] = (),
     ) -> FromTracesJson:
-        """Make samples of traces and what was said of them, and append them; with `dry_run` only say which."""
+        """Make samples of traces and what was said of them, and append them; with `dry_run` only say which.
+
+        What asks the same as a sample of the datasets `apart` is left out.
+        """
         name = parse_ref(dataset, kind="dataset").name
         body: JsonObject = {
             "filter": filter, "q": q, "since": since, "until": until, "limit": limit, "pairs": pairs, "labelled": labelled,
-            "dry_run": dry_run,
+            "dry_run": dry_run, "apart": list(apart),
         }  # fmt: skip
         return cast("FromTracesJson", await self._line.send("POST", f"/datasets/{segment(name)}:from-traces", body=body))

@@ -67,12 +67,18 @@ class _Entry:
     feedback: list[str]
 
 
+def right_answer(said: Sequence[Feedback]) -> str | None:
+    """What people say the answer should have been: the newest correction of the whole trace; None when there is none."""
+    opinion = _opinion(said, "")
+    return opinion.reference if opinion.source == "correction" else None
+
+
 @dataclass(kw_only=True, slots=True)
 class Gathering:
     """Takes traces, newest first, and keeps one sample an input.
 
-    Without a `shape` the first trace decides it. `pairs` keeps preferences only, `labelled` only what has a reference. What asks
-    the same as one of `apart` (by `same_words`) is left out, so that a model is not judged on what it was taught.
+    Without a `shape` the first trace decides it. `pairs` keeps preferences only, `labelled` only what has a reference. What
+    asks the same as one of `apart` (by `same_words`) is left out, so that a model is not judged on what it was taught.
     `skipped` says why traces were left out, and how many; `joined` how many asked what another had asked.
     """
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.json import Json
 from tidemill.core.records import Sample
+from tidemill.data.alike import asked, same_words
 
-_NOT_WORDS = re.compile(r"[\W_]+")
 _NAMED = 50
 
 
@@ -23,11 +20,6 @@ class Leak:
     judging: str
     dataset: str
     text: str
-
-
-def same_words(text: str) -> str:
-    """What is compared: compatibility forms, lower case, words only, one space between them."""
-    return " ".join(_NOT_WORDS.sub(" ", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
 def find_leaks(rows: Sequence[Sample], judging: Mapping[str, Sequence[Sample]]) -> list[Leak]:
@@ -62,26 +54,6 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
         hint="Take them out of the training data; a model must not be judged on what it was taught.",
         problems=problems,
     )
-
-
-def asked(sample: Sample) -> str:
-    """What a sample asks, as text: its input, or in a conversation the user's words."""
-    for value in (sample.row.get("messages"), sample.row.get("prompt"), sample.input):
-        if text := _words_of(value):
-            return text
-    return ""
-
-
-def _words_of(value: Json) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping):
-        if "role" in value:
-            return _words_of(value.get("content")) if value.get("role") == "user" else ""
-        return " ".join(filter(None, map(_words_of, value.values())))
-    if isinstance(value, Sequence):
-        return " ".join(filter(None, map(_words_of, value)))
-    return ""
 
 
 def _short(text: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import Json, JsonObject, parse_json
 from tidemill.core.parts import Message, message_from_json, message_to_json
 from tidemill.core.records import Sample, Version
 from tidemill.prompts.render import PromptTemplate
@@ -129,7 +130,8 @@ def _example(sample: Sample, template: PromptTemplate | None) -> Row:
         if len(turns) < 2 or turns[-1].role != "assistant":
             raise Invalid("messages do not end with the assistant's answer", hint=_AS_ROWS)
         return Row(id=sample.id, prompt=turns[:-1], answer=_answer(turns[-1].text, "answer"))
-    return Row(id=sample.id, prompt=_asked(sample, template), answer=_answer(sample.reference, "reference"))
+    answer = _answer(sample.reference, "reference")
+    return Row(id=sample.id, prompt=_asked(sample, template), answer=_in_form(answer, template, "reference"))
 
 
 def _pair(sample: Sample, template: PromptTemplate | None) -> Row:
@@ -142,7 +144,7 @@ def _pair(sample: Sample, template: PromptTemplate | None) -> Row:
         turns = (Message.of("user", given),) if isinstance(given, str) else _turns(given)
     else:
         turns = _asked(sample, template)
-    return Row(id=sample.id, prompt=turns, answer=better, worse=worse)
+    return Row(id=sample.id, prompt=turns, answer=_in_form(better, template, "chosen"), worse=worse)
 
 
 def _asked(sample: Sample, template: PromptTemplate | None) -> Turns:
@@ -174,6 +176,26 @@ def _answer(value: Json, name: str) -> str:
     if not text.strip():
         raise Invalid(f"{name} is missing or empty", hint="Every row needs its answer.")
     return text
+
+
+def _in_form(answer: str, template: PromptTemplate | None, name: str) -> str:
+    """The answer as the application's model must give it: where the prompt has an output schema, the JSON that fits it."""
+    if template is None or template.output_schema is None:
+        return answer
+    from jsonschema_rs import is_valid  # noqa: PLC0415  (only where there is a schema)
+
+    for value in (_parsed(answer), answer):
+        if value is not None and is_valid(dict(template.output_schema), value):
+            return json.dumps(value, ensure_ascii=False)
+    hint = "Correct the row, or let the schema allow it."
+    raise Invalid(f"{name} {answer[:60]!r} does not fit the output_schema of the prompt", hint=hint)
+
+
+def _parsed(text: str) -> Json:
+    try:
+        return parse_json(text.encode(), what="the answer")
+    except Invalid:
+        return None
 
 
 def _turns(value: Json) -> Turns:
