@@ -105,9 +105,10 @@ async def start(platform, share):
 
     def work(db):
         made = release.make_release(db, PROJECT, "chain/tide", now_ns=platform.clock.now_ns(), by="test")
+        canary = rollouts.Canary(release=made.digest, root=made.root.ref, shares=[share], key=KEY)
         return rollouts.start_rollout(
-            db, PROJECT, "tide", rollout_id=secrets.token_hex(8), release=made.digest, root=made.root.ref, shares=[share],
-            key=KEY, policies=LetAll(), by="test", now_ns=platform.clock.now_ns(),
+            db, PROJECT, "tide", rollout_id=secrets.token_hex(8), canary=canary, policies=LetAll(), by="test",
+            now_ns=platform.clock.now_ns(),
         )  # fmt: skip
 
     started = await platform.database.write(work)

@@ -11,6 +11,10 @@ from tidemill.testing.policies import LetAll
 OLD, NEW, THIRD = (f"sha256:{each * 64}" for each in "abc")
 
 
+def canary(release=NEW, share=10.0):
+    return rollouts.Canary(release=release, root="chain/x@v2", shares=[share], key="00" * 16)
+
+
 class Refuse:
     """Lets nothing through the doors that it is given."""
 
@@ -40,10 +44,7 @@ class Desk:
         return self(endpoints.deploy, "live", release=release, root="chain/x@v1", **more)
 
     def start(self, release=NEW, share=10.0, **more):
-        return self(
-            rollouts.start_rollout, "live", rollout_id=f"r{self.now_ns}", release=release, root="chain/x@v2", shares=[share],
-            key="00" * 16, **more,
-        )  # fmt: skip
+        return self(rollouts.start_rollout, "live", rollout_id=f"r{self.now_ns}", canary=canary(release, share), **more)
 
     def endpoint(self):
         return self.database.read_sync(lambda db: endpoints.get_endpoint(db, "p", "live"))
@@ -108,7 +109,7 @@ def test_a_share_outside_0_to_100_is_refused(desk, share):
 
 def test_what_cannot_be_begun_or_ended_is_refused(desk):
     with pytest.raises(NotFound, match="no endpoint/nowhere"):
-        desk(rollouts.start_rollout, "nowhere", rollout_id="r", release=NEW, root="chain/x@v2", shares=[10.0], key="00" * 16)
+        desk(rollouts.start_rollout, "nowhere", rollout_id="r", canary=canary())
     with pytest.raises(Conflict, match="serves sha256:aaaa"):
         desk.start(OLD)
     with pytest.raises(NotFound, match="no rollout at 'live'"):
@@ -131,8 +132,7 @@ def test_of_two_starts_at_once_one_is_told(desk, database):
         try:
             database.write_sync(
                 lambda db: rollouts.start_rollout(
-                    db, "p", "live", rollout_id=f"at-once-{number}", release=NEW, root="chain/x@v2", shares=[10.0],
-                    key="00" * 16, policies=LetAll(), by="ann", now_ns=number,
+                    db, "p", "live", rollout_id=f"r{number}", canary=canary(), policies=LetAll(), by="ann", now_ns=number,
                 )
             )  # fmt: skip
             outcomes.append("started")

@@ -74,17 +74,16 @@ async def start_rollout(call: AnyCaller, body: NewRollout) -> dict[str, Any]:
     """Let a share of the callers have another release from the next request on. The rest keep what they have."""
     endpoint, share = parse_ref(body.endpoint, kind="endpoint").name, parse_share(body.share)
     bundle = await lock_bundle(call, body.app)
-    now_ns, rollout_id, key = call.platform.clock.now_ns(), call.platform.ids.text(), secrets.token_hex(_KEY_BYTES)
+    now_ns, rollout_id = call.platform.clock.now_ns(), call.platform.ids.text()
+    key = secrets.token_hex(_KEY_BYTES)
+    canary = rollouts.Canary(release=bundle.release, root=bundle.root.ref, shares=[share], key=key)
     started = await call.platform.database.write(
         lambda db: rollouts.start_rollout(
             db,
             call.project,
             endpoint,
+            canary=canary,
             rollout_id=rollout_id,
-            release=bundle.release,
-            root=bundle.root.ref,
-            shares=[share],
-            key=key,
             policies=call.platform.policies,
             by=call.who,
             role=call.principal.role,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -23,15 +24,42 @@ _LONGEST = 48
 _SHORT_TRACE = 12
 
 
-async def add(  # noqa: PLR0913  (an option for each thing to say)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opinion:
+    """What is said."""
+
+    thumbs: Literal["up", "down"] | None = None
+    """up or down."""
+
+    score: Annotated[tuple[str, ...], Parameter(name="--score")] = ()
+    """A number under a name, as in helpful=0.8; give it again for more."""
+
+    correction: str | None = None
+    """What the answer should have been."""
+
+    comment: str | None = None
+    """Anything else, in words."""
+
+    event: Annotated[tuple[str, ...], Parameter(name="--event")] = ()
+    """What happened, as in copied; give it again for more."""
+
+    def items(self) -> list[JsonObject]:
+        """Each thing that is said, as the API takes it."""
+        texts = (("thumbs", self.thumbs), ("correction", self.correction), ("comment", self.comment))
+        said: list[JsonObject] = [{"kind": kind, "value": value} for kind, value in texts if value is not None]
+        said += [_scored(each) for each in self.score]
+        return [*said, *({"kind": "event", "name": each} for each in self.event)]
+
+
+NOTHING_SAID = Opinion()
+
+
+async def add(
     trace: str,
     /,
     *,
-    thumbs: Literal["up", "down"] | None = None,
-    score: Annotated[tuple[str, ...], Parameter(name="--score")] = (),
-    correction: str | None = None,
-    comment: str | None = None,
-    event: Annotated[tuple[str, ...], Parameter(name="--event")] = (),
+    opinion: Opinion = NOTHING_SAID,
     span: str | None = None,
     user: str = "",
     id: Annotated[str | None, Parameter(name="--id")] = None,  # noqa: A002  (the option's name)
@@ -40,24 +68,11 @@ async def add(  # noqa: PLR0913  (an option for each thing to say)
     """Say how an answer was. What the same user says again replaces what they said before.
 
     :param trace: The trace's id, or its beginning.
-    :param thumbs: up or down.
-    :param score: A number under a name, as in helpful=0.8; give it again for more.
-    :param correction: What the answer should have been.
-    :param comment: Anything else, in words.
-    :param event: What happened, as in copied; give it again for more.
     :param span: Of one span of the trace, by its id or name. Default: of the whole trace.
     :param user: Whose opinion it is.
     :param id: An id of your own: sending it again changes nothing.
     """
-    said: list[JsonObject] = []
-    if thumbs is not None:
-        said.append({"kind": "thumbs", "value": thumbs})
-    said += [_scored(each) for each in score]
-    if correction is not None:
-        said.append({"kind": "correction", "value": correction})
-    if comment is not None:
-        said.append({"kind": "comment", "value": comment})
-    said += [{"kind": "event", "name": each} for each in event]
+    said = opinion.items()
     if not said:
         raise Invalid(
             "nothing is said", hint="Give --thumbs up, --score NAME=0.8, --correction TEXT, --comment TEXT or --event NAME."

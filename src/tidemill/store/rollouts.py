@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
@@ -14,7 +15,7 @@ from tidemill.core.errors import Conflict, Invalid, NotFound
 from tidemill.core.extend import PolicyCheck
 from tidemill.core.json import JsonObject
 from tidemill.core.suggest import did_you_mean
-from tidemill.store.endpoints import get_endpoint, note_move, serve_promoted
+from tidemill.store.endpoints import Endpoint, get_endpoint, note_move, serve_promoted
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.rollout_rows import (
     Rollout,
@@ -24,61 +25,57 @@ from tidemill.store.rollout_rows import (
     insert_rollout,
     rollout_of,
     rollouts,
-    running_rollout,
 )
 
 
-def start_rollout(  # noqa: PLR0913  (what is tried, where, by which share, by whom)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Canary:
+    """What is tried: a release of `root`, by which shares in turn (percent), and the secret of the hash, hexadecimal."""
+
+    release: str
+    root: str
+    shares: Sequence[float]
+    key: str
+
+
+def start_rollout(  # noqa: PLR0913  (what is tried where, by whom)
     db: Connection,
     project: str,
     endpoint: str,
     *,
+    canary: Canary,
     rollout_id: str,
-    release: str,
-    root: str,
-    shares: Sequence[float],
-    key: str,
     policies: PolicyCheck,
     by: str,
     now_ns: int,
     role: str | None = None,
 ) -> Rollout:
-    """Begin, when `policies` let it: the first of `shares` (percent) goes to `release`.
+    """Begin, when `policies` let it: the first of the canary's shares goes to it. `by` and `role` are those of `PolicyCheck`.
 
-    `key` is the secret of the hash, hexadecimal; `by` and `role` are those of `PolicyCheck`. Raises `NotFound` for an endpoint
-    that is not there, `Invalid` for a share outside 0 to 100, and `Conflict` when a rollout runs there already or the endpoint
-    serves this release.
+    Raises `NotFound` for an endpoint that is not there, `Invalid` for a share outside 0 to 100, and `Conflict` when a rollout
+    runs there already or the endpoint serves this release.
     """
     now = get_endpoint(db, project, endpoint)
-    steps = tuple(RolloutStep(share=check_share(each)) for each in shares)
-    running = running_rollout(db, project, now.name)
-    if running is not None:
-        raise Conflict(
-            f"a rollout runs at endpoint/{now.name} already: {running.release[:19]}… at {percent(running.share)}",
-            hint=f"End it first: tidemill rollout promote|abort endpoint/{now.name}",
-        )
-    if now.release == release:
-        raise Conflict(
-            f"endpoint/{now.name} serves {release[:19]}… already", hint="Change the application and apply, then try that."
-        )
-    policies.check(db, project, door="rollout", target=f"endpoint/{now.name}", release=release, who=by, role=role)
+    steps = tuple(RolloutStep(share=check_share(each)) for each in canary.shares)
+    _check_free(now, canary.release)
+    policies.check(db, project, door="rollout", target=f"endpoint/{now.name}", release=canary.release, who=by, role=role)
     rollout = Rollout(
         project=project,
         id=rollout_id,
         endpoint=now.name,
         status="running",
-        release=release,
-        root=root,
+        release=canary.release,
+        root=canary.root,
         stable_release=now.release,
         stable_root=now.root,
         steps=steps,
-        key=key,
+        key=canary.key,
         started_by=by,
         started_ns=now_ns,
     )
     insert_rollout(db, rollout)
     more: JsonObject = {"rollout": rollout_id, "share": percent(rollout.share)}
-    note_move(db, project, now.name, "canary", release=release, root=root, by=by, now_ns=now_ns, more=more)
+    note_move(db, project, now.name, "canary", release=rollout.release, root=rollout.root, by=by, now_ns=now_ns, more=more)
     return rollout
 
 
@@ -166,6 +163,19 @@ def check_share(share: float) -> float:
 def percent(share: float) -> str:
     """`10 %`, `0.5 %`."""
     return f"{share:g} %"
+
+
+def _check_free(endpoint: Endpoint, release: str) -> None:
+    running, name = endpoint.rollout, endpoint.name
+    if running is not None:
+        raise Conflict(
+            f"a rollout runs at endpoint/{name} already: {running.release[:19]}… at {percent(running.share)}",
+            hint=f"End it first: tidemill rollout promote|abort endpoint/{name}",
+        )
+    if endpoint.release == release:
+        raise Conflict(
+            f"endpoint/{name} serves {release[:19]}… already", hint="Change the application and apply, then try that."
+        )
 
 
 def _running(db: Connection, project: str, rollout: str) -> Rollout:

@@ -56,14 +56,7 @@ async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
         page.add("trace_id IN {among:Array(String)}", among=list(among))
     if served:
         page.add(f"release != '' AND NOT JSONHas(attributes, '{genai.EVALUATION}')")
-    if from_ns is not None:
-        page.add("start >= fromUnixTimestamp64Nano({from:Int64})", **{"from": from_ns})
-    if to_ns is not None:
-        page.add("start < fromUnixTimestamp64Nano({to:Int64})", to=to_ns)
-    if cursor is not None:
-        at, last = _parse_cursor(cursor)
-        before = "start < fromUnixTimestamp64Nano({at:Int64})"
-        page.add(f"{before} OR (toUnixTimestamp64Nano(start) = {{at:Int64}} AND trace_id < {{last:String}})", at=at, last=last)
+    _add_bounds(page, from_ns=from_ns, to_ns=to_ns, cursor=cursor)
     rows = await engine.query(
         f"SELECT trace_id, toUnixTimestamp64Nano(start) AS at FROM spans WHERE {page.sql}"  # noqa: S608  (bound parameters)
         f" ORDER BY start DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {size + 1}",
@@ -74,6 +67,17 @@ async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
     groups = group_by_trace(await _spans(engine, project, [trace for trace, _ in shown], columns=_LIGHT))
     items: list[Json] = [summary_shape(groups[trace]) for trace, _ in shown if trace in groups]
     return {"items": items, "next": f"{shown[-1][1]}.{shown[-1][0]}" if len(found) > size else None}
+
+
+def _add_bounds(page: Where, *, from_ns: int | None, to_ns: int | None, cursor: str | None) -> None:
+    if from_ns is not None:
+        page.add("start >= fromUnixTimestamp64Nano({from:Int64})", **{"from": from_ns})
+    if to_ns is not None:
+        page.add("start < fromUnixTimestamp64Nano({to:Int64})", to=to_ns)
+    if cursor is not None:
+        at, last = _parse_cursor(cursor)
+        before = "start < fromUnixTimestamp64Nano({at:Int64})"
+        page.add(f"{before} OR (toUnixTimestamp64Nano(start) = {{at:Int64}} AND trace_id < {{last:String}})", at=at, last=last)
 
 
 async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
