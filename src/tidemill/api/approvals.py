@@ -11,7 +11,7 @@ from sqlalchemy import Connection as Database
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.times import iso
 from tidemill.core.durations import parse_duration
-from tidemill.govern.approve import approve, check_target, subject_of
+from tidemill.govern.approve import Signature, approve, subject_of
 from tidemill.store import approvals
 from tidemill.store.approvals import Approval
 from tidemill.store.endpoints import get_endpoint
@@ -82,23 +82,20 @@ async def give_approval(call: AnyCaller, body: NewApproval) -> dict[str, Any]:
     expires_ns = None
     if body.expires is not None:
         expires_ns = now_ns + round(parse_duration(body.expires, what="expires") * 1e9)
-    target = check_target(body.target) if body.target else ""
-    given = await call.platform.database.write(
-        lambda db: approve(
-            db,
-            call.project,
-            _served(db, call.project, body.release),
-            approval_id=approval_id,
-            who=call.who,
-            held=call.principal.role,
-            role=body.role,
-            reason=body.reason,
-            target=target,
-            expires_ns=expires_ns,
-            now_ns=now_ns,
-        )
+    signature = Signature(
+        who=call.who,
+        held=call.principal.role,
+        role=body.role,
+        reason=body.reason,
+        target=body.target,
+        expires_ns=expires_ns,
     )
-    return approval_json(given, now_ns=now_ns)
+
+    def work(db: Database) -> Approval:
+        subject = _served(db, call.project, body.release)
+        return approve(db, call.project, subject, signature, approval_id=approval_id, now_ns=now_ns)
+
+    return approval_json(await call.platform.database.write(work), now_ns=now_ns)
 
 
 @router.delete("/approvals/{approval}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
@@ -20,54 +21,50 @@ _LONGEST = 2000
 _TURNS_TEXT = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
-def approve(  # noqa: PLR0913  (every part of an approval is given by name)
-    db: Connection,
-    project: str,
-    subject: str,
-    *,
-    approval_id: str,
-    who: str,
-    held: str,
-    role: str,
-    reason: str,
-    target: str = "",
-    expires_ns: int | None = None,
-    now_ns: int,
-) -> Approval:
-    """Keep the approval of `subject`, a digest or a reference, by `who` (`person/…`) whose key has the role `held`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """What is said and by whom: `who` (`person/…`) whose key has the role `held` approves in `role`, for `target` or anywhere."""
+
+    who: str
+    held: str
+    role: str
+    reason: str
+    target: str = ""
+    expires_ns: int | None = None
+
+
+def approve(db: Connection, project: str, subject: str, signature: Signature, *, approval_id: str, now_ns: int) -> Approval:
+    """Keep the approval of `subject`, a digest or a reference.
 
     Raises `Denied` when no person is named, they do not hold the role, or they wrote a part of it; `NotFound` for a release
     that was not made yet; `Invalid` for a reason that is empty, too long or would not be shown as it is; `Conflict` when they
     approved it already.
     """
-    _check_role(who, held=held, role=role)
-    check_reason(reason)
-    if target:
-        check_target(target)
-    if expires_ns is not None and expires_ns <= now_ns:
+    who = signature.who
+    _check_role(who, held=signature.held, role=signature.role)
+    check_reason(signature.reason)
+    target = check_target(signature.target) if signature.target else ""
+    if signature.expires_ns is not None and signature.expires_ns <= now_ns:
         raise Invalid("the approval would have expired already", hint="Write how long it holds, as in --expires 30d.")
     digest, root = subject_of(db, project, subject)
-    authors = authors_of_release(db, project, digest)
-    if who in authors:
+    if who in authors_of_release(db, project, digest):
         raise Denied(
             f"{who} wrote {root or digest[:19] + '…'} or a part of it, and nobody approves their own work",
             hint="Ask somebody else with the role, or have a key made: tidemill keys create --person NAME --role reviewer",
         )
-    return approvals.add_approval(
-        db,
-        Approval(
-            id=approval_id,
-            project=project,
-            digest=digest,
-            root=root,
-            who=who,
-            role=role,
-            reason=reason.strip(),
-            target=target,
-            created_ns=now_ns,
-            expires_ns=expires_ns,
-        ),
+    approval = Approval(
+        id=approval_id,
+        project=project,
+        digest=digest,
+        root=root,
+        who=who,
+        role=signature.role,
+        reason=signature.reason.strip(),
+        target=target,
+        created_ns=now_ns,
+        expires_ns=signature.expires_ns,
     )
+    return approvals.add_approval(db, approval)
 
 
 def subject_of(db: Connection, project: str, subject: str) -> tuple[str, str]:

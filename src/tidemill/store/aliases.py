@@ -88,13 +88,7 @@ def set_alias(  # noqa: PLR0913  (what moves where, by whom and why)
         db.execute(delete(aliases).filter_by(**at))
         db.execute(insert(aliases), {**at, "number": version.number, **moved})
         db.execute(insert(alias_moves), {**at, "before": before, "after": version.number, "why": why, **moved})
-        detail: JsonObject = {
-            "before": before,
-            "after": version.number,
-            "digest": version.digest,
-            "release": digest,
-            "why": why,
-        }
+        detail: JsonObject = {"before": before, "after": version.number, "release": digest, "why": why}
         audit.append(db, project, who=by, action="alias", target=target, detail=detail, now_ns=now_ns)
     return Alias(alias=alias, version=version, moved_by=by, moved_ns=now_ns)
 

@@ -14,6 +14,11 @@ depends_on = None
 def upgrade() -> None:
     """Make the tables."""
     op.add_column("keys", sa.Column("person", sa.String(), nullable=True))
+    _create_approvals()
+    _create_audit()
+
+
+def _create_approvals() -> None:
     op.create_table(
         "approvals",
         sa.Column("id", sa.String(), nullable=False),
@@ -31,6 +36,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("approvals_by_digest", "approvals", ["project", "digest", "id"], unique=False)
+
+
+def _create_audit() -> None:
     op.create_table(
         "audit",
         sa.Column("project", sa.String(), nullable=False),
