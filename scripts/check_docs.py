@@ -65,6 +65,7 @@ def keys_of_kinds() -> Mapping[str, Sequence[str]]:
     from tidemill.evaluation import kinds as evaluation  # noqa: PLC0415
     from tidemill.flows import agent_kind, chain_kind, step_spec  # noqa: PLC0415
     from tidemill.models import kinds as models  # noqa: PLC0415
+    from tidemill.pipelines import forms, spec  # noqa: PLC0415
     from tidemill.prompts import kinds as prompts  # noqa: PLC0415
 
     private = {
@@ -83,6 +84,7 @@ def keys_of_kinds() -> Mapping[str, Sequence[str]]:
     found["tool"] = ["python", "parameters", "effects", "purpose"]
     found["guardrail"] = ["on", "check", "action", "message", "replacement"]
     found["endpoint"] = ["app", "release"]
+    found["pipeline"] = ["inputs", "on", "steps", *forms.FORMS, *spec.SHARED]
     return found
 
 

@@ -28,7 +28,7 @@ from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
-from tidemill.core.clock import Ids, SystemClock
+from tidemill.core.clock import Clock, Ids, SystemClock
 from tidemill.core.errors import Invalid
 from tidemill.core.extend import ArtifactKind, JobHandler, extension_names, load_extension
 from tidemill.core.json import dump_json
@@ -167,19 +167,8 @@ def _assemble(
     def blobs(project: str) -> Blobs:
         return Blobs(folder.blobs, project)
 
-    async def connection_for(project: str, name: str, environment: str) -> Connection | None:
-        key = ("connection", project, name, environment)
-        return await database.remember(key, lambda db: config.connection_for(db, project, name, environment))
-
     telemetry = Telemetry(folder.root)
-
-    async def read_blob(project: str, digest: str) -> bytes:
-        return await anyio.to_thread.run_sync(blobs(project).get, digest)
-
-    def path_of(project: str, digest: str) -> Path:
-        return blobs(project).path(digest)
-
-    models = Models(connection_for=connection_for, clock=clock, read_blob=read_blob, path_of=path_of)
+    models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     jobs = Jobs(database=database, jobs_db=folder.jobs_database, handlers=handlers, clock=clock, ids=ids)
     return Platform(
@@ -202,6 +191,20 @@ def _assemble(
         policies=Policies(clock=clock),
         admin_token_hash=folder.admin_token_hash(),
     )
+
+
+def _open_models(database: Database, blobs: Callable[[str], Blobs], clock: Clock) -> Models:
+    async def connection_for(project: str, name: str, environment: str) -> Connection | None:
+        key = ("connection", project, name, environment)
+        return await database.remember(key, lambda db: config.connection_for(db, project, name, environment))
+
+    async def read_blob(project: str, digest: str) -> bytes:
+        return await anyio.to_thread.run_sync(blobs(project).get, digest)
+
+    def path_of(project: str, digest: str) -> Path:
+        return blobs(project).path(digest)
+
+    return Models(connection_for=connection_for, clock=clock, read_blob=read_blob, path_of=path_of)
 
 
 def load_kinds() -> Mapping[str, ArtifactKind]:

@@ -17,7 +17,6 @@ from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.files import FilesFolder
 from tidemill.store.plan import apply_plan
-from tidemill.store.registry import add_version
 
 PROJECT = "tide"
 
@@ -30,7 +29,7 @@ class House:
         self.clock = clock or SystemClock()
         self.database = Database.open(folder / "meta.db")
         self.blobs = Blobs(folder / "blobs", PROJECT)
-        self.kinds = {name: load_extension("kinds", name)() for name in ("gate", "dataset", "prompt", "model")}
+        self.kinds = {name: load_extension("kinds", name)() for name in ("gate", "dataset", "prompt", "model", "monitor")}
         self.kinds["pipeline"] = PipelineKind()
         self.handlers = {"python": call_python, **(handlers or {})}
         self.pipelines = self.service()
@@ -48,12 +47,8 @@ class House:
         )  # fmt: skip
 
     async def add_monitor(self, name="support"):
-        """A monitor's version; what it watches does not matter here."""
-        await self.database.write(
-            lambda db: add_version(
-                db, project=PROJECT, kind="monitor", name=name, parsed_spec={}, refs={}, blobs={}, now_ns=self.clock.now_ns()
-            )
-        )
+        """A monitor; nobody lets it look here."""
+        await self.apply(f"{{kind: monitor, name: {name}, endpoint: endpoint/{name}, reference: 7d}}")
 
     async def run(self, name="tide", **inputs):
         run = await self.pipelines.begin(PROJECT, f"pipeline/{name}", inputs, who="ada")

@@ -71,11 +71,8 @@ class Web:
         return await self.until(run, lambda _: False)
 
 
-@pytest.fixture
-async def web(tmp_path, anyio_backend, monkeypatch):
-    for name in ("TIDEMILL_URL", "TIDEMILL_TOKEN", "TIDEMILL_DATA", "TIDEMILL_PROJECT"):
-        monkeypatch.delenv(name, raising=False)
-    settings = Settings(root=tmp_path, data=tmp_path / ".tidemill")
+@contextlib.asynccontextmanager
+async def opened(settings):
     async with contextlib.AsyncExitStack() as stack:
         app = await stack.enter_async_context(open_app(settings))
 
@@ -84,8 +81,21 @@ async def web(tmp_path, anyio_backend, monkeypatch):
             await stack.enter_async_context(made.http)
             return made
 
-        admin = await caller((tmp_path / ".tidemill" / "token").read_text().strip())
+        admin = await caller((settings.data / "token").read_text().strip())
         admin.caller = caller
+        yield admin
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    for name in ("TIDEMILL_URL", "TIDEMILL_TOKEN", "TIDEMILL_DATA", "TIDEMILL_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    return Settings(root=tmp_path, data=tmp_path / ".tidemill")
+
+
+@pytest.fixture
+async def web(settings, anyio_backend):
+    async with opened(settings) as admin:
         yield admin
 
 
@@ -206,3 +216,23 @@ async def test_lists_and_unknown_names(web):
     viewer = await person(web, "vic", "viewer")
     answer = await viewer.http.post(f"{BASE}/pipelines/ship:run", json={})
     assert answer.status_code == 403
+
+
+async def test_a_server_that_is_stopped_meanwhile_goes_on_with_the_same_evaluation(settings):
+    slow = PROJECT.format(reply="yes").replace("provider: test", "provider: test, first_token_ms: 1500")
+    async with opened(settings) as web:
+        await web.apply(slow)
+        run = await web.start("ship")
+        await web.until(run, lambda found: steps_of(found)["evaluate"]["status"] == "running")
+        with anyio.fail_after(30):
+            while not (began := (await web("GET", "/evaluations"))["items"]):  # noqa: ASYNC110  (the route is the event)
+                await anyio.sleep(0.02)
+    async with opened(settings) as web:
+        found = await web.until(run, lambda found: steps_of(found)["gate"]["status"] == "done")
+        assert [each["id"] for each in (await web("GET", "/evaluations"))["items"]] == [began[0]["id"]]
+        assert (steps_of(found)["evaluate"]["attempt"], steps_of(found)["release"]["attempt"]) == (1, 1)
+        lines = [each["line"] for each in (await web("GET", f"/pipeline-runs/{run}/logs?step=evaluate"))["items"]]
+        assert "goes on after the server was stopped" in lines
+        told = (await web("GET", "/audit"))["items"]
+        assert "pipeline.run" in {each["action"] for each in told}
+        await web("POST", f"/pipeline-runs/{run}:cancel")

@@ -132,7 +132,7 @@ async def list_pipeline_lines(
 @router.post("/pipeline-runs/{run}:cancel")
 async def cancel_pipeline_run(call: AnyCaller, run: str) -> dict[str, Any]:
     """Stop a run: its steps, and the jobs that they wait for. What it finished stays."""
-    ended = await call.platform.pipelines.cancel(call.project, run)
+    ended = await call.platform.pipelines.cancel(call.project, run, who=call.who)
     return await get_pipeline_run(call, ended.id)
 
 

@@ -21,8 +21,8 @@ from tidemill.flows.names import steps_in
 from tidemill.jobs.engine import Jobs
 from tidemill.pipelines.going import GoingRun, Parts
 from tidemill.pipelines.step import StepHandler
+from tidemill.store import audit, registry
 from tidemill.store import pipelines as rows
-from tidemill.store import registry
 from tidemill.store.database import Database
 from tidemill.store.pipelines import ENDED, PipelineRun, StepRow, Trigger
 
@@ -138,7 +138,11 @@ class Pipelines:
             StepRow(run=run.id, step=str(each["id"]), position=number, project=run.project, kind=str(each["do"]))
             for number, each in enumerate(steps)
         ]
-        return rows.create_run(db, run, pending)
+        made, is_new = rows.create_run(db, run, pending)
+        if is_new:
+            detail: JsonObject = {"run": run.id, "version": run.version, "digest": run.digest, "trigger": run.trigger}
+            self._audit(db, run, "pipeline.run", who=run.who, detail=detail, now_ns=now_ns)
+        return made, is_new
 
     async def carry_on(self, run: PipelineRun) -> bool:
         """Set a run going here, unless it goes here already, has ended, or another process was quicker."""
@@ -164,13 +168,18 @@ class Pipelines:
         task.add_done_callback(self._tasks.discard)
         return True
 
-    async def cancel(self, project: str, run_id: str) -> PipelineRun:
+    async def cancel(self, project: str, run_id: str, *, who: str = "") -> PipelineRun:
         """Stop a run: its steps, and the jobs that they wait for. What it finished stays. One that has ended stays as it is."""
         run = await self._database.read(lambda db: rows.get_run(db, project, run_id))
         if run.status in ENDED:
             return run
         now_ns = self._clock.now_ns()
-        await self._database.write(lambda db: rows.request_cancel(db, run.id, now_ns=now_ns))
+
+        def note(db: Connection) -> None:
+            rows.request_cancel(db, run.id, now_ns=now_ns)
+            self._audit(db, run, "pipeline.cancel", who=who, detail={"run": run.id}, now_ns=now_ns)
+
+        await self._database.write(note)
         going = self._going.get(run.id)
         if going is not None:
             going.scope.cancel()
@@ -190,6 +199,10 @@ class Pipelines:
         if run.status not in ENDED:
             raise Unavailable(f"run {run_id} does not go on here", hint="It goes on at the next start of the server.")
         return run
+
+    def _audit(self, db: Connection, run: PipelineRun, action: str, *, who: str, detail: JsonObject, now_ns: int) -> None:
+        target = f"pipeline/{run.pipeline}"
+        audit.append(db, run.project, who=who, action=action, target=target, detail=detail, now_ns=now_ns)
 
     async def _drive(self, going: GoingRun) -> None:
         run = going.run
