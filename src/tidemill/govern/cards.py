@@ -29,7 +29,8 @@ _ROLES: Final[Mapping[str, str]] = {
     "tool": "what the agent may call",
     "function": "code of the project",
     "guardrail": "what is let through",
-    "dataset": "rows that the application uses",
+    "dataset": "rows that it was tuned on, or uses",
+    "tune": "how its model was tuned",
 }
 
 
@@ -104,7 +105,8 @@ def _model_limits(dossier: Dossier, version: Version, known: Mapping[str, Json])
         missing.append({"what": "the weights", "why": "the provider serves them; they may change under one name"})
     if not known.get("licence"):
         missing.append({"what": "the licence", "why": "neither the model's file nor a catalogue states it"})
-    missing.append({"what": "the training data", "why": "whoever made the model knows it; the platform does not"})
+    whose = "its base" if known.get("base") and version.refs else "it"
+    missing.append({"what": f"the data that {whose} was trained on", "why": "whoever made it knows; the platform does not"})
     whole = limits(dossier)
     return {"measured": whole["measured"], "not_measured": [*missing, *cast("Sequence[Json]", whole["not_measured"])]}
 
@@ -138,18 +140,27 @@ def data_of(dossier: Dossier) -> list[Json]:
                 "chunks": build.get("chunks", NOT_KNOWN),
                 "provenance": list(documents),
             })  # fmt: skip
-    return [*indexes, *(_dataset(each) for each in dossier.datasets)]
+    trained = [_dataset(each, used_for=_use_of(dossier, each)) for each in dossier.versions if each.kind == "dataset"]
+    return [*indexes, *trained, *(_dataset(each, used_for="evaluation") for each in dossier.datasets)]
 
 
-def _dataset(version: Version) -> JsonObject:
+def _use_of(dossier: Dossier, dataset: Version) -> str:
+    users = {each.kind for each in dossier.versions if dataset.digest in each.refs.values()}
+    return "training" if users & {"adapter", "tune"} else "the application"
+
+
+def _dataset(version: Version, *, used_for: str) -> JsonObject:
+    columns = version.spec.get("columns", {})
+    from_traces = isinstance(columns, Mapping) and {"trace", "traces"} <= set(columns)
     return {
         "ref": version.ref,
         "digest": version.digest,
-        "used_for": "evaluation",
+        "used_for": used_for,
+        "source": "live traces and their feedback; each row names its traces" if from_traces else NOT_KNOWN,
         "description": version.description or NOT_KNOWN,
         "owner": version.owner or NOT_KNOWN,
         "rows": version.spec.get("rows_count", NOT_KNOWN),
-        "columns": version.spec.get("columns", {}),
+        "columns": columns,
         "roles": version.spec.get("roles", {}),
         "blob": version.blobs.get("rows"),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 
@@ -21,6 +21,8 @@ from tidemill.store.blobs import Blobs
 from tidemill.store.evaluations import Decision, EvaluationRow, SampleRow
 from tidemill.store.provenance import Served
 from tidemill.store.release import Release
+
+_INHERITED: Final = ("licence", "organisation", "architecture", "size", "context")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,10 +174,37 @@ def complete(dossier: Dossier, blobs: Blobs) -> Dossier:
         if version.kind == "index" and "documents" in version.blobs:
             entries = read_manifest(blobs.get(version.blobs["documents"]))
             documents[version.digest] = [{"id": each.id, "format": each.format, "digest": each.blob} for each in entries]
-        if version.kind in {"model", "embedder"}:
+        if version.kind in {"model", "embedder", "adapter"}:
             known = asdict(identify(version, blob_path=blobs.path))
             weights[version.digest] = {name: value for name, value in known.items() if value not in {None, ""}}
-    return replace(dossier, documents=documents, weights=weights)
+    inherited = {digest: _inherited(dossier, digest, weights) for digest in weights}
+    return replace(dossier, documents=documents, weights=inherited)
+
+
+def _inherited(dossier: Dossier, digest: str, weights: Mapping[str, Mapping[str, Json]]) -> Mapping[str, Json]:
+    """What is known of the weights; of tuned ones also their base, with its licence where they state none of their own."""
+    version = dossier.bundle.versions[digest]
+    base = _base_of(dossier, version)
+    if base is None:
+        return weights[digest]
+    from_base = {name: value for name, value in weights[base.digest].items() if name in _INHERITED}
+    if "licence" in from_base:
+        from_base["licence_from"] = f"its base, {base.ref}"
+    return {**from_base, **{name: value for name, value in weights[digest].items() if name != "base"}, "base": base.ref}
+
+
+def _base_of(dossier: Dossier, version: Version) -> Version | None:
+    """The model that an adapter, or a model made with one, was tuned from."""
+    found: Version | None = None
+    step = version
+    while True:
+        wanted = "adapter" if step.kind == "model" else "model"
+        needed = (dossier.bundle.versions.get(each) for each in step.refs.values())
+        after = next((each for each in needed if each is not None and each.kind == wanted), None)
+        if after is None:
+            return found
+        step = after
+        found = step if step.kind == "model" else found
 
 
 def when(ns: int) -> str:

@@ -114,7 +114,12 @@ CRITERIA: Final[Sequence[Criterion]] = (
     *_criteria(
         "GenAIOps",
         4,
-        ("samples come from live traffic", "monitor.accepted dataset.from_traces", 1, "tidemill data from-traces --to DATASET"),
+        (
+            "samples come from live traffic",
+            "monitor.accepted datasets.from_traces",
+            1,
+            "tidemill data from-traces --to DATASET",
+        ),
         ("policies guard what is protected", "policy", 1, "kind: policy in the project, then tidemill apply"),
         ("people answer for changes", "audit.people", 2, "tidemill keys create --person NAME --role reviewer"),
         ("evidence is made of releases", "evidence.packs", 1, "tidemill evidence APP --out pack.zip"),

@@ -244,7 +244,7 @@ def _check_audit(files: dict[str, bytes]) -> str:
         raise Refused("audit.json names lines that are not there")
     if not lines:
         return "no line is about this release"
-    return f"{len(numbers)} lines about it, in an unbroken chain of {len(lines)} that ends at {about['anchor']}"
+    return f"lines about it: {len(numbers)}, in an unbroken chain of {len(lines)} that ends at {about['anchor']}"
 
 
 # Ed25519, RFC 8032 section 5.1

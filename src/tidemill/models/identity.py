@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +13,9 @@ from tidemill.core.errors import Invalid, MissingExtra
 from tidemill.core.extend import extension_names, load_extension
 from tidemill.core.json import Json
 from tidemill.core.records import Version
+from tidemill.models.catalogue import load_catalogue
 from tidemill.models.gguf_header import read_gguf_header
+from tidemill.models.licences import read_licence
 
 _GROUPS: Mapping[str, str] = {"model": "chat_providers", "embedder": "embed_providers"}
 
@@ -40,11 +42,37 @@ class ModelIdentity:
 
 
 def identify(version: Version, *, blob_path: Callable[[str], Path]) -> ModelIdentity:
-    """The weights behind a model or an embedder; a remote one is known by its name alone."""
+    """The weights behind a model, an embedder or an adapter; of a remote one, what the catalogue knows.
+
+    The licence is the one that it was added with, else that of its file, else that of the catalogue.
+    """
     named = str(version.spec.get("model") or "")
     path = _file_of(version, blob_path)
-    if path is None or not path.is_file():
-        return ModelIdentity(name=named)
+    listed = _of_catalogue(version, named)
+    found = listed if path is None or not path.is_file() else _of_file(named, path)
+    if not found.licence:
+        found = replace(found, licence=listed.licence, licence_from=listed.licence_from)
+    added = version.tags.get("licence", "")
+    return replace(found, licence=added, licence_from="whoever added it") if added else found
+
+
+def _of_catalogue(version: Version, name: str) -> ModelIdentity:
+    if version.kind == "adapter" or version.spec.get("provider") == "test" or not name:
+        return ModelIdentity(name=name)
+    entry = load_catalogue().find(name)
+    if entry is None:
+        return ModelIdentity(name=name)
+    licence = entry.verdict.licence
+    return ModelIdentity(
+        name=name,
+        organisation=entry.maker,
+        licence=licence,
+        licence_from="the catalogue" if licence else "",
+        context=entry.context,
+    )
+
+
+def _of_file(named: str, path: Path) -> ModelIdentity:
     stat = path.stat()
     digest = _digest(path, stat.st_mtime_ns, stat.st_size)
     try:
@@ -52,7 +80,8 @@ def identify(version: Version, *, blob_path: Callable[[str], Path]) -> ModelIden
     except Invalid:
         header = {}  # the file is served all the same; its digest tells which it is
     architecture = str(header.get("general.architecture") or "")
-    licence = str(header.get("general.license") or "")
+    stated = str(header.get("general.license") or "")
+    licence = read_licence(stated) or stated
     return ModelIdentity(
         name=named or str(header.get("general.name") or ""),
         base=str(header.get("general.base_model.0.name") or header.get("general.name") or ""),
@@ -69,7 +98,7 @@ def identify(version: Version, *, blob_path: Callable[[str], Path]) -> ModelIden
 
 
 def _file_of(version: Version, blob_path: Callable[[str], Path]) -> Path | None:
-    digest = version.blobs.get("file") or version.spec.get("file")
+    digest = version.blobs.get("file") or version.spec.get("file") or version.blobs.get("weights")
     if digest:
         return blob_path(str(digest))
     group, provider = _GROUPS.get(version.kind, ""), str(version.spec.get("provider"))

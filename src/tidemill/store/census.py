@@ -47,6 +47,7 @@ def take_census(db: Connection, project: str) -> Mapping[str, int]:
         "gates.decided": count(decisions),
         "gates.passed": count(decisions, decisions.c.result == "passed"),
         "gates.compared": count(decisions, decisions.c.against.is_not(None)),
+        "datasets.from_traces": _from_traces(db, project),
         "endpoints": count(endpoints),
         "deployments": count(endpoint_moves, endpoint_moves.c.action == "deploy"),
         "deployments.gated": _gated(db, project),
@@ -105,6 +106,13 @@ def _by_kind(db: Connection, project: str) -> dict[str, int]:
     for kind, number in db.execute(changed.group_by(artifacts.c.kind)):
         counts[f"changed.{kind}"] = number
     return counts
+
+
+def _from_traces(db: Connection, project: str) -> int:
+    """Dataset versions whose rows name the traces that they were made from."""
+    query = select(versions.c.spec).where(versions.c.project == project, versions.c.kind == "dataset")
+    columns = cast("list[dict[str, Any]]", [spec.get("columns") or {} for (spec,) in db.execute(query)])
+    return sum({"trace", "traces"} <= set(each) for each in columns)
 
 
 def _gated(db: Connection, project: str) -> int:
