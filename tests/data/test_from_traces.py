@@ -184,6 +184,13 @@ def test_appending_twice_is_appending_once():
     assert not append_rows(version, made.lines, rows, roles=roles).is_changed
 
 
+def test_a_row_without_an_id_gets_one_of_its_content():
+    version, lines = dataset([{"id": "a", "input": "x"}], RolesSpec())
+    made = append_rows(version, lines, [{"input": "y"}, {"input": "y", "id": None}, {"input": "z"}], roles=RolesSpec())
+    again = append_rows(version, made.lines, [{"input": "z"}, {"input": "y"}], roles=RolesSpec())
+    assert (made.added, made.known, again.added, again.known) == (2, 1, 0, 2)
+
+
 @pytest.mark.parametrize(
     ("rows", "roles", "error", "message"),
     [

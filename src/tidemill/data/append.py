@@ -41,16 +41,17 @@ def append_rows(
 ) -> Appended:
     """Put `rows` after those of a dataset's `version` (None: a new dataset), whose rows are `lines`.
 
-    A row with the content of one that is there is left out. With `by_input` so is one that asks the same; a row there that was
-    made of traces and has no reference gets the new one's. `roles` are for a new dataset; for one that is there they add what
-    it has none for. Raises `Conflict` when they say otherwise than it does, and `Invalid` as `canonical_rows`.
+    A row without the id that the dataset wants gets one of its content. One with the content of a row that is there is left
+    out. With `by_input` so is one that asks the same; a row there that was made of traces and has no reference gets the new
+    one's. `roles` are for a new dataset; for one that is there they add what it has none for. Raises `Conflict` when they say
+    otherwise than it does, and `Invalid` as `canonical_rows`.
     """
     there = [] if version is None else _decoded(lines)
     chosen = roles if version is None else _merged(version, roles)
     seen = {row_digest(each) for each in there}
     asked = _Asked(there, chosen) if by_input else None
     new: list[Row] = []
-    for row in rows:
+    for row in _named(rows, chosen.id):
         digest = row_digest(row)
         if digest in seen or (asked is not None and asked.holds(row)):
             continue
@@ -64,6 +65,14 @@ def append_rows(
     ]
     spec, made = canonical_rows(list(zip(places, [*there, *new], strict=True)), roles=chosen, where="rows")
     return Appended(spec=spec, lines=made, added=len(new), known=len(rows) - len(new) - filled, filled=filled)
+
+
+def _named(rows: Sequence[Row], column: str | None) -> Sequence[Row]:
+    """The rows, those without an id with one that the same content always gets."""
+    if column is None:
+        return rows
+    bare = [{name: value for name, value in row.items() if name != column or value is not None} for row in rows]
+    return [row if column in row else {**row, column: row_digest(row)[7:39]} for row in bare]
 
 
 class _Asked:
