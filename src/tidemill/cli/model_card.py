@@ -29,6 +29,10 @@ def print_card(card: JsonObject) -> None:
     say(f"{'':<10}{licence.get('reason')}")
     for line in _facts(cast("Mapping[str, JsonObject]", card.get("facts") or {})):
         say(line)
+    for name, value in cast("Mapping[str, str]", card.get("tags") or {}).items():
+        say(f"{name.replace('_', ' ').capitalize():<14}{clean(value)}  {paint('tag', 'quiet')}")
+    for role, digest in cast("Mapping[str, str]", card.get("blobs") or {}).items():
+        say(f"{role.capitalize():<14}{digest}")
     _print_offers(cast("Sequence[JsonObject]", card.get("offers") or ()))
     _print_origin(card)
     _print_use(card)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from tidemill.cli.figures import NOTHING, count
 from tidemill.cli.model_card import licence_cell, print_card, tokens
+from tidemill.cli.models_add import add_model
 from tidemill.cli.models_compare import compare_models
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import one_line, paint, say, say_json
@@ -121,4 +122,4 @@ def _print_facets(found: ModelsJson) -> None:
         say(f"--{name:<10}{'  '.join(shown)}{rest}")
 
 
-COMMANDS = {"list": list_models, "show": show_model, "compare": compare_models}
+COMMANDS = {"list": list_models, "show": show_model, "compare": compare_models, "add": add_model}

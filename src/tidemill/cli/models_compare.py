@@ -78,12 +78,13 @@ def _estimate_lines(rows: Sequence[JsonObject]) -> list[str]:
     lines: list[str] = []
     for each in rows:
         seconds, cost = cast("float | None", each["seconds"]), cast("float | None", each["cost"])
-        runs = cast("int", each["runs"])
-        time = about(seconds) if seconds else "time not known yet" if runs else "no time"
+        runs, reused = cast("int", each["runs"]), cast("int", each["reused"])
+        if not runs:
+            lines.append(f"To run    {each['candidate']}: nothing, {count(reused)} are re-used")
+            continue
+        time = about(seconds) if seconds else "time not known yet"
         price = "no price known" if cost is None else f"about {money(cost)}"
-        lines.append(
-            f"To run    {each['candidate']}: {count(runs)}, re-used {count(cast('int', each['reused']))}; {price}, {time}"
-        )
+        lines.append(f"To run    {each['candidate']}: {count(runs)}, {count(reused)} re-used; {price}, {time}")
     return lines
 
 

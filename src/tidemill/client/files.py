@@ -1,4 +1,4 @@
-"""The files of a project: every YAML under its paths, and what they name by `path`, `source`, `script`, `openapi` or `file`.
+"""The files of a project: every YAML under its paths, and what they name by a key such as `path`, `source` or `file`.
 
 Nothing is judged here. A name that leads nowhere is left out, and the server, which checks everything, says so.
 """
@@ -19,7 +19,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.settings import Settings
 
 _SPEC_ENDINGS = (".yaml", ".yml")
-_NAMES_A_FILE = ("path", "source", "script", "openapi", "file")
+_NAMES_A_FILE = ("path", "source", "script", "openapi", "file", "tokenizer")
 Entry: TypeAlias = "str | Mapping[str, str]"
 
 

@@ -18,6 +18,7 @@ from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
 from tidemill.models.connections import credential_problems, url_problem
 from tidemill.models.gguf_file import model_file
+from tidemill.models.onnx_file import embedder_files
 from tidemill.models.script import read_script
 from tidemill.models.watermark import read_watermark
 
@@ -59,6 +60,8 @@ class _EmbedderBody(_Body):
     model: Annotated[str, Field(min_length=1)] | None = None
     params: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
     connection: str | None = None
+    file: str | None = None
+    tokenizer: str | None = None
     dimensions: Annotated[int, Field(gt=0, le=65536)] | None = None
 
 
@@ -119,13 +122,16 @@ class EmbedderKind:
     versioned = True
 
     def parse(self, body: JsonObject, *, files: Files) -> Parsed:
-        """Check the body."""
+        """Check the body; a model file and its tokenizer become blobs."""
         given = parse_body(_EmbedderBody, body, what="the embedder is not valid")
         spec, problems = _called(given, "embed_providers")
         if given.dimensions is not None:
             spec["dimensions"] = given.dimensions
+        blobs, mistakes = embedder_files(given.file, given.tokenizer, provider=given.provider, files=files)
+        problems += mistakes
         _refuse(problems)
-        return Parsed(spec=spec)
+        spec.update(blobs)
+        return Parsed(spec=spec, blobs=blobs)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
         """An embedder references nothing."""

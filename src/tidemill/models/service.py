@@ -109,6 +109,8 @@ class Models:
         params: dict[str, Json] = dict(cast("JsonObject", embedder.spec.get("params") or {}))
         if embedder.spec.get("dimensions") is not None:
             params["dimensions"] = embedder.spec["dimensions"]
+        if "file" in embedder.spec:
+            params["provider_options"] = self._options(embedder, project=project)
         if span is not None:
             annotate.note_request(span, operation="embeddings", model=name, connection=connection)
 
@@ -223,14 +225,16 @@ class Models:
         options = {name: value for name, value in model.spec.items() if name not in _SPEC_KEYS}
         if "file" in options:
             options["path"] = self._file_of(model, project=project)
+        if "tokenizer" in options:
+            options["tokenizer_path"] = self._file_of(model, project=project, role="tokenizer")
         return options
 
-    def _file_of(self, model: Version, *, project: str) -> str:
-        digest = str(model.spec["file"])
+    def _file_of(self, model: Version, *, project: str, role: str = "file") -> str:
+        digest = str(model.spec[role])
         path = None if self._path_of is None else self._path_of(project, digest)
         if path is None or not path.exists():
             raise NotFound(
-                f"the model's file {digest} is not kept here", where=model.ref, hint="Add it: tidemill models add FILE.gguf"
+                f"the model's file {digest} is not kept here", where=model.ref, hint="Add it: tidemill models add FILE"
             )
         return str(path)
 

