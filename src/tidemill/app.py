@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp
 
-from tidemill.api.alerts import AlertJob
+from tidemill.api.alerts import DELIVER, AlertJob, AlertRetries
 from tidemill.api.control import control_plane
 from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
@@ -23,7 +23,7 @@ from tidemill.api.indexes import IndexBuildJob
 from tidemill.api.listen import bind, listen
 from tidemill.api.models_compare import ModelsCompareJob
 from tidemill.api.monitor_schedule import MonitorSchedule
-from tidemill.api.monitors import DELIVER, RUN, MonitorJob
+from tidemill.api.monitors import RUN, MonitorJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.api.tune import TuneJob
@@ -135,6 +135,7 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
     watching = MonitorSchedule(platform)
     platform.schedules.add(watching.source())
     platform.schedules.also(watching.look)
+    platform.schedules.also(AlertRetries(platform).look)
     handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)

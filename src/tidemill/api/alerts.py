@@ -21,6 +21,7 @@ from tidemill.store import alerts, endpoints
 from tidemill.store.alerts import Action, Alert
 
 router = APIRouter(tags=["alerts"])
+DELIVER: Final = "alert.deliver"
 DELAYS: Final = (1.0, 5.0, 30.0, 120.0)
 """Seconds between the attempts of one delivery, which are one more."""
 _ROLE: Final = "developer"
@@ -82,23 +83,25 @@ async def acknowledge(call: AnyCaller, alert: str, body: Acknowledgement) -> dic
 
 
 class AlertJob:
-    """The job `alert.deliver`: everything that an alert sets off, side by side, each tried again where that may help.
+    """The job `alert.deliver`: one attempt at everything of an alert that is due, side by side.
 
-    After a kill it goes on with what is pending. A webhook may then come a second time, with the same `x-tidemill-delivery`.
+    What may pass stays pending, and `AlertRetries` starts another job when its delay is over, so that a receiver that is down
+    holds up nothing else. After a kill the same attempt is made again: a webhook may then come twice, with the same
+    `x-tidemill-delivery`.
     """
 
-    def __init__(self, platform: Platform, *, delays: Sequence[float] = DELAYS) -> None:
+    def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._delays = tuple(delays)
 
     async def __call__(self, payload: JsonObject, context: JobContext) -> Json:
-        """Do what is pending of the alert in the payload."""
+        """Do what is due of the alert in the payload."""
         name = str(payload["alert"])
         alert = await self._platform.database.read(lambda db: alerts.get_alert(db, context.project, name))
-        pending = [each for each in alert.actions if each.status == "pending"]
+        now_ns = self._platform.clock.now_ns()
         async with anyio.create_task_group() as group:
-            for each in pending:
-                group.start_soon(self._do, alert, each)
+            for each in alert.actions:
+                if each.status == "pending" and due_ns(each) <= now_ns:
+                    group.start_soon(self._do, alert, each)
         await context.report(Progress(done=len(alert.actions), total=len(alert.actions), unit="actions"))
         ended = await self._platform.database.read(lambda db: alerts.get_alert(db, context.project, name))
         return {"alert": alert.id, "actions": [{"kind": each.kind, "status": each.status} for each in ended.actions]}
@@ -107,20 +110,14 @@ class AlertJob:
         if action.kind == "rollback":
             await self._roll_back(alert, action)
             return
-        for attempt in range(action.attempts + 1, len(self._delays) + 2):
-            try:
-                detail = await self._tell(alert, action)
-            except TidemillError as error:
-                may_pass = isinstance(error, Unavailable) and attempt <= len(self._delays)
-                detail = f"{error.message}  {error.hint}".strip()
-                await self._note(alert, action, status="pending" if may_pass else "failed", attempts=attempt, detail=detail)
-                if not may_pass:
-                    return
-                await anyio.sleep(self._delays[attempt - 1])
-            else:
-                await self._note(alert, action, status="done", attempts=attempt, detail=detail)
-                return
-        await self._note(alert, action, status="failed", attempts=action.attempts, detail=action.detail)
+        attempt = action.attempts + 1
+        status: alerts.ActionStatus = "done"
+        try:
+            detail = await self._tell(alert, action)
+        except TidemillError as error:
+            status = "pending" if isinstance(error, Unavailable) and attempt <= len(DELAYS) else "failed"
+            detail = f"{error.message}  {error.hint}".strip()
+        await self._note(alert, action, status=status, attempts=attempt, detail=detail)
 
     async def _tell(self, alert: Alert, action: Action) -> str:
         from tidemill.monitor.deliver import post_webhook, send_email  # noqa: PLC0415  (for alerts only)
@@ -164,6 +161,34 @@ class AlertJob:
         now_ns = self._platform.clock.now_ns()
         noted = replace(action, status=status, attempts=attempts, detail=detail, updated_ns=now_ns)
         await self._platform.database.write(lambda db: alerts.update_action(db, alert.id, noted))
+
+
+def due_ns(action: Action) -> int:
+    """When a pending action is to be tried next, in nanoseconds since the epoch."""
+    if not action.attempts:
+        return 0
+    return action.updated_ns + round(DELAYS[min(action.attempts, len(DELAYS)) - 1] * 1e9)
+
+
+class AlertRetries:
+    """Starts the next attempt of what could not be delivered, when it is due."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    async def look(self) -> Sequence[str]:
+        """For `Schedules.also`; the ids of the jobs."""
+        platform = self._platform
+        pending = await platform.database.remember(("alerts pending",), alerts.pending_alerts)
+        now_ns = platform.clock.now_ns()
+        started: list[str] = []
+        for alert in pending:
+            waiting = [each for each in alert.actions if each.status == "pending" and each.attempts and due_ns(each) <= now_ns]
+            if waiting:
+                job_id = f"alert-{alert.id}-{max(each.attempts for each in waiting)}-{min(each.number for each in waiting)}"
+                await platform.jobs.submit(DELIVER, {"alert": alert.id}, project=alert.project, job_id=job_id)
+                started.append(job_id)
+        return started
 
 
 def _why_not(now: endpoints.Endpoint, alert: Alert) -> str:

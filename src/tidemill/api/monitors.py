@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 from sqlalchemy import Connection as Database
 
+from tidemill.api.alerts import DELIVER
 from tidemill.api.append import append_to_dataset, appended_json
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.live_quality import quality_json
@@ -35,7 +36,6 @@ from tidemill.store.monitors import MonitorRun, Proposal
 
 router = APIRouter(tags=["monitors"])
 RUN = "monitor.run"
-DELIVER = "alert.deliver"
 
 
 class NewRun(Body):

@@ -141,6 +141,13 @@ def list_alerts(
     return make_page([_alert(db, row) for row in rows], limit=limit, cursor_of=lambda each: each.id)
 
 
+def pending_alerts(db: Connection) -> list[Alert]:
+    """Alerts of every project of which something is still to be done, the oldest first."""
+    waiting = select(alert_actions.c.alert).where(alert_actions.c.status == "pending")
+    rows = db.execute(select(alerts).where(alerts.c.id.in_(waiting)).order_by(alerts.c.id)).all()
+    return [_alert(db, row) for row in rows]
+
+
 def acknowledge(db: Connection, project: str, alert: str, *, who: str, note: str, now_ns: int) -> Alert:
     """Note that somebody has seen it. A second time changes nothing."""
     found = get_alert(db, project, alert)
