@@ -40,7 +40,9 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             'tidemill models list --q "small instruct" --licence permissive',
         ),
         "prompts": Command("prompts", "See prompts", "tidemill prompts list"),
-        "data": Command("data", "See datasets and their rows", "tidemill data show dataset/questions --limit 5"),
+        "data": Command(
+            "data", "See datasets and their rows, make samples of traces", "tidemill data show dataset/questions --limit 5"
+        ),
         "index": Command("index", "See, build and search indexes", 'tidemill index search index/handbook "context manager"'),
     },
     "Improve": {

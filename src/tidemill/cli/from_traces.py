@@ -59,9 +59,9 @@ async def from_traces(
     print_rows: Annotated[bool, Parameter(name="--print")] = False,
     options: Options = DEFAULTS,
 ) -> int:
-    """Make samples of what applications were asked and what was said of the answers, as a new version of a dataset.
+    """Make samples of what applications were asked and what was said of the answers.
 
-    A correction becomes the reference, an output with a thumbs up too. Asks first in a terminal; a script is not asked.
+    They become a new version of the dataset. A correction becomes the reference, an output with a thumbs up too. Asks first in a terminal; a script is not asked.
 
     :param to: The dataset, as in dataset/questions; it is made when it is missing.
     :param accept: Do not ask.

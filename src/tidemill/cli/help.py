@@ -57,8 +57,9 @@ def print_group(name: str, command: Command, functions: Mapping[str, Callable[..
     say()
     say(f"{command.summary}.")
     say()
+    room = max(10, *(len(verb) + 2 for verb in functions))
     for verb, function in functions.items():
-        say(f"  {verb:<10}{(inspect.getdoc(function) or '').splitlines()[0]}")
+        say(f"  {verb:<{room}}{(inspect.getdoc(function) or '').splitlines()[0]}")
 
 
 def _example(name: str, command: Command) -> str:

@@ -19,7 +19,9 @@ Status = Literal["running", "promoted", "aborted"]
 
 
 async def start(endpoint: str, /, *, to: str, share: str, options: Options = DEFAULTS) -> None:
-    """Let a share of an endpoint's callers have another app. The same user always gets the same.
+    """Let a share of an endpoint's callers have another app.
+
+    The same user always gets the same.
 
     :param endpoint: The endpoint, as in endpoint/handbook.
     :param to: What they get: an app, as in chain/handbook, or a release's digest.
@@ -44,7 +46,7 @@ async def status(rollout: str, /, *, options: Options = DEFAULTS) -> None:
     if options.json:
         say_json(found)
     else:
-        _print_status(found)
+        print_status(found)
 
 
 async def promote(rollout: str, /, *, why: str = "", options: Options = DEFAULTS) -> None:
@@ -132,7 +134,8 @@ def _print_record(found: RolloutJson) -> None:
             say(f"  tried   {canary}")
 
 
-def _print_status(found: RolloutJson) -> None:
+def print_status(found: RolloutJson) -> None:
+    """How both variants do, side by side."""
     steps, at = len(found.get("steps", ())), found.get("step", 1)
     where = f"at {_percent(found.get('share'))}   step {at} of {steps}" if found.get("status") == "running" else ""
     state = where or paint(found.get("status", ""), "good" if found.get("status") == "promoted" else "bad")
