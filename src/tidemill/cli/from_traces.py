@@ -61,7 +61,8 @@ async def from_traces(
 ) -> int:
     """Make samples of what applications were asked and what was said of the answers.
 
-    They become a new version of the dataset. A correction becomes the reference, an output with a thumbs up too. Asks first in a terminal; a script is not asked.
+    They become a new version of the dataset. A correction becomes the reference, an output with a thumbs up too. Asks first in
+    a terminal; a script is not asked.
 
     :param to: The dataset, as in dataset/questions; it is made when it is missing.
     :param accept: Do not ask.
