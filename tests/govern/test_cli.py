@@ -57,13 +57,13 @@ def test_a_release_goes_its_way(shop, tmp_path):
     assert code == 0, told
     code, _, told = call("deploy", "chain/help", "--to", "endpoint/support", token=shop["olga"])
     assert (code, "Traceback" in told) == (4, False)
-    assert told.startswith("error: endpoint/support is protected by policy/production, which requires approvals.exists")
+    assert told.startswith('error: endpoint/support needs approvals.exists(a, a.role == "reviewer")\n')
     command = next(line for line in told.splitlines() if "tidemill approve" in line)
     assert command == '  Approve it: tidemill approve release/help@v1 --role reviewer --for endpoint/support --reason "…"'
     release = call("get", "release/help", "--json")
     release = json.loads(release[1])["digest"]
     code, _, told = call("alias", "chain/help", "production", token=shop["olga"])
-    assert (code, "chain/help@production is protected" in told) == (4, True)
+    assert (code, "chain/help@production needs " in told) == (4, True)
 
     code, _, told = call("approve", release, "--reason", "mine", token=shop["dev"])
     assert (code, "a developer may not approve" in told) == (4, True)
@@ -119,7 +119,7 @@ def test_the_audit_is_listed_checked_and_exported(shop, tmp_path):
         connection.execute("UPDATE audit SET who = 'person/eve' WHERE action = 'deploy'")
     connection.close()
     code, shown, _ = call("audit", "verify")
-    assert (code, "(altered)" in shown) == (1, True)
+    assert (code, shown.startswith("broken  altered: ")) == (1, True)
     altered = next(number for number, line in enumerate(lines, 1) if b'"action":"deploy"' in line)
     assert f"line {altered} " in shown
 

@@ -29,13 +29,13 @@ async def list_approvals(
 
     rows = [
         [
-            each.get("id", ""),
+            each.get("id", "")[:13],
             Cell(each.get("state", ""), _TONES.get(each.get("state", ""), "plain")),
             each.get("who", ""),
             each.get("role", ""),
             approved_for(each),
-            f"{each.get('release', '')[:19]}…",
-            one_line(clean(each.get("reason", "")), longest=80),
+            f"{each.get('release', '')[:15]}…",
+            one_line(clean(each.get("reason", "")), longest=60),
         ]
         for each in found
     ]

@@ -6,12 +6,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tidemill.cli.figures import counted
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, note, one_line, paint, say, say_json
 from tidemill.cli.table import Column, table
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import JsonObject
 
-_SHOWN = ("release", "after", "role", "person", "reason", "for", "allowed", "door", "why", "losses", "changes")
+_TOLD: Mapping[str, Sequence[str]] = {
+    "key": ("role", "person"),
+    "policy": ("door", "release", "after"),
+    "approval": ("role", "reason", "why"),
+    "rollout": ("share", "release", "why"),
+    "alias": ("release", "why"),
+}
 
 
 async def list_audit(
@@ -39,11 +46,11 @@ async def list_audit(
     rows = [
         [
             str(each.get("number", "")),
-            each.get("at", "")[:19].replace("T", " "),
+            each.get("at", "")[:16].replace("T", " "),
             clean(each.get("who", "")),
             each.get("action", ""),
             _short(clean(each.get("target", ""))),
-            one_line(clean(_said(each.get("detail", {}))), longest=100),
+            one_line(clean(_said(each.get("action", ""), each.get("detail", {}))), longest=60),
         ]
         for each in found
     ]
@@ -66,7 +73,7 @@ async def verify_audit(*, anchor: str | None = None, options: Options = DEFAULTS
         if report.get("head"):
             say(f"Keep      tidemill audit verify --anchor {report.get('head')}")
     else:
-        say(f"{paint('broken', 'bad')}  line {report.get('broken')} ({report.get('fault')}): {report.get('message')}")
+        say(f"{paint('broken', 'bad')}  {report.get('fault')}: {report.get('message')}")
     return 0 if report.get("ok") else 1
 
 
@@ -93,21 +100,17 @@ async def export_audit(*, to: Path | None = None, options: Options = DEFAULTS) -
     note(f"{count:,} lines in {to}")
 
 
-def _said(detail: JsonObject) -> str:
-    """What a line tells beyond who, what and where."""
-    return "  ".join(f"{name} {_word(detail[name])}" for name in _SHOWN if detail.get(name) not in (None, "", []))
-
-
-def _word(value: Json) -> str:
-    if isinstance(value, str):
-        return _short(value)
-    if isinstance(value, Sequence):
-        return ", ".join(str(each.get("ref", "")) if isinstance(each, Mapping) else str(each) for each in value)
-    return str(value)
+def _said(action: str, detail: JsonObject) -> str:
+    """What matters most of a line beyond who, what and where; `--json` has all of it."""
+    changes = detail.get("changes")
+    if isinstance(changes, Sequence):
+        return counted(len(changes), "change")
+    names = _TOLD.get(action.partition(".")[0], ("release", "why"))
+    return " ".join(_short(str(detail[name])) for name in names if detail.get(name) not in (None, "", []))
 
 
 def _short(text: str) -> str:
-    return f"{text[:19]}…" if text.startswith("sha256:") else text
+    return f"{text[:15]}…" if text.startswith("sha256:") else text
 
 
 COMMANDS = {"list": list_audit, "verify": verify_audit, "export": export_audit}

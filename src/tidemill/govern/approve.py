@@ -23,7 +23,7 @@ _TURNS_TEXT = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signature:
-    """What is said and by whom: `who` (`person/…`) whose key has the role `held` approves in `role`, for `target` or anywhere."""
+    """What is said and by whom: `who` (`person/…`), whose key has the role `held`, approves in `role`, for `target` or all."""
 
     who: str
     held: str

@@ -24,7 +24,7 @@ class Missing:
 
     def as_problem(self, target: str) -> Problem:
         """As an error shows it."""
-        lines = [f"{target} is protected by {self.policy}, which requires {self.rule}", *self.found]
+        lines = [f"{target} needs {self.rule}", *self.found]
         return Problem(message="\n".join(lines), where=self.policy, hint="\n".join(self.commands))
 
     def as_json(self) -> JsonObject:

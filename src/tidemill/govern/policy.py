@@ -56,7 +56,7 @@ class PolicyDecision:
         if self.role:
             names = " and ".join(each.version.bare for each in self.policies)
             hint = "Ask an operator, or have a key made: tidemill keys create --person NAME --role operator"
-            found.insert(0, Problem(message=f"{self.target} is protected by {names}: {self.role}", where=names, hint=hint))
+            found.insert(0, Problem(message=f"{self.target} is protected: {self.role}", where=names, hint=hint))
         return tuple(found)
 
     def as_json(self) -> JsonObject:
@@ -170,7 +170,7 @@ def _role_problem(db: Connection, project: str, who: str, role: str | None) -> s
     if roles & _OPERATES:
         return ""
     held = " and ".join(sorted(roles)) or "nobody"
-    return f"{name} acts as {held}, and only an operator or admin may change what answers there"
+    return f"{name} acts as {held}\nonly an operator or admin may change what answers there"
 
 
 def _locked(db: Connection, project: str, written: str, digest: str) -> Version | None:
