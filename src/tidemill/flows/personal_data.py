@@ -74,7 +74,8 @@ def _is_address(text: str) -> bool:
 
 def _is_phone(text: str) -> bool:
     digits = re.sub(r"\D", "", text.partition("x")[0])
-    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
+    longest = 15 if text.startswith("+") else 12
+    return 8 <= len(digits) <= longest and len(set(digits)) > 2 and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
 
 
 def _always(_: str) -> bool:
@@ -92,7 +93,7 @@ _KINDS: Final[Sequence[tuple[str, re.Pattern[str], Callable[[str], bool]]]] = (
     ("US_SSN", re.compile(r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"), _always),
     (
         "IP_ADDRESS",
-        re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w.:])"),
+        re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7})(?![\w:]|\.\d)"),
         _is_address,
     ),
     (
