@@ -12,7 +12,7 @@ from bench.__main__ import names
 from bench.table import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDS = {"embedding": "onnxruntime", "harness": "scipy", "retrieval": "bm25s"}
+NEEDS = {"embedding": "onnxruntime", "harness": "scipy", "retrieval": "bm25s", "tune": "gguf"}
 LINE = {
     "benchmark": "chain",
     "what": "a step",

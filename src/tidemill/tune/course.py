@@ -62,10 +62,10 @@ class Course:
         self._optimiser.step()
         self.done += 1
         self.losses.append(round(loss, 6))
+        seconds = time.monotonic() - self._began
         if self.done % self._recipe.checkpoint_every == 0 or self.done == self._recipe.steps:
             self._save()
         self._write_losses(last=True)
-        seconds = time.monotonic() - self._began
         self._tell({"event": "step", "step": self.done, "loss": self.losses[-1], "tokens": tokens, "seconds": seconds})
 
     def _diverged(self, loss: float) -> None:
