@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 from fastapi import APIRouter
@@ -33,6 +33,9 @@ from tidemill.monitor.spec import MonitorSpec, Past, monitor_json, parse_referen
 from tidemill.monitor.texts import text_of
 from tidemill.store import alerts, audit, config, endpoints, feedback, monitors, registry, release
 from tidemill.store.monitors import MonitorRun, Proposal
+
+if TYPE_CHECKING:
+    from tidemill.monitor.look import Found
 
 router = APIRouter(tags=["monitors"])
 RUN = "monitor.run"
@@ -342,6 +345,11 @@ class MonitorJob:
             ),
             report=context.report,
         )  # fmt: skip
+        return await self._keep(run, spec, found)
+
+    async def _keep(self, run: MonitorRun, spec: MonitorSpec, found: Found) -> MonitorRun:
+        """What was found, what it proposes and the alerts that it raises, in one transaction."""
+        platform = self._platform
         raised, rules = alerts_of(run, spec, found.values, new_id=platform.ids.text, now_ns=platform.clock.now_ns())
         drift = found.drift
         done = replace(
@@ -351,8 +359,8 @@ class MonitorJob:
         )  # fmt: skip
         proposed = [
             Proposal(
-                run=run.id, number=number, project=project, trace_id=each.trace.id, topic=each.topic, input=each.trace.input,
-                output=each.trace.output,
+                run=run.id, number=number, project=run.project, trace_id=each.trace.id, topic=each.topic,
+                input=each.trace.input, output=each.trace.output,
             )
             for number, each in enumerate(found.proposed, 1)
         ]  # fmt: skip

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
+
+from cyclopts import Parameter
 
 from tidemill.cli.figures import count, counted, moment
 from tidemill.cli.monitor_run import print_monitor, print_run, verdict_cell
@@ -15,20 +18,44 @@ from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 
 
-async def run(  # noqa: PLR0913  (each is an option)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Once:
+    """What to watch without a monitor."""
+
+    endpoint: str = ""
+    """Instead of a monitor: the endpoint to watch."""
+
+    release: str = ""
+    """Instead of a monitor: the release to watch, by its digest."""
+
+    reference: str = ""
+    """What to compare with: dataset/NAME, a length of time before the window as in 7d, or FROM/TO."""
+
+    embedder: str = ""
+    """The embedder. Default: the local one."""
+
+    scorer: tuple[str, ...] = ()
+    """Also score a tenth of the traces by this scorer; give it again for more."""
+
+    reads: Literal["input", "output"] = "input"
+    """What of a request is compared."""
+
+    alpha: float = 0.05
+    """The rate of false alarms that is allowed."""
+
+
+_NOTHING = Once()
+
+
+async def run(
     monitor: str = "",
     /,
     *,
-    endpoint: str = "",
-    release: str = "",
-    reference: str = "",
-    reads: Literal["input", "output"] = "input",
+    once: Once = _NOTHING,
     window: str = "",
     from_: str = "",
     to: str = "",
-    embedder: str = "",
-    alpha: float = 0.05,
-    scorer: tuple[str, ...] = (),
     check: bool = False,
     options: Options = DEFAULTS,
 ) -> int:
@@ -37,26 +64,12 @@ async def run(  # noqa: PLR0913  (each is an option)
     Says whether the window differs from the reference, how often that would be said without cause, and what moved.
 
     :param monitor: The monitor, as in monitor/intents.
-    :param endpoint: Instead of a monitor: the endpoint to watch.
-    :param release: Instead of a monitor: the release to watch, by its digest.
-    :param reference: What to compare with: dataset/NAME, a length of time before the window as in 7d, or FROM/TO.
-    :param reads: What of a request is compared.
     :param window: How far back to look, as in 24h. Default: the monitor's, else 1d.
     :param from_: Where the window begins, ISO 8601.
     :param to: Where the window ends. Default: now.
-    :param embedder: The embedder. Default: the local one.
-    :param alpha: The rate of false alarms that is allowed.
-    :param scorer: Also score a tenth of the traces by this scorer; give it again for more.
     :param check: Exit with 1 when there is drift.
     """
-    spec = None if monitor else _spec(
-        {"endpoint": endpoint, "release": release, "reference": reference, "reads": reads, "embedder": embedder,
-         "alpha": alpha, "quality": {"scorers": list(scorer)} if scorer else ""},
-    )  # fmt: skip
-    if monitor and (endpoint or release or reference or embedder or scorer):
-        raise Invalid(f"{monitor} says already what it watches", hint="Leave --endpoint, --reference and the like out.")
-    if spec is not None and not (endpoint or release):
-        raise Invalid("what shall be watched is missing", hint="Type: tidemill monitor run monitor/NAME, or give --endpoint.")
+    spec = _spec(monitor, once)
     async with open_client(options) as client:
         started = await client.start_monitor(
             monitor or None, spec=spec, window=window or None, from_=from_ or None, to=to or None
@@ -127,8 +140,17 @@ async def accept(run: str, /, *, to: str, ids: tuple[int, ...] = (), options: Op
         say(f"  {counted(_number(done['known']), 'sample')} were there already")
 
 
-def _spec(given: dict[str, Json]) -> JsonObject:
-    return {key: value for key, value in given.items() if value != ""}
+def _spec(monitor: str, once: Once) -> JsonObject | None:
+    """A monitor that is kept nowhere; None when one is named, which then says all of it itself."""
+    asked: dict[str, Json] = {name: getattr(once, name) for name in ("endpoint", "release", "reference", "embedder")}
+    asked = {name: each for name, each in asked.items() if each}
+    if once.scorer:
+        asked["quality"] = {"scorers": list(once.scorer)}
+    if monitor and (asked or once != _NOTHING):
+        raise Invalid(f"{monitor} says already what it watches", hint="Leave --endpoint, --reference and the like out.")
+    if not monitor and not {"endpoint", "release"} & asked.keys():
+        raise Invalid("what shall be watched is missing", hint="Type: tidemill monitor run monitor/NAME, or give --endpoint.")
+    return None if monitor else {**asked, "reads": once.reads, "alpha": once.alpha}
 
 
 def _number(value: Json) -> int:
