@@ -9,7 +9,7 @@ not measured now says nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from tidemill.core.json import Json
 from tidemill.evaluation.paired import DRIFT, measure, pair_up
 from tidemill.evaluation.results import COST, ERROR_RATE, LATENCY, Evaluated, SampleResult
-from tidemill.evaluation.summary import Mean, mean_of, metric_mean
+from tidemill.evaluation.summary import Mean, extreme_score, mean_of, metric_mean
 from tidemill.evaluation.verdicts import shows_better
 
 Mark: TypeAlias = Literal["front", "undecided", "dominated"]
@@ -98,25 +98,38 @@ def front(candidates: Sequence[tuple[Evaluated, Standing]], *, metric: str) -> l
     """For each candidate its mark, and the places of those that dominate it or leave it undecided."""
     level = _ALPHA / max(1, len(candidates) * (len(candidates) - 1) // 2)
     measured_now = all(not each.earlier for _, each in candidates)
+    whole = _with_failures([each for each, _ in candidates], metric)
     marks: list[tuple[Mark, list[int]]] = []
-    for place, (own, here) in enumerate(candidates):
+    for place, (_, here) in enumerate(candidates):
         others = [
-            (at, _is_better(own, there, metric=metric, alpha=level), _is_cheaper(here, figures, timed=measured_now))
-            for at, (there, figures) in enumerate(candidates)
+            (at, _is_better(whole[place], whole[at], metric, alpha=level), _is_cheaper(here, figures, timed=measured_now))
+            for at, (_, figures) in enumerate(candidates)
             if at != place and _is_no_dearer(here, figures, timed=measured_now)
         ]
         worse_than = [at for at, better, _ in others if better]
         doubtful = [
             at for at, better, cheaper in others if not better and cheaper
-            and not _is_better(candidates[at][0], own, metric=metric, alpha=level)
+            and not _is_better(whole[at], whole[place], metric, alpha=level)
         ]  # fmt: skip
         marks.append(("dominated", worse_than) if worse_than else ("undecided", doubtful) if doubtful else ("front", []))
     return marks
 
 
-def _is_better(a: Evaluated, b: Evaluated, *, metric: str, alpha: float) -> bool:
-    """Whether b is shown to be better than a, its failures counted as the worst."""
-    pairs = pair_up(a, b, metric).at_worst()
+def _with_failures(candidates: Sequence[Evaluated], metric: str) -> list[Evaluated]:
+    """The same with every run that failed scored as the worst there is: 0 where scores are within 0 and 1."""
+    seen = [value for each in candidates for run in each.results if (value := run.scores.get(metric)) is not None]
+    worst = extreme_score(seen, "lowest") if seen else 0.0
+    return [
+        replace(each, results=[
+            run if run.error is None else replace(run, error=None, scores={metric: worst}) for run in each.results
+        ])
+        for each in candidates
+    ]  # fmt: skip
+
+
+def _is_better(a: Evaluated, b: Evaluated, metric: str, *, alpha: float) -> bool:
+    """Whether b is shown to be better than a."""
+    pairs = pair_up(a, b, metric)
     return pairs.n > 1 and shows_better(pairs, measure(pairs, alpha=alpha))
 
 
