@@ -8,10 +8,13 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test quick check format lint types contract docs ratchet import-time bench wheel clean
+.PHONY: demo demo-loop test quick check format lint types contract docs ratchet import-time bench wheel clean
 
 demo: $(VENV)/.demo ## set everything up, then run the main job on the embedded defaults
 	@$(BIN)/python -m examples.handbook.demo
+
+demo-loop: $(VENV)/.loop ## the whole life of an application: drift, tuning, gate, approval, canary, evidence, rollback
+	@$(BIN)/python -m examples.loop.demo
 
 test: $(VENV)/.dev ## set everything up and run every test
 	$(BIN)/pytest -n 2 --dist loadfile
@@ -19,7 +22,7 @@ test: $(VENV)/.dev ## set everything up and run every test
 quick: $(VENV)/.dev ## the tests without the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
-check: format lint types contract ratchet docs import-time test ## everything CI runs
+check: $(VENV)/.tune format lint types contract ratchet docs import-time test ## everything CI runs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -59,7 +62,19 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[demo,dev]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[demo,safety,govern,catalogue,dev]"
+	@touch $@
+
+# PyTorch first and by itself: whatever else asks for it is then content with what is there.
+$(VENV)/.tune: $(VENV)/.dev
+	$(BIN)/python -m pip install -q torch==2.13.0
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[demo,safety,govern,catalogue,dev,tune]"
+	@touch $@
+
+$(VENV)/.loop: $(VENV)/.demo
+	@echo "installing what tuning needs into $(VENV) (PyTorch: about a gigabyte, once)"
+	$(BIN)/python -m pip install -q torch==2.13.0
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[demo,safety,govern,tune]"
 	@touch $@
 
 clean: ## remove what was built; the data folder stays
