@@ -88,7 +88,7 @@ def _refuse(project: str, policy: str, losses: tuple[str, ...], *, who: str, det
         return audit.append(db, project, who=who, action="policy.change_denied", target=policy, detail=detail, now_ns=now_ns)
 
     raise KeptRefusal(
-        f"{policy} {losses[0]}: a policy that protects something is weakened by an operator or admin only, not by {who}",
+        "\n".join((f"{policy} would protect less, which is an operator's or admin's to do, not {who}'s", *losses)),
         hint="Nothing was applied. Keep what it protects and requires, or ask an operator to apply it.",
         keep=keep,
     )
