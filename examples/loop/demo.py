@@ -38,6 +38,7 @@ from tidemill.core.json import JsonObject
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = ROOT / ".demo" / "loop"
+VERIFY = ROOT / "scripts" / "verify_evidence.py"
 ENDPOINT = "endpoint/router"
 JUDGED, USUAL, MORE = 7, 10, 4  # sentences an intent: that judge, that are asked at first, that are asked later
 FRESH = 18  # of each new intent
@@ -214,7 +215,7 @@ async def prove(client: AsyncClient, digest: str) -> None:
     pack = WORK / "evidence.zip"
     pack.write_bytes(await client.evidence(digest))
     say("evidence", f"{pack.relative_to(ROOT)}, {pack.stat().st_size / 1000:.0f} KB")
-    command = [sys.executable, "-I", str(ROOT / "scripts" / "verify_evidence.py"), str(pack)]
+    command = [sys.executable, "-I", str(VERIFY), str(pack)]
     verified = await anyio.run_process(command, check=False, stderr=subprocess.STDOUT)
     print(verified.stdout.decode().rstrip())
     if verified.returncode:
