@@ -30,7 +30,10 @@ class MonitorSchedule:
         platform = self._platform
         found = await platform.database.remember(("monitor runs queued",), monitors.queued_runs)
         for run in found:
-            await platform.jobs.submit(RUN, {"run": run.id}, project=run.project, job_id=run.id)
+            job = await platform.jobs.submit(RUN, {"run": run.id}, project=run.project, job_id=run.id)
+            if job.status in {"failed", "cancelled"}:  # it ended before it could say so itself
+                ended = replace(run, status=job.status, error=job.error)
+                await platform.database.write(lambda db, ended=ended: monitors.update_run(db, ended))
         return ()
 
     def _due(self, db: Connection) -> Iterable[Scheduled]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field
@@ -32,7 +34,7 @@ from tidemill.monitor.raising import alerts_of
 from tidemill.monitor.spec import MonitorSpec, Past, monitor_json, parse_reference, read_monitor
 from tidemill.monitor.texts import text_of
 from tidemill.store import alerts, audit, config, endpoints, feedback, monitors, registry, release
-from tidemill.store.monitors import MonitorRun, Proposal
+from tidemill.store.monitors import MonitorRun, Proposal, RunStatus
 
 if TYPE_CHECKING:
     from tidemill.monitor.look import Found
@@ -311,15 +313,23 @@ class MonitorJob:
         run = await platform.database.read(lambda db: monitors.get_run(db, project, str(payload["run"])))
         if run.status != "done":
             try:
-                run = await self._look(replace(run, status="running"), context)
-            except TidemillError as error:
-                failed = replace(run, status="failed", error=str(error), updated_ns=platform.clock.now_ns())
-                await platform.database.write(lambda db: monitors.update_run(db, failed))
+                run = await self._look(replace(run, status="running", error=None), context)
+            except anyio.get_cancelled_exc_class():
+                with anyio.CancelScope(shield=True):  # a stop of the server too: the next start goes on with it
+                    await self._end(run, "cancelled", None)
+                raise
+            except Exception as error:
+                with contextlib.suppress(TidemillError):  # what went wrong first is the news
+                    await self._end(run, "failed", str(error))
                 raise
         raised = await platform.database.read(lambda db: alerts.list_alerts(db, project, run=run.id).items)
         for each in raised:
             await platform.jobs.submit(DELIVER, {"alert": each.id}, project=project, job_id=f"alert-{each.id}")
         return {"run": run.id, "verdict": run.verdict, "alarm": run.alarm, "p_value": run.p_value}
+
+    async def _end(self, run: MonitorRun, status: RunStatus, error: str | None) -> None:
+        ended = replace(run, status=status, error=error, updated_ns=self._platform.clock.now_ns())
+        await self._platform.database.write(lambda db: monitors.update_run(db, ended))
 
     async def _look(self, run: MonitorRun, context: JobContext) -> MonitorRun:
         from tidemill.monitor.look import Asked, Parts, look  # noqa: PLC0415  (SciPy, most of a second)
