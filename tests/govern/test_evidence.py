@@ -20,7 +20,7 @@ from govern.conftest import APP
 from tidemill.core.clock import SystemClock
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid
-from tidemill.govern import verify_evidence
+from tidemill.govern import signing, verify_evidence
 from tidemill.govern.dossier import complete, read_dossier
 from tidemill.govern.evidence import make_pack, sign_again
 from tidemill.govern.verify_evidence import MANIFEST, SIGNATURE, Refused, verify, verify_ed25519
@@ -329,6 +329,13 @@ def test_keys_that_cannot_sign_are_refused(pack, tmp_path):
         assert refused.value.hint
 
 
+def test_without_the_extra_the_command_is_named(shop, monkeypatch):
+    monkeypatch.setattr(signing, "find_spec", lambda name: None)
+    told = shop.dev.refused("POST", "/evidence", {"release": shop.release}, status=501)
+    assert told["hint"] == "Type: pip install 'tidemill[govern]'"
+    assert shop.dev.get("/evidence/cards", release=shop.release)["system"], "cards need no extra"
+
+
 def test_there_is_no_evidence_of_what_was_never_released(shop):
     fresh = shop.house.project()
     fresh.admin.apply(APP)
@@ -353,8 +360,8 @@ def test_the_command_line_writes_and_verifies(shop, tmp_path, monkeypatch, capsy
     assert run(["evidence", "chain/help", "--out", "pack.zip", "--key", str(own), "--json"]) == 0
     assert run(["evidence", "verify", "pack.zip"]) == 0
     assert "recomputed from lock.json" in capsys.readouterr().out
-    assert run(["evidence", "verify", "pack.zip", "--key", f"sha256:{'0' * 64}"]) == 2
-    assert "it was signed by" in capsys.readouterr().err
+    assert run(["evidence", "verify", "pack.zip", "--key", f"sha256:{'0' * 64}"]) == 1
+    assert "refused      it was signed by" in capsys.readouterr().err
     assert run(["evidence", "card", "chain/help", "--out", "cards"]) == 0
     assert sorted(each.name for each in Path("cards").iterdir()) == [
         "model-echo.json",
@@ -364,5 +371,5 @@ def test_the_command_line_writes_and_verifies(shop, tmp_path, monkeypatch, capsy
     ]
     assert run(["evidence", "bom", "chain/help", "--out", "bom.json"]) == 0
     assert json.loads(Path("bom.json").read_text())["bomFormat"] == "CycloneDX"
-    assert run(["evidence", "verify", "nothing.zip"]) == 2
+    assert run(["evidence", "verify", "nothing.zip"]) == 1
     assert "there is no file" in capsys.readouterr().err

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import clean, paint, say, say_json
+from tidemill.cli.screen import clean, note, paint, say, say_json
 from tidemill.core.errors import Invalid
 from tidemill.core.json import JsonObject
 
@@ -79,19 +80,27 @@ async def bom(release: str, /, *, out: Path | None = None, options: Options = DE
         say(f"wrote        {out}")
 
 
-def verify(pack: Path, /, *, key: str = "", options: Options = DEFAULTS) -> None:
-    """Verify a pack, offline: signature, every file, the release's digest, the audit chain.
+def verify(pack: Path, /, *, key: str = "", options: Options = DEFAULTS) -> int:
+    """Verify a pack, offline: signature, every file, the release's digest, the audit chain. One that does not hold exits 1.
 
     :param pack: The zip file.
     :param key: The fingerprint that must have signed it.
     """
     from tidemill.client.evidence import verify_pack
 
-    report = verify_pack(pack, key=key)
+    try:
+        report = verify_pack(pack, key=key)
+    except Invalid as refused:
+        if options.json:
+            say_json({"verified": False, "reason": refused.message})
+        else:
+            note(f"{paint('refused', 'bad', stream=sys.stderr)}      {clean(refused.message)}")
+        return 1
     if options.json:
-        say_json(report)
+        say_json({"verified": True, **report})
     else:
         _print_report(report)
+    return 0
 
 
 async def watermark(

@@ -44,6 +44,4 @@ def verify_pack(pack: Path, *, key: str = "") -> JsonObject:
     try:
         return verify(pack, key=key)
     except Refused as refused:
-        raise Invalid(
-            f"the pack is refused: {refused}", where=str(pack), hint="Ask for it again, from whom you trust."
-        ) from refused
+        raise Invalid(str(refused), where=str(pack), hint="Ask for it again, from whom you trust.") from refused
