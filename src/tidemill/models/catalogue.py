@@ -67,7 +67,7 @@ class Entry:
 
 
 class Catalogue:
-    """Every model once, by key. Never changes."""
+    """Every model once, by key, the newest first. Never changes."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
         groups: defaultdict[str, list[Listing]] = defaultdict(list)
@@ -76,7 +76,9 @@ class Catalogue:
             key, maker = joined_key(each.id, each.seller)
             groups[key].append(each)
             makers[key] = makers.get(key) or maker
-        self.entries: Mapping[str, Entry] = {key: _entry(key, makers[key], rows) for key, rows in groups.items()}
+        entries = sorted((_entry(key, makers[key], rows) for key, rows in groups.items()), key=lambda each: each.name)
+        entries.sort(key=lambda each: str(each.values.get("released") or ""), reverse=True)
+        self.entries: Mapping[str, Entry] = {each.key: each for each in entries}
         self.sources: tuple[Source, ...] = tuple(
             sorted({each.source for rows in groups.values() for each in rows}, key=lambda each: each.rank)
         )

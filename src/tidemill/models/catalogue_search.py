@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tidemill.models.catalogue import Catalogue, Entry
 from tidemill.models.catalogue_merge import cheapest
 from tidemill.models.catalogue_names import key_of, seller_of
 
-_FACETS: Mapping[str, Callable[[Entry], Sequence[str]]] = {
-    "provider": lambda each: sorted(each.sellers),
-    "maker": lambda each: [each.maker] if each.maker else [],
-    "type": lambda each: [each.type],
-    "modality": lambda each: sorted(each.modalities),
-    "feature": lambda each: sorted(each.features),
-    "licence": lambda each: [each.verdict.word, *([each.verdict.licence] if each.verdict.licence else [])],
+_FACETS: Mapping[str, Callable[[Entry], Iterable[str]]] = {
+    "provider": lambda each: each.sellers,
+    "maker": lambda each: (each.maker,) if each.maker else (),
+    "type": lambda each: (each.type,),
+    "modality": lambda each: each.modalities,
+    "feature": lambda each: each.features,
+    "licence": lambda each: (each.verdict.word, each.verdict.licence) if each.verdict.licence else (each.verdict.word,),
 }
 
 
@@ -53,8 +54,6 @@ def search(catalogue: Catalogue, wanted: Wanted) -> Found:
     sellers = frozenset(map(seller_of, wanted.providers))
     entries = [each for each in catalogue.entries.values() if _fits(each, wanted, words, sellers)]
     key = key_of(wanted.words) if words else ""
-    entries.sort(key=lambda each: each.name)
-    entries.sort(key=lambda each: str(each.values.get("released") or ""), reverse=True)
     if key:
         entries.sort(key=lambda each: (each.key != key, not each.key.startswith(key)))
     facets = {name: _counts(entries, values_of) for name, values_of in _FACETS.items()}
@@ -86,6 +85,6 @@ def _costs_at_most(entry: Entry, most: float, sellers: frozenset[str]) -> bool:
     return any(each is not None and each[0] <= most for each in prices)
 
 
-def _counts(entries: Sequence[Entry], values_of: Callable[[Entry], Sequence[str]]) -> Mapping[str, int]:
-    counts = Counter(value for each in entries for value in values_of(each))
+def _counts(entries: Sequence[Entry], values_of: Callable[[Entry], Iterable[str]]) -> Mapping[str, int]:
+    counts = Counter(chain.from_iterable(map(values_of, entries)))
     return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
