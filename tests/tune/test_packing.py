@@ -38,6 +38,14 @@ def test_packs_hold_every_row_once_and_stay_short(rows, longest):
     assert all(len(pack.ids) <= longest or len(group) == 1 for group, pack in found)
 
 
+@given(token_rows(), st.integers(2, 20))
+def test_pairs_are_never_parted(rows, longest):
+    pairs = [each for row in rows for each in (row, row)]
+    found = list(packs(pairs, longest=longest, together=2))
+    assert [at for group, _ in found for at in group] == list(range(len(pairs)))
+    assert all(group[0] % 2 == 0 and len(group) % 2 == 0 for group, _ in found)
+
+
 def test_a_common_beginning_is_there_once():
     rows = [Tokens(ids=(1, 2, 3, 4 + each), learnt=(False, False, False, True)) for each in range(5)]
     assert len(pack_rows(rows).ids) == 3 + 5

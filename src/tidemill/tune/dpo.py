@@ -29,29 +29,22 @@ def train_dpo(base: Path, pairs: Sequence[tuple[Tokens, Tokens]], *, recipe: Rec
     for step in course.steps():
         chosen = rows_of_step(step, rows=len(pairs), batch=recipe.batch, seed=recipe.seed)
         loss = 0.0
-        for at in chosen:
-            better, worse = pairs[at]
-            if at not in references:
+        for places, pack in packs([each for at in chosen for each in pairs[at]], together=2):
+            numbers = [chosen[each // 2] for each in places[::2]]
+            if any(each not in references for each in numbers):
                 with torch.no_grad(), model.disable_adapter():
-                    references[at] = _answers(model, better, worse)
-            gain = _answers(model, better, worse) - references[at]
-            part = -torch.nn.functional.logsigmoid(recipe.beta * (gain[0] - gain[1])) / len(chosen)
+                    references |= dict(zip(numbers, _answers(model, pack), strict=True))
+            gain = _answers(model, pack) - torch.stack([references[each] for each in numbers])
+            part = -torch.nn.functional.logsigmoid(recipe.beta * (gain[:, 0] - gain[:, 1])).sum() / len(chosen)
             part.backward()
             loss += float(part.detach())
         course.step(loss, tokens=sum(len(each.ids) for at in chosen for each in pairs[at]))
     return model
 
 
-def _answers(model: Any, better: Tokens, worse: Tokens) -> Any:
-    """The log probabilities of the two answers. Their prompt is shared and computed once, when both fit into a pack."""
-    import torch  # noqa: PLC0415
-
-    found = [_sums(model, pack) for _, pack in packs([better, worse])]
-    return torch.cat(found)
-
-
-def _sums(model: Any, pack: Pack) -> Any:
+def _answers(model: Any, pack: Pack) -> Any:
+    """The log probability of each answer of a pack: a line a pair, the better one first."""
     import torch  # noqa: PLC0415
 
     rows = torch.tensor([each[2] for each in pack.answers])
-    return torch.zeros(pack.rows).index_add(0, rows, answer_logprobs(model, pack))
+    return torch.zeros(pack.rows).index_add(0, rows, answer_logprobs(model, pack)).reshape(-1, 2)

@@ -52,15 +52,18 @@ def pack_rows(rows: Sequence[Tokens]) -> Pack:
     return pack
 
 
-def packs(rows: Sequence[Tokens], *, longest: int = LONGEST) -> Iterator[tuple[list[int], Pack]]:
-    """Packs of at most `longest` tokens (a longer row alone), each with the places of its rows in `rows`."""
+def packs(rows: Sequence[Tokens], *, longest: int = LONGEST, together: int = 1) -> Iterator[tuple[list[int], Pack]]:
+    """Packs of at most `longest` tokens, each with the places of its rows in `rows`.
+
+    `together` rows at a time are never parted; those that are longer have a pack to themselves.
+    """
     group: list[int] = []
-    for at in range(len(rows)):
-        tried = [*group, at]
-        if group and _length([rows[each].ids for each in tried]) > longest:
+    for at in range(0, len(rows), together):
+        added = list(range(at, at + together))
+        if group and _length([rows[each].ids for each in [*group, *added]]) > longest:
             yield group, pack_rows([rows[each] for each in group])
-            tried = [at]
-        group = tried
+            group = []
+        group += added
     if group:
         yield group, pack_rows([rows[each] for each in group])
 
