@@ -176,7 +176,7 @@ def test_the_text_of_a_request() -> None:
 
 
 CHANGES = {"abrupt_topic": (1200, 1200), "gradual_topic": (800, 1600), "language_mix": (600, 600)}
-PART = 160
+PART = 120
 
 
 def embed(texts: Sequence[str]):
@@ -219,7 +219,7 @@ def test_a_swapped_model_is_found_in_its_answers(stream: Callable[[str], list[st
 
 
 def test_the_stream_without_a_change_stays_silent_at_the_rate(stream: Callable[[str], list[str]]) -> None:
-    """On 100 resamples; `python -m bench.drift_streams` does a thousand."""
+    """On 60 resamples; `python -m bench.drift_streams` does a thousand."""
     texts = spaced(stream("null_stationary"), 400)
     rows, told = embed(texts), languages(texts)
     options = Options(permutations=199, simulations=0)
@@ -232,5 +232,5 @@ def test_the_stream_without_a_change_stays_silent_at_the_rate(stream: Callable[[
         order = generator.permutation(400)
         return detect_drift(part(order[:100]), part(order[100:200]), options=options)
 
-    alarms = sum(once().alarm for _ in range(100))
-    assert alarms <= 12  # at most 5 in 100 are meant; 13 would come once in a thousand tries
+    alarms = sum(once().alarm for _ in range(60))
+    assert alarms <= 9  # at most 3 in 60 are meant; 10 would come once in a thousand tries
