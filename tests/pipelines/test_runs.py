@@ -234,3 +234,18 @@ async def test_a_step_that_takes_too_long_fails(house):
     await house.apply("{kind: pipeline, name: tide, steps: [{id: a, python: 'tide_steps:forever', timeout: 50ms}]}")
     steps = await house.steps(await house.run())
     assert steps["a"].error == "it took longer than 0.05 s  Raise the step's timeout."
+
+
+async def test_every_mistake_of_a_step_is_among_its_lines(house, code):
+    code("strict_steps", """
+from tidemill.core.errors import Invalid, Problem
+
+def check():
+    raise Invalid("25 rows are wrong", problems=[Problem(message=f"row {n}") for n in range(25)])
+""")  # fmt: skip
+    await house.apply("{kind: pipeline, name: tide, steps: [{id: a, python: 'strict_steps:check', retry: {attempts: 3}}]}")
+    run = await house.run()
+    lines = await house.lines(run)
+    assert run.error == "step a: 25 rows are wrong"
+    assert (lines[0], lines[1], lines[-1]) == ("failed: 25 rows are wrong", "row 0", "and 5 more")
+    assert len(lines) == 22

@@ -32,6 +32,7 @@ from tidemill.store.pipelines import STEP_ENDED, PipelineRun, StepRow
 
 _FLUSH_SECONDS: Final = 0.25
 _LONGEST_LINE: Final = 4000
+_MOST_PROBLEMS: Final = 20
 _log = logging.getLogger(__name__)
 
 
@@ -229,6 +230,10 @@ class GoingRun:
     async def _fail(self, name: str, error: TidemillError) -> None:
         hint = f"  {error.hint}" if error.hint else ""
         self._say(name, f"failed: {error}{hint}")
+        for each in error.problems[:_MOST_PROBLEMS] if len(error.problems) > 1 else ():
+            self._say(name, each.as_line())
+        if len(error.problems) > _MOST_PROBLEMS:
+            self._say(name, f"and {len(error.problems) - _MOST_PROBLEMS} more")
         await self._end(name, status="failed", error=f"{error}{hint}", note="")
 
     async def _end(self, name: str, **values: Any) -> None:
