@@ -29,7 +29,10 @@ _MOST_OWN = 1000
 
 
 class Asked(Body):
-    """What to look for; see `GET /models`."""
+    """What to look for; all of it must hold.
+
+    `max_price` is in US dollars for a million input tokens, `min_context` in tokens; `configured` leaves the catalogue out.
+    """
 
     q: str = ""
     provider: list[str] = Field(default_factory=list[str])
@@ -47,11 +50,7 @@ class Asked(Body):
 
 @router.get("/models")
 async def list_models(call: AnyCaller, asked: Annotated[Asked, Query()]) -> Page:
-    """The project's models and embedders (`configured: true`) and, after them, those of the catalogue.
-
-    All that is asked for must hold. `facets` counts the catalogue's models that do, by each facet's values; `total` counts all.
-    `max_price` is in US dollars for a million input tokens. `configured=true` leaves the catalogue out.
-    """
+    """The project's models and embedders, then those of the catalogue, that have all that is asked for; counted by facet."""
     catalogue = await anyio.to_thread.run_sync(load_catalogue)
     wanted = _wanted(asked, catalogue)
     own = [each for each in await _own(call) if is_wanted(each, wanted, catalogue)]
@@ -67,10 +66,7 @@ async def list_models(call: AnyCaller, asked: Annotated[Asked, Query()]) -> Page
 
 @router.get("/models/{name:path}")
 async def get_model(call: AnyCaller, name: str, provider: str | None = None) -> dict[str, Any]:
-    """A model's card, under any name that a list has for it; `model/x` and `embedder/x` are the project's own.
-
-    Where lists disagree, `facts` has every claim and `rule` says which one won. `use` is the spec that makes it the project's.
-    """
+    """A model's card under any of its names: every claim with source and date, which one won, and the spec to use it by."""
     catalogue = await anyio.to_thread.run_sync(load_catalogue)
     urls = await anyio.to_thread.run_sync(_base_urls)
     if name.partition("/")[0] in _KINDS:

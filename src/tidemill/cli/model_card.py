@@ -45,8 +45,8 @@ def licence_text(licence: Mapping[str, Json]) -> str:
 
 
 def licence_cell(licence: Mapping[str, Json]) -> Cell:
-    """The same as a cell in its colour."""
-    return Cell(licence_text(licence), _TONES.get(str(licence.get("verdict")), "plain"))
+    """The same, short and in its colour."""
+    return Cell(licence_text(licence).removeprefix("LicenseRef-"), _TONES.get(str(licence.get("verdict")), "plain"))
 
 
 def tokens(value: Json) -> str:

@@ -132,13 +132,19 @@ def _entry(key: str, maker: str, rows: Sequence[Listing]) -> Entry:
         type=_type(values),
         listings=listings,
         values=values,
-        price=cheapest(each for each in sold if is_own_seller(each.seller, maker)) or cheapest(sold),
+        price=_price(sold, maker),
         sellers=frozenset(each.seller for each in sold),
         modalities=_modalities(values),
         features=frozenset(each for each in FEATURES if values.get(each) is True),
         verdict=verdict,
         haystack="\n".join((key, title.lower(), maker, *sorted(names))),
     )
+
+
+def _price(sold: Sequence[Listing], maker: str) -> tuple[float, float | None] | None:
+    """The maker's; where it takes none, the lowest."""
+    own = cheapest(each for each in sold if is_own_seller(each.seller, maker))
+    return own if own is not None and own[0] > 0 else cheapest(sold)
 
 
 def _name(key: str, maker: str, listings: Sequence[Listing]) -> str:
