@@ -30,11 +30,7 @@ router = APIRouter(tags=["models"])
 
 
 class NewComparison(Body):
-    """What to compare, on which dataset. Either models, alone or in `app`'s place of its models, or embedders under `index`.
-
-    `load` is in requests a month; `at_once` how many samples run at a time, which the latencies depend on. With `estimate`
-    nothing is started. `metric` is what quality means for the front; default: the first scorer that is named, else the usual.
-    """
+    """What to compare on a dataset: models, alone or in `app`, or embedders under `index`; `load` in requests a month."""
 
     data: str
     models: tuple[str, ...] = Field((), max_length=20)
@@ -42,12 +38,12 @@ class NewComparison(Body):
     index: str | None = None
     app: str | None = None
     scorers: tuple[str, ...] = ()
-    metric: str | None = None
+    metric: str | None = None  # what quality means for the front; default: the first scorer named, else the usual
     n: int = Field(1, ge=1, le=20)
     limit: int | None = Field(None, ge=1)
     load: int = Field(100_000, ge=1, le=10**12)
-    at_once: int = Field(4, ge=1, le=64)
-    estimate: bool = False
+    at_once: int = Field(4, ge=1, le=64)  # samples that run side by side, which the latencies depend on
+    estimate: bool = False  # say what it would take, and start nothing
 
 
 @router.post("/models:compare", status_code=202)
