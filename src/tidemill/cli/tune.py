@@ -127,7 +127,8 @@ def print_tune(found: TuneJson) -> None:
         say(f"{'Took':<10}{duration(1000 * (found.get('seconds') or 0))}, {speed:.0f} tokens/s, "
             f"{(found.get('peak_mb') or 0) / 1000:.1f} GB")  # fmt: skip
     say(f"{'Made':<10}{found.get('adapter')}, and {found.get('model')} with it merged in")
-    say(f"{'Next':<10}tidemill eval {str(found.get('model')).partition('@')[0]} --data dataset/NAME")
+    judging = str(next(iter(found.get("judging") or ()), "dataset/NAME")).partition("@")[0]
+    say(f"{'Next':<10}tidemill eval {str(found.get('model')).partition('@')[0]} --data {judging}")
 
 
 async def _apply(client: AsyncClient, path: str) -> str:

@@ -34,6 +34,7 @@ class TuneJson(JobJson, total=False):
     data: str
     output: str
     estimate: EstimateJson
+    judging: Sequence[str]
     losses: Sequence[float]
     adapter: str | None
     model: str | None
