@@ -81,7 +81,9 @@ async def bom(release: str, /, *, out: Path | None = None, options: Options = DE
 
 
 def verify(pack: Path, /, *, key: str = "", options: Options = DEFAULTS) -> int:
-    """Verify a pack, offline: signature, every file, the release's digest, the audit chain. One that does not hold exits 1.
+    """Verify a pack, offline; one that does not hold exits 1.
+
+    It checks the signature, every file, the digests of the release and of all it locks, and the audit chain.
 
     :param pack: The zip file.
     :param key: The fingerprint that must have signed it.

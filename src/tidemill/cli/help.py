@@ -50,6 +50,15 @@ def print_command(name: str, command: Command, app: App) -> None:
     _print_arguments([each for each in options if each.names[0] in _COMMON])
 
 
+def with_default(
+    functions: Mapping[str, Callable[..., object]], default: Callable[..., object] | None
+) -> Mapping[str, Callable[..., object]]:
+    """The subcommands and, first, what the command does without one, under the name of its argument, as in RELEASE."""
+    if default is None:
+        return functions
+    return {next(iter(inspect.signature(default).parameters)).upper(): default, **functions}
+
+
 def print_group(name: str, command: Command, functions: Mapping[str, Callable[..., object]]) -> None:
     """The help of a command that has subcommands."""
     say(f"Example   {command.example}")

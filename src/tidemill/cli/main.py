@@ -66,13 +66,14 @@ def _run_command(name: str, command: Command, rest: list[str]) -> int:
     if functions is None:
         return _call(name, command, module.COMMAND, rest)
     if not rest or rest[0] in _HELP:
-        from tidemill.cli.help import print_group
+        from tidemill.cli.help import print_group, with_default
 
+        listed = with_default(functions, getattr(module, "COMMAND", None))
         if rest:
-            print_group(name, command, functions)
+            print_group(name, command, listed)
             return 0
         return _without_arguments(
-            lambda: print_group(name, command, functions), missing=f"one of {', '.join(functions)}", command=name
+            lambda: print_group(name, command, listed), missing=f"one of {', '.join(functions)}", command=name
         )
     verb, *rest = rest
     if verb not in functions and hasattr(module, "COMMAND"):
