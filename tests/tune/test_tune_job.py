@@ -208,6 +208,26 @@ async def test_a_trainer_that_keeps_dying_is_given_up(tmp_path, monkeypatch):
     assert "enough memory" in caught.value.hint
 
 
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_what_the_trainer_refuses_is_what_the_run_failed_with(settings):
+    train = [
+        {"id": f"t{each}", "text": f"q {each} " + "long " * (99 * (each == 7)), "intent": "AB"[each % 2]} for each in range(20)
+    ]
+    write_project(settings.root, train=train)
+    spec = settings.root / "tidemill" / "app.yaml"
+    spec.write_text(spec.read_text() + "too_long: truncate\n")
+    async with AsyncClient(settings=settings) as client:
+        await client.apply()
+        job, estimate = await client.start_tune("router")
+        assert estimate["notes"][-1] == "rows longer than 128 tokens are cut at their end: t7"
+        with pytest.raises(Unavailable, match="row t7: the prompt alone has"):
+            await client.finish(job)
+        run = await client.tune(job)
+        assert (run["status"], run["model"]) == ("failed", None)
+        assert "Raise max_tokens." in run["error"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_killed_server_takes_its_trainer_along_and_the_next_one_goes_on(tmp_path):
