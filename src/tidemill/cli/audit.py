@@ -60,7 +60,9 @@ async def list_audit(
 
 
 async def verify_audit(*, anchor: str | None = None, options: Options = DEFAULTS) -> int:
-    """Recompute the chain and name the first line that does not hold; exit 1 when there is one.
+    """Recompute the chain, and name the first line that does not hold.
+
+    Exit 1 when there is one.
 
     :param anchor: A line that was seen before, NUMBER:sha256:…; a chain cut off or written anew since then shows.
     """

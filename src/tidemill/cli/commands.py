@@ -82,7 +82,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "approve": Command(
             "approve",
             "Approve a release",
-            'tidemill approve chain/handbook --role reviewer --for endpoint/handbook --reason "read 20 answers"',
+            'tidemill approve chain/handbook --for endpoint/handbook --reason "read 20 answers"',
         ),
         "approvals": Command("approvals", "See approvals, and take them back", "tidemill approvals list"),
         "policies": Command(

@@ -37,7 +37,9 @@ async def check_policies(
     door: Door | None = None,
     options: Options = DEFAULTS,
 ) -> int:
-    """Say whether an app may go somewhere and what is missing; nothing is changed. Exit 1 when it may not.
+    """Say whether an app may go somewhere, and what is missing.
+
+    Nothing is changed, and nothing noted. Exit 1 when it may not.
 
     :param app: The app, as in chain/handbook, a release's digest, or endpoint/x for what is served there.
     :param target: Where to, as in endpoint/handbook or chain/handbook@production.

@@ -19,7 +19,7 @@ from tidemill.core.extend import Door
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
-from tidemill.govern.facts import gather
+from tidemill.govern.facts import Facts, gather
 from tidemill.govern.kinds import Policy
 from tidemill.govern.missing import Missing, explain
 from tidemill.govern.rules import Rule
@@ -127,18 +127,22 @@ class Policies:
             now_ns=self._clock.now_ns(),
             gates={written: version for written, version in gates.items() if version is not None},
         )
-        values = facts.values()
-        found: list[Missing] = []
-        for text in policy.require:
-            why = ""
-            rule = Rule(text)
-            try:
-                if rule.holds(values, gate=facts.gate):
-                    continue
-            except Invalid as error:
-                why = error.message
-            found.append(explain(rule, facts, policy=policy.version.bare, why=why))
-        return found
+        found = [_judged(text, facts, policy=policy.version.bare) for text in policy.require]
+        return [each for each in found if each is not None]
+
+
+def _judged(text: str, facts: Facts, *, policy: str) -> Missing | None:
+    """What a rule lacks; None when it holds. One that cannot be decided, or is no rule any more, does not hold."""
+    try:
+        rule = Rule(text)
+    except Invalid as error:
+        return Missing(policy=policy, rule=text, found=(error.message,))
+    try:
+        if rule.holds(facts.values(), gate=facts.gate):
+            return None
+    except Invalid as error:
+        return explain(rule, facts, policy=policy, why=error.message)
+    return explain(rule, facts, policy=policy, why="")
 
 
 def in_force(db: Connection, project: str) -> tuple[Policy, ...]:

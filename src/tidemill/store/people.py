@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import cast
 
 from sqlalchemy import Connection, and_, select
@@ -15,32 +14,6 @@ from tidemill.store.upsert import in_batches
 PERSON = "person/"
 KEY = "key/"
 ADMIN = "admin"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Person:
-    """Somebody who holds keys that work; `who` is how the audit names them."""
-
-    name: str
-    roles: frozenset[Role]
-    keys: tuple[str, ...]
-
-    @property
-    def who(self) -> str:
-        """`person/NAME`."""
-        return PERSON + self.name
-
-
-def list_people(db: Connection, project: str) -> tuple[Person, ...]:
-    """Everybody with a key of the project that is not revoked, by name."""
-    held: dict[str, list[tuple[str, Role]]] = {}
-    query = select(keys).where(keys.c.project == project, keys.c.person.is_not(None), keys.c.revoked_ns.is_(None))
-    for row in db.execute(query.order_by(keys.c.person, keys.c.created_ns)):
-        held.setdefault(row.person, []).append((row.id, row.role))
-    return tuple(
-        Person(name=name, roles=frozenset(role for _, role in each), keys=tuple(key for key, _ in each))
-        for name, each in held.items()
-    )
 
 
 def roles_of(db: Connection, project: str, who: str) -> frozenset[Role]:
