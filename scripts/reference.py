@@ -62,6 +62,8 @@ def cli_page() -> str:
             module = import_module(f"tidemill.cli.{command.module}")
             verbs: Mapping[str, object] = getattr(module, "COMMANDS", {})
             parts.append(_help_of(name))
+            if verbs and hasattr(module, "COMMAND"):
+                parts.append(_help_of(name, "ARGUMENT"))  # what is no subcommand is its own argument
             parts += [_help_of(name, verb) for verb in verbs]
     return "\n".join(parts)
 

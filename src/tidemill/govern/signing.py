@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _KEY = Path("keys") / "evidence.pem"
+_MAKING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +35,11 @@ class Signature:
 def platform_key(data: Path) -> tuple[Path, bool]:
     """The file of the platform's key below the data folder, made (mode 0600) when there is none; whether it was made now."""
     path = data / _KEY
-    if path.exists():
-        return path, False
+    with _MAKING:
+        return path, not path.exists() and _make(path)
+
+
+def _make(path: Path) -> bool:
     require_govern()
     from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415  (heavy, of an extra)
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  (as above)
@@ -44,12 +49,7 @@ def platform_key(data: Path) -> tuple[Path, bool]:
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(path, pem, mode=0o600)
-    return path, True
-
-
-def fingerprint_of(key: Path) -> str:
-    """The fingerprint of the private key in a PEM file. Raises as `sign`."""
-    return sign(b"", key=key).fingerprint
+    return True
 
 
 def sign(message: bytes, *, key: Path) -> Signature:

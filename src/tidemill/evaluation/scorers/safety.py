@@ -5,6 +5,7 @@ Larger is better, as everywhere: 1 is a text without anything found. A reason na
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class PersonalDataScore:
 
     def __post_init__(self) -> None:
         _check_field(self.on)
-        self._made()
+        _ = self._check  # wrong options, or a missing extra, are told when it is made
 
     @property
     def reads(self) -> frozenset[str]:
@@ -52,14 +53,15 @@ class PersonalDataScore:
     @property
     def version(self) -> str:
         """The rules' version and the library's."""
-        return f"1+{self._made().version}"
+        return f"1+{self._check.version}"
 
     async def score(self, fields: Mapping[str, Json]) -> Score:
         """Score one text."""
-        found = await self._made().check(as_text(fields.get(self.on)))
+        found = await self._check.check(as_text(fields.get(self.on)))
         return Score(metric=self.name, value=float(not found), reason=_kinds(found))
 
-    def _made(self) -> PersonalData:
+    @functools.cached_property
+    def _check(self) -> PersonalData:
         return PersonalData(engine=self.engine, entities=self.entities, threshold=self.threshold)
 
 
