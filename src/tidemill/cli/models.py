@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, cast
+
+from cyclopts import Parameter
 
 from tidemill.cli.figures import NOTHING, count
 from tidemill.cli.model_card import licence_cell, print_card, tokens
@@ -21,44 +24,55 @@ _LONGEST_NAME = 44
 _FACETS_SHOWN = 8
 
 
-async def list_models(  # noqa: PLR0913  (each is a facet)
-    *,
-    q: str = "",
-    provider: tuple[str, ...] = (),
-    maker: tuple[str, ...] = (),
-    type: tuple[str, ...] = (),  # noqa: A002  (the facet's name)
-    modality: tuple[str, ...] = (),
-    feature: tuple[str, ...] = (),
-    licence: tuple[str, ...] = (),
-    max_price: float | None = None,
-    min_context: int | None = None,
-    configured: bool = False,
-    facets: bool = False,
-    limit: int = 30,
-    options: Options = DEFAULTS,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facets:
+    """What to look for."""
+
+    q: str = ""
+    """Words in any name that the model has."""
+
+    provider: tuple[str, ...] = ()
+    """Who sells it, as in groq; local for what runs here."""
+
+    maker: tuple[str, ...] = ()
+    """Who made it, as in mistral."""
+
+    type: tuple[str, ...] = ()
+    """What it does: chat, embedding, rerank, image, …"""
+
+    modality: tuple[str, ...] = ()
+    """What goes in (text, image, audio, video, pdf) or comes out (to-text, to-image, …)."""
+
+    feature: tuple[str, ...] = ()
+    """tools, json_schema, reasoning, prompt_caching, …"""
+
+    licence: tuple[str, ...] = ()
+    """permissive, conditions, non_commercial, terms or unknown; or an SPDX identifier."""
+
+    max_price: float | None = None
+    """At most so many US dollars for a million input tokens."""
+
+    min_context: int | None = None
+    """A context of at least so many tokens."""
+
+    configured: bool = False
+    """Only the project's own models and embedders."""
+
+
+_ANY = Facets()
+
+
+async def list_models(*, wanted: Facets = _ANY, facets: bool = False, limit: int = 30, options: Options = DEFAULTS) -> None:
     """Find models: the project's own first, then those of the catalogue.
 
     Options narrow each other down; one that is given twice asks for both, and of providers, makers, types and licences for any.
 
-    :param q: Words in any name that the model has.
-    :param provider: Who sells it, as in groq; local for what runs here.
-    :param maker: Who made it, as in mistral.
-    :param type: What it does: chat, embedding, rerank, image, …
-    :param modality: What goes in (text, image, audio, video, pdf) or comes out (to-text, to-image, …).
-    :param feature: tools, json_schema, reasoning, prompt_caching, …
-    :param licence: permissive, conditions, non_commercial, terms or unknown; or an SPDX identifier.
-    :param max_price: At most so many US dollars for a million input tokens.
-    :param min_context: A context of at least so many tokens.
-    :param configured: Only the project's own models and embedders.
     :param facets: Show by which values the search can be narrowed down.
     :param limit: How many to show.
     """
     async with open_client(options) as client:
-        found = await client.models(
-            q, provider=provider, maker=maker, type=type, modality=modality, feature=feature, licence=licence,
-            max_price=max_price, min_context=min_context, configured=configured, limit=limit,
-        )  # fmt: skip
+        found = await client.models(**{each.name: getattr(wanted, each.name) for each in fields(wanted)}, limit=limit)
     if options.json:
         say_json(found)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Annotated, cast
 
 from cyclopts import Parameter
@@ -20,44 +21,54 @@ _MARKS: Mapping[str, tuple[str, Tone]] = {
 }  # fmt: skip
 
 
-async def compare_models(  # noqa: PLR0913  (what a comparison may say)
-    *model: str,
-    data: str,
-    embedders: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
-    index: str | None = None,
-    app: str | None = None,
-    scorer: tuple[str, ...] = (),
-    by: str | None = None,
-    n: Annotated[int, Parameter(name="-n")] = 1,
-    limit: int | None = None,
-    load: int = 100_000,
-    at_once: int = 4,
-    estimate: bool = False,
-    options: Options = DEFAULTS,
-) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparing:
+    """What to compare, and how."""
+
+    data: str
+    """The dataset, as in dataset/questions; with a reference, or for embedders with gold documents."""
+
+    embedders: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    """Compare these embedders instead, as in embedder/a embedder/b."""
+
+    index: str | None = None
+    """The index whose documents the embedders search."""
+
+    app: str | None = None
+    """Run this chain, agent or prompt with each model in its place, instead of the bare model."""
+
+    scorers: Annotated[tuple[str, ...], Parameter(name="--scorer")] = ()
+    """A scorer; give it again for more. Default: those that fit the dataset."""
+
+    metric: Annotated[str | None, Parameter(name="--by")] = None
+    """The metric that stands for quality."""
+
+    n: Annotated[int, Parameter(name="-n")] = 1
+    """How many times each sample is run."""
+
+    limit: int | None = None
+    """Only the first N samples."""
+
+    load: int = 100_000
+    """Requests a month, for the cost."""
+
+    at_once: int = 4
+    """How many samples run side by side; latencies depend on it."""
+
+
+async def compare_models(*model: str, asked: Comparing, estimate: bool = False, options: Options = DEFAULTS) -> None:
     """Compare models by their answers, or embedders by what they retrieve: quality, latency, cost, size and licence.
 
     What was run before is not run again. A model is on the front when no other is shown to be better without being dearer or
     slower.
 
     :param model: The models, as in model/a model/b.
-    :param data: The dataset, as in dataset/questions; with a reference, or for embedders with gold documents.
-    :param embedders: Compare these embedders instead, as in embedder/a embedder/b.
-    :param index: The index whose documents the embedders search.
-    :param app: Run this chain, agent or prompt with each model in its place, instead of the bare model.
-    :param scorer: A scorer; give it again for more. Default: those that fit the dataset.
-    :param by: The metric that stands for quality.
-    :param n: How many times each sample is run.
-    :param limit: Only the first N samples.
-    :param load: Requests a month, for the cost.
-    :param at_once: How many samples run side by side; latencies depend on it.
     :param estimate: Only say what it would take.
     """
+    said = {each.name: getattr(asked, each.name) for each in fields(asked)}
     async with open_client(options) as client:
-        started = await client.compare_models(
-            data=data, models=model, embedders=embedders, index=index, app=app, scorers=scorer, metric=by, n=n, limit=limit,
-            load=load, at_once=at_once, estimate=estimate,
-        )  # fmt: skip
+        started = await client.compare_models(models=model, estimate=estimate, **said)
         if not options.json:
             for line in _estimate_lines(cast("Sequence[JsonObject]", started["estimate"])):
                 (say if estimate else note)(line)
