@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -60,6 +61,19 @@ def test_whoever_wrote_a_part_counts_as_an_author(shop):
     assert release != shop.release
     told = max_.refused("POST", "/approvals", {"release": release, "role": "reviewer", "reason": "mine"})
     assert "nobody approves their own work" in told["detail"]
+
+
+def test_whoever_wrote_the_pipeline_that_made_it_counts_as_an_author(shop):
+    ada = shop.person("ada", "admin")
+    ada.apply("{kind: pipeline, name: improve, steps: [{id: a, release: {app: chain/help}}]}")
+    connection = sqlite3.connect(shop.house.data / "meta.db", timeout=30)
+    with connection:  # as a run that nobody started by hand leaves it
+        where = "project = ? AND digest = ?"
+        connection.execute(f"UPDATE versions SET created_by = 'pipeline/improve' WHERE {where}", (shop.name, shop.release))
+    connection.close()
+    told = ada.refused("POST", "/approvals", {"release": shop.release, "role": "reviewer", "reason": "mine"})
+    assert "nobody approves their own work" in told["detail"]
+    give(shop.rita, shop.release)
 
 
 def test_whoever_deploys_is_not_one_of_the_four_eyes(shop):

@@ -7,6 +7,8 @@ import datetime as dt
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
 
 def iso(ns: int | None) -> str | None:
     """Nanoseconds since the epoch as `2026-01-31T12:00:00.000000Z`; None stays None."""
@@ -26,7 +28,8 @@ def to_ns(text: str | None) -> int | None:
         time = dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise Invalid(f"{text!r} is not a time", hint="Write 2026-01-31T12:00:00Z or seconds since the epoch.") from error
-    return round((time if time.tzinfo else time.replace(tzinfo=dt.UTC)).timestamp() * 1e9)
+    since = (time if time.tzinfo else time.replace(tzinfo=dt.UTC)) - _EPOCH
+    return since // dt.timedelta(microseconds=1) * 1000
 
 
 def since_ns(text: str | None, *, now_ns: int) -> int | None:

@@ -134,8 +134,10 @@ def gather(
 
 
 def authors_of_release(db: Connection, project: str, digest: str) -> frozenset[str]:
-    """Who wrote it: whoever first kept the release, or any version in it."""
-    return people.authors_of(db, project, {digest, *_content(db, project, digest)[2].values()})
+    """Who wrote it: whoever first kept the release, or any version in it; for a machine, also whoever wrote that."""
+    found = people.authors_of(db, project, {digest, *_content(db, project, digest)[2].values()})
+    makers = {people.maker_of(db, project, *each.split("/", 1)) for each in found if people.is_machine(each)}
+    return frozenset(found | makers - {""})
 
 
 def sample_values(metrics: Iterable[str]) -> tuple[Values, Values]:

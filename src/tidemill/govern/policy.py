@@ -27,7 +27,6 @@ from tidemill.store import audit, people, registry
 from tidemill.store.database import KeptRefusal
 
 _OPERATES = frozenset({"operator", "admin"})
-_PEOPLE = (people.PERSON, people.KEY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,10 +165,9 @@ def _role_problem(db: Connection, project: str, who: str, role: str | None) -> s
     if role in _OPERATES:
         return ""
     name = who
-    if who != people.ADMIN and not who.startswith(_PEOPLE):  # a machine acts for whoever wrote it
-        kind, _, own = who.partition("/")
-        maker = people.maker_of(db, project, kind, own)
-        name, who, role = (f"{who}, which {maker} wrote,", maker, None) if maker else (who or "nobody that is known", "", None)
+    if people.is_machine(who):  # it acts for whoever wrote it
+        maker = people.maker_of(db, project, *who.split("/", 1))
+        name, who, role = (f"{who}, which {maker} wrote," if maker else who), maker, None
     roles = people.roles_of(db, project, who) if role is None else {role}
     if roles & _OPERATES:
         return ""

@@ -16,6 +16,11 @@ KEY = "key/"
 ADMIN = "admin"
 
 
+def is_machine(who: str) -> bool:
+    """Whether it is neither a person nor a key nor the admin token, but something of the project, as in `pipeline/improve`."""
+    return "/" in who and not who.startswith((PERSON, KEY))
+
+
 def roles_of(db: Connection, project: str, who: str) -> frozenset[Role]:
     """The roles of everybody's or a key's keys that work; none for a machine such as `pipeline/x`."""
     if who == ADMIN:
