@@ -88,6 +88,10 @@ def test_a_release_goes_its_way(shop, tmp_path):
     assert code == 0
     assert "valid" in shown
     assert "person/rita" in shown
+    approval = shown.splitlines()[1].split()[0]
+    code, shown, _ = call("approvals", "revoke", approval, "--why", "a wrong answer was found", token=shop["rita"])
+    assert (code, shown.startswith(f"revoked {approval}")) == (0, True)
+    assert "revoked" in call("approvals", "list")[1]
     code, shown, _ = call("policies", "list")
     assert 'requires  approvals.exists(a, a.role == "reviewer")' in shown
     code, shown, _ = call("keys", "list")
