@@ -46,8 +46,8 @@ itself in full at `GET /openapi.json`. What applications are asked through is th
 - Lists answer `{{"items": […], "next": CURSOR|null}}`; send `cursor` back for the next page.
 - Errors are `application/problem+json` with `code`, `title`, `detail` and `hint`, and `problems` where there are several;
   the [codes](exit-codes.md).
-- An endpoint's key is for the data plane only. What each role may do is a table in [Approve and protect](../guides/govern.md): a
-  viewer reads, and making and revoking keys takes the admin token or a key with the role admin.
+- An endpoint's key is for the data plane only. What each role may do is a table in [Approve and protect](../guides/govern.md):
+  a viewer reads, and making and revoking keys takes the admin token or a key with the role admin.
 - Open without a token: `GET /healthz` (alive), `GET /readyz` (can serve, else 503), `GET /login`, `GET /`.
 """
 

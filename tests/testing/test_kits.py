@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -45,6 +46,17 @@ BODIES: Mapping[str, JsonObject] = {
     "scorer": {"scorer": "recall_at_k", "options": {"k": 3}},
     "gate": {"checks": [{"metric": "token_f1", "min": 0.5}]},
     "endpoint": {"app": "chain/c"},
+    "adapter": {"base": "model/m", "path": "adapter"},
+    "monitor": {"endpoint": "endpoint/x", "reference": "dataset/d"},
+    "pipeline": {"steps": [{"id": "measure", "evaluate": {"app": "chain/c", "data": "dataset/d"}}]},
+    "policy": {"protects": ["endpoint/x"], "require": ['gate("gate/g").result == "passed"']},
+    "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "tuned"},
+}
+_HEADER = b'{"__metadata__": {}}'
+FILES: Mapping[str, bytes] = {
+    "docs/a.md": b"# A\n\nText.\n",
+    "adapter/adapter_model.safetensors": struct.pack("<Q", len(_HEADER)) + _HEADER,
+    "adapter/adapter_config.json": b'{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}',
 }
 CONTENT: Mapping[str, bytes] = {
     "md": b"# Title\n\nSome **words** here.\n",
@@ -62,7 +74,7 @@ def make(group: str, name: str, **options: object) -> Any:
 
 @pytest.mark.parametrize("name", extension_names("kinds"))
 def test_kinds(name: str, tmp_path: Path) -> None:
-    files = FilesFolder({"docs/a.md": b"# A\n\nText.\n"}, Blobs(tmp_path, "default"))
+    files = FilesFolder(FILES, Blobs(tmp_path, "default"))
     check_artifact_kind(make("kinds", name), body=BODIES[name], files=files)
 
 
