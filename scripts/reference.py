@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 from tidemill.api.control import PREFIX, control_plane
@@ -95,10 +96,14 @@ def api_page() -> str:
     return "\n".join(parts)
 
 
+def _paragraph(text: str) -> str:
+    return fill(" ".join(text.split()), 128, break_long_words=False, break_on_hyphens=False) + "\n"
+
+
 def _route(method: str, path: str, operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
     status = next(code for code in operation["responses"] if code.startswith("2"))
     yield f"### `{method.upper()} {path.removeprefix(PREFIX)}`\n"
-    yield f"{' '.join(operation.get('description', '').split())} Answers {status}.\n"
+    yield _paragraph(f"{operation.get('description', '')} Answers {status}.")
     rows = [
         (each["name"], each["schema"], each["required"], f"in the query. {each.get('description', '')}".strip())
         for each in operation.get("parameters", ())
@@ -107,7 +112,7 @@ def _route(method: str, path: str, operation: Mapping[str, Any], schemas: Mappin
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content:
         body = _resolved(content["schema"], schemas)
-        yield f"Body: {' '.join(body.get('description', 'a JSON object').split())}\n"
+        yield _paragraph(f"Body: {body.get('description', 'a JSON object')}")
         required = body.get("required", ())
         rows += [(name, each, name in required, "") for name, each in body.get("properties", {}).items()]
     if rows:

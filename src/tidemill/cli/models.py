@@ -82,7 +82,7 @@ async def list_models(*, wanted: Facets = _ANY, facets: bool = False, limit: int
 
 
 async def show_model(name: str, /, *, provider: str | None = None, options: Options = DEFAULTS) -> None:
-    """Show a model's card: limits, prices, licence, who says so, and the lines that put it to use.
+    """Show a model's card: limits, prices, licence, who says so, and how to use it.
 
     :param name: Any name that a list has for it, or model/NAME or embedder/NAME of the project.
     :param provider: Whom to use it from; default: its maker, else the cheapest that can be reached.

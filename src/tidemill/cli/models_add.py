@@ -49,7 +49,7 @@ class Adding:
 
 
 async def add_model(what: str, /, *, said: Adding, options: Options = DEFAULTS) -> None:
-    """Register a GGUF or ONNX file, or what an OpenAI-compatible server serves, with its hash and licence.
+    """Register a GGUF or ONNX file, or a model of an OpenAI-compatible server.
 
     A GGUF file becomes a model of the local engine, an ONNX file an embedder. Pickles (.bin, .pt, .pkl, .ckpt) are refused,
     whatever they are called: they can run code when they are loaded.

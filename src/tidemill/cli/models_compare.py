@@ -58,7 +58,7 @@ class Comparing:
 
 
 async def compare_models(*model: str, asked: Comparing, estimate: bool = False, options: Options = DEFAULTS) -> None:
-    """Compare models by their answers, or embedders by what they retrieve: quality, latency, cost, size and licence.
+    """Compare models by their answers, or embedders by what they retrieve.
 
     What was run before is not run again. A model is on the front when no other is shown to be better without being dearer or
     slower.

@@ -57,7 +57,7 @@ async def run(
 
 
 async def show(run: str, /, *, full: bool = False, options: Options = DEFAULTS) -> None:
-    """Show a run: every step, how it stands, how long it took, whether its output was used again, digests.
+    """Show a run: how every step stands, how long it took, whether it was used again, digests.
 
     :param run: The run's id or the beginning of it, or a pipeline for its last run.
     :param full: Show what went in and came out.
