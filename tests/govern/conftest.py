@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -183,13 +184,21 @@ class Project:
         return list(reversed(self.admin.get("/audit", action=action)["items"]))
 
 
-@pytest.fixture(scope="session")
+@contextmanager
+def _no_settings_around() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [each for each in os.environ if each.startswith("TIDEMILL_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    for name in [each for each in os.environ if each.startswith("TIDEMILL_")]:
-        del os.environ[name]
+    """One for a file: a process runs the jobs of one data folder at a time."""
     root = tmp_path_factory.mktemp("house")
     data = root / ".tidemill"
     with (
+        _no_settings_around(),
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(open_app(Settings(root=root, data=data))) as app,
     ):
