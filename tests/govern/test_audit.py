@@ -106,3 +106,11 @@ def test_a_tail_cut_off_with_its_head_is_found_by_an_anchor(used):
 
 def test_projects_do_not_read_each_others(used, house):
     assert house.project().admin.get("/audit")["items"] == []
+
+
+def test_rows_that_are_appended_have_their_line(project):
+    dev = project.person("dev", "developer")
+    rows = {"rows": [{"q": "a", "a": "b"}], "roles": {"input": "q", "reference": "a"}}
+    made = dev.post("/datasets/lessons/samples", rows)
+    dev.post("/datasets/lessons/samples", rows)  # nothing new
+    assert [(each["target"], each["detail"]["added"]) for each in project.audit("samples.append")] == [(made["dataset"], 1)]

@@ -10,10 +10,11 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import Caller
 from tidemill.core.errors import Conflict
+from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, check_name
 from tidemill.data.append import Appended
-from tidemill.store import registry
+from tidemill.store import audit, registry
 from tidemill.store.projects import ensure_project
 
 _TRIES: Final = 8
@@ -81,6 +82,8 @@ async def _keep(call: Caller, name: str, latest: Version | None, appended: Appen
             by=call.who,
             now_ns=now_ns,
         )
+        detail: JsonObject = {"digest": version.digest, "added": appended.added, "filled": appended.filled}
+        audit.append(db, call.project, who=call.who, action="samples.append", target=version.ref, detail=detail, now_ns=now_ns)
         return version
 
     return await call.platform.database.write(work)
