@@ -45,7 +45,7 @@ docs: $(VENV)/.dev
 import-time: $(VENV)/.dev
 	$(BIN)/python -m bench.startup --budget
 
-bench: $(VENV)/.dev ## every benchmark, JSON lines out
+bench: $(VENV)/.tune ## every benchmark, JSON lines out
 	$(BIN)/python -m bench
 
 wheel: $(VENV)/.dev
