@@ -16,10 +16,10 @@ demo: $(VENV)/.demo ## set everything up, then run the main job on the embedded 
 demo-loop: $(VENV)/.loop ## the whole life of an application: drift, tuning, gate, approval, canary, evidence, rollback
 	@$(BIN)/python -m examples.loop.demo
 
-test: $(VENV)/.dev ## set everything up and run every test
+test: $(VENV)/.tune ## set everything up and run every test
 	$(BIN)/pytest -n 2 --dist loadfile
 
-quick: $(VENV)/.dev ## the tests without the slow ones
+quick: $(VENV)/.tune ## the tests without the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 check: $(VENV)/.tune format lint types contract ratchet docs import-time test ## everything CI runs
