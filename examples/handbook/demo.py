@@ -6,19 +6,16 @@ Everything below goes through the same client and the same server as any user's 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import openai
 
+from examples.server import running_server
 from tidemill.cli.compare import print_comparison
 from tidemill.cli.gate import print_gate
 from tidemill.cli.progress import follow_job
@@ -57,20 +54,6 @@ def edit(change: tuple[str, str]) -> None:
     text = SPEC.read_text("utf-8")
     assert old in text, old
     SPEC.write_text(text.replace(old, new), "utf-8")
-
-
-@asynccontextmanager
-async def server() -> AsyncIterator[str]:
-    """`tidemill up` in a process of its own, on a free port."""
-    command = [str(Path(sys.executable).with_name("tidemill")), "up", "--port", "0", "--json", "--no-open"]
-    async with await anyio.open_process(command, cwd=WORK, stderr=None, stdin=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        try:
-            line = (await process.stdout.receive()).decode()
-            yield json.loads(line)["url"]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
 
 
 async def apply(client: AsyncClient) -> str:
@@ -169,7 +152,7 @@ async def run() -> None:
     """The whole demo."""
     copy_project()
     os.chdir(WORK)
-    async with server() as url:
+    async with running_server(WORK) as url:
         say("server", f"{url}, data in {(WORK / '.tidemill').relative_to(ROOT)}")
         async with AsyncClient(url=url) as client:
             best, letter = await measure(client)

@@ -21,8 +21,8 @@ from typing import Any
 import anyio
 
 from examples.loop.people import Answer, reactions, use
-from examples.loop.server import running_server
 from examples.loop.traffic import KNOWN, NEW, Utterance, source, utterances
+from examples.server import running_server
 from tidemill.cli.compare import print_comparison
 from tidemill.cli.curve import curve
 from tidemill.cli.gate import print_gate
