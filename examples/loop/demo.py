@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -32,6 +32,7 @@ from tidemill.cli.progress import follow_job
 from tidemill.cli.rollout import print_status
 from tidemill.client import AsyncClient
 from tidemill.client.pipelines import PipelineRunJson
+from tidemill.client.shapes import GateJson
 from tidemill.core.errors import Denied, TidemillError
 from tidemill.core.json import JsonObject
 
@@ -182,7 +183,7 @@ class Improvement:
         stage(7, "Evaluate, gate, approve")
         before, after = self._outputs["before"]["evaluation"], self._outputs["evaluate"]["evaluation"]
         print_comparison(await self._client.compare(before, after), samples=None, names=("served", "tuned"))
-        print_gate(await self._client.check_gate("gate/better", after, against=before))
+        print_gate(cast("GateJson", self._outputs["gate"]))
 
     async def _approve(self) -> None:
         digest = self._outputs["release"]["release"]
