@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from tidemill.core.errors import Conflict
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = tuple(f"{number:04}" for number in range(1, 13))
 """Every revision, oldest first; the files are in `migrations/versions`."""
 
 
