@@ -31,7 +31,7 @@ def test_the_same_files_again_change_nothing(database, blobs):
     apply(database, blobs, HANDBOOK)
     again = apply(database, blobs, HANDBOOK)
     assert again.plan.changes == ()
-    assert again.plan.as_json() == {"changes": [], "notes": [], "affects": []}
+    assert again.plan.as_json() == {"changes": [], "notes": [], "affects": [], "digest": again.plan.digest}
     assert [each.number for each in again.versions] == [1, 1, 1]
 
 
@@ -48,7 +48,7 @@ def test_a_changed_prompt_changes_what_needs_it_and_says_which_endpoint_serves_t
     assert by_ref.keys() == {"prompt/answer", "chain/handbook"}
     assert (by_ref["prompt/answer"].before, by_ref["prompt/answer"].after) == ("v1", "v2")
     assert by_ref["prompt/answer"].details == ("Answer from the context only. -> Answer from the context.",)
-    assert by_ref["chain/handbook"].details == ("prompt/answer changed",)
+    assert by_ref["chain/handbook"].details == ("prompt/answer v1 -> v2",)
     assert planned.affects == (f"release handbook (endpoint/handbook serves {release.digest[:11]}… with the old prompt)",)
 
 

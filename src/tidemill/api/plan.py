@@ -35,6 +35,12 @@ class ProjectFiles(Body):
     environment: str | None = None
 
 
+class FilesToApply(ProjectFiles):
+    """The same, and the digest of the plan that was seen: anything else is refused."""
+
+    expected: str | None = None
+
+
 @router.post("/plan")
 async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
     """What `apply` would change. Nothing is written but uploaded content."""
@@ -43,16 +49,22 @@ async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
 
     def work(db: Database) -> planning.Plan:
         made = planning.make_plan(
-            db, project=call.project, kinds=call.platform.kinds, environment=environment, preparation=preparation
+            db,
+            project=call.project,
+            kinds=call.platform.kinds,
+            environment=environment,
+            preparation=preparation,
+            blobs=call.platform.blobs(call.project),
         )
         check_measured(db, call.project, made)
         return made
 
-    return dict((await call.platform.database.read(work)).as_json())
+    made = await call.platform.database.read(work)
+    return dict(await anyio.to_thread.run_sync(made.as_json))
 
 
 @router.post("/apply")
-async def apply(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
+async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
     """Make the changes, all or nothing; indexes that must be built are built by the jobs named in the answer."""
     preparation = await anyio.to_thread.run_sync(_prepare, call, body)
     environment = body.environment or call.platform.settings.environment
@@ -66,11 +78,13 @@ async def apply(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
             now_ns=now_ns,
             by=call.who,
             preparation=preparation,
+            blobs=call.platform.blobs(call.project),
+            expected=body.expected,
             check=lambda db, made: check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns),
         )
     )
     jobs = [await build_index_job(call.platform, call.project, each) for each in applied.versions if each.kind == "index"]
-    return dict(applied.plan.as_json()) | {
+    return dict(await anyio.to_thread.run_sync(applied.plan.as_json)) | {
         "versions": [{"ref": each.ref, "digest": each.digest} for each in applied.versions],
         "jobs": [each for each in jobs if each is not None],
     }

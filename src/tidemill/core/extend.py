@@ -12,6 +12,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse
+from tidemill.core.difference import Difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Chunk, Document, Parsed, Progress, Score, Version
@@ -107,6 +108,30 @@ class ArtifactKind(Protocol):
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """What changed, a line each, as a person would want to read it."""
+        ...
+
+
+class BlobReader(Protocol):
+    """Where the blobs of versions are read."""
+
+    def get(self, digest: str) -> bytes:
+        """A blob's content. Raises `NotFound` for one that was erased or never kept, `Unavailable` for a damaged one."""
+        ...
+
+
+@runtime_checkable
+class ExplainsChanges(Protocol):
+    """What an `ArtifactKind` may have besides, when what changed is in its blobs or is more than a line a value.
+
+    Where a kind has no such method, or a blob cannot be read, `diff` is asked, and the values are compared by path.
+    """
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:
+        """What changed between two versions of this kind: lines for a person, values by path, rows and documents counted.
+
+        Which references moved is told apart from this. The same version twice gives an empty difference. It may be slow: it is
+        called on a worker thread, outside of any transaction.
+        """
         ...
 
 

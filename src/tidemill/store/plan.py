@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from tidemill.core.digests import digest_json
 from tidemill.core.documents import SourceDocument
-from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import ArtifactKind
+from tidemill.core.errors import Conflict, Invalid, Problem
+from tidemill.core.extend import ArtifactKind, BlobReader
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.store import audit
-from tidemill.store.changes import Change, Entry, affected, config_change, version_change
+from tidemill.store.changes import Change, Entry, affected, changes_of
 from tidemill.store.config import list_configs, put_config
 from tidemill.store.files import FilesFolder
 from tidemill.store.prepare import Preparation, Prepared, placed, prepare
@@ -36,10 +37,16 @@ class Plan:
     affects: tuple[str, ...]
     entries: tuple[Entry, ...]
 
+    @property
+    def digest(self) -> str:
+        """Names all that the plan would do, and to what: the same files over another registry have another."""
+        return digest_json([[each.ref, each.environment, each.action, each.identity] for each in self.changes])
+
     def as_json(self) -> JsonObject:
-        """The plan as the API answers it."""
+        """The plan as the API answers it. Telling changes in words may read blobs, and take a while."""
         notes: list[Json] = [{"message": each.message, "where": each.where, "hint": each.hint} for each in self.notes]
-        return {"changes": [each.as_json() for each in self.changes], "notes": notes, "affects": list(self.affects)}
+        changes = [each.as_json() for each in self.changes]
+        return {"changes": changes, "notes": notes, "affects": list(self.affects), "digest": self.digest}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,10 +66,12 @@ def make_plan(
     files: FilesFolder | None = None,
     documents: Iterable[SourceDocument] = (),
     preparation: Preparation | None = None,
+    blobs: BlobReader | None = None,
 ) -> Plan:
     """What applying these files would change. Raises one `Invalid` with every problem of every document.
 
     Parsing may be slow: give its result as `preparation` (see `prepare`), or `files` and `documents` to have it done here.
+    With `blobs`, what changed in them is told too, when the changes are asked for their words.
     """
     if preparation is None:
         if files is None:
@@ -82,7 +91,7 @@ def make_plan(
             resolver.problems.extend(_check(item, resolver.targets(item), versions))
             entries.append(Entry(item=item, version=None))
     _raise_all([*preparation.problems, *resolver.problems])
-    return _plan(db, project, entries, environment=environment)
+    return _plan(db, project, entries, environment=environment, blobs=blobs)
 
 
 def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
@@ -96,9 +105,14 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
     files: FilesFolder | None = None,
     documents: Iterable[SourceDocument] = (),
     preparation: Preparation | None = None,
+    blobs: BlobReader | None = None,
     check: Callable[[Connection, Plan], None] | None = None,
+    expected: str | None = None,
 ) -> Applied:
-    """Plan within this transaction and do what the plan says, unless `check` raises. The same files again change nothing."""
+    """Plan within this transaction and do what the plan says, unless `check` raises. The same files again change nothing.
+
+    With `expected`, the digest of a plan that somebody saw, raises `Conflict` when this would do anything else.
+    """
     plan = make_plan(
         db,
         project=project,
@@ -107,7 +121,13 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
         files=files,
         documents=documents,
         preparation=preparation,
+        blobs=blobs,
     )
+    if expected is not None and plan.digest != expected:
+        raise Conflict(
+            "the registry changed since this plan was made, or the files did",
+            hint="Look at what would change now: tidemill plan",
+        )
     if check is not None:
         check(db, plan)
     ensure_project(db, project, now_ns=now_ns)
@@ -203,17 +223,12 @@ def _check(item: Prepared, targets: Mapping[str, Target], versions: Mapping[str,
     return [placed(item.document, each) for each in item.kind.check(item.parsed.spec, resolved=resolved)]
 
 
-def _plan(db: Connection, project: str, entries: Sequence[Entry], *, environment: str) -> Plan:
-    changes: list[Change] = []
-    notes: list[Problem] = []
-    for entry in entries:
-        item, version = entry.item, entry.version
-        if version is None:
-            changes.append(config_change(db, project, item))
-        else:
-            latest = find_version(db, project, Ref(kind=version.kind, name=version.name))
-            changes.append(version_change(item, version, latest))
-        notes.extend(placed(item.document, each) for each in item.parsed.notes)
+def _plan(db: Connection, project: str, entries: Sequence[Entry], *, environment: str, blobs: BlobReader | None = None) -> Plan:
+    versions = [each.version for each in entries if each.version is not None]
+    found = [find_version(db, project, Ref(kind=each.kind, name=each.name)) for each in versions]
+    latest = {each.bare: each for each in found if each is not None}
+    changes = changes_of(db, project, entries, latest=latest, blobs=blobs)
+    notes = [placed(entry.item.document, each) for entry in entries for each in entry.item.parsed.notes]
     notes.extend(_connection_notes(db, project, entries, environment=environment))
     return Plan(
         changes=tuple(each for each in changes if each.action != "unchanged"),
