@@ -10,6 +10,7 @@ from sqlalchemy.engine import Row
 
 from tidemill.core.errors import Conflict, NotFound
 from tidemill.store import audit
+from tidemill.store.lineage_notes import note_approval
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import metadata
 
@@ -75,6 +76,8 @@ def add_approval(db: Connection, approval: Approval) -> Approval:
                 hint=f"To say it anew, revoke that one first: tidemill approvals revoke {each.id}",
             )
     db.execute(insert(approvals), {name: getattr(approval, name) for name in Approval.__dataclass_fields__})
+    of = {"digest": approval.digest, "root": approval.root}
+    note_approval(db, approval.project, approval.id, **of, now_ns=approval.created_ns)
     detail = {"approval": approval.id, "role": approval.role, "reason": approval.reason, "root": approval.root}
     audit.append(
         db,

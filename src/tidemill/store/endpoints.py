@@ -15,6 +15,8 @@ from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
 from tidemill.store import audit
+from tidemill.store.approvals import for_release
+from tidemill.store.lineage_notes import note_served
 from tidemill.store.rollout_rows import Rollout, end_rollout, running_rollout
 from tidemill.store.tables import endpoint_moves, endpoints
 from tidemill.store.upsert import upsert
@@ -149,6 +151,13 @@ def note_move(  # noqa: PLR0913  (every column of a move is given by name)
     """Add a line to the endpoint's history, and to the audit, where `more` stands too."""
     move = {"project": project, "endpoint": endpoint, "action": action, "release": release, "root": root}
     db.execute(insert(endpoint_moves), {**move, "moved_by": by, "moved_ns": now_ns})
+    if action in {"deploy", "promote", "rollback"}:
+        stood = [
+            each.id
+            for each in for_release(db, project, release)
+            if each.state(now_ns) == "valid" and each.is_for(f"endpoint/{endpoint}")
+        ]
+        note_served(db, project, endpoint, action=action, release=release, root=root, approvals=stood, now_ns=now_ns)
     detail: JsonObject = {"release": release, "root": root, **(more or {})}
     audit.append(db, project, who=by, action=_AUDITED[action], target=f"endpoint/{endpoint}", detail=detail, now_ns=now_ns)
 

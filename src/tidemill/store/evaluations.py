@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from tidemill.core.errors import Conflict, NotFound
 from tidemill.core.json import Json, JsonObject
+from tidemill.store.lineage_notes import find_point, note_decision, note_evaluation
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import decisions, evaluation_samples, evaluations
 from tidemill.store.upsert import upsert
@@ -60,6 +61,7 @@ def create_evaluation(db: Connection, row: EvaluationRow) -> tuple[EvaluationRow
     old = db.execute(select(evaluations).where(evaluations.c.id == row.id)).first()
     if old is None:
         db.execute(insert(evaluations), {each: getattr(row, each) for each in EvaluationRow.__dataclass_fields__})
+        _note(db, row)
         return row, True
     if old.project != row.project:
         raise Conflict(f"evaluation {row.id} exists already, in another project")
@@ -139,7 +141,16 @@ def get_samples(db: Connection, evaluation_id: str) -> list[SampleRow]:
 def put_decision(db: Connection, project: str, decision: Decision) -> None:
     """Keep what a gate decided."""
     values: Mapping[str, Any] = {each: getattr(decision, each) for each in Decision.__dataclass_fields__}
-    db.execute(insert(decisions), {"project": project, **values})
+    kept = db.execute(insert(decisions), {"project": project, **values}).inserted_primary_key
+    note_decision(
+        db,
+        project,
+        kept[0] if kept else 0,
+        gate=find_point(db, project, str(decision.detail.get("gate_version") or f"gate/{decision.gate.removeprefix('gate/')}")),
+        evaluation=decision.evaluation,
+        against=decision.against,
+        now_ns=decision.decided_ns,
+    )
 
 
 def list_decisions(
@@ -178,6 +189,13 @@ def measured_metrics(db: Connection, project: str, *, limit: int = 200) -> froze
     rows = db.execute(query.order_by(evaluations.c.id.desc()).limit(limit)).scalars()
     results = [cast("Mapping[str, Any]", each) for each in rows if isinstance(each, Mapping)]
     return frozenset(str(metric) for each in results for metric in each.get("metrics") or ())
+
+
+def _note(db: Connection, row: EvaluationRow) -> None:
+    scorers = row.config.get("scorers")
+    named = [str(each) for each in scorers] if isinstance(scorers, list | tuple) else []
+    of = {"release": row.release, "root": row.root, "dataset": row.dataset}
+    note_evaluation(db, row.project, row.id, **of, scorers=named, now_ns=row.created_ns)
 
 
 def _evaluation(row: Row[Any]) -> EvaluationRow:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Row
 from tidemill.core.errors import Conflict, NotFound
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean
+from tidemill.store.lineage_notes import note_output, note_run
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import metadata
 
@@ -156,6 +157,7 @@ def create_run(db: Connection, run: PipelineRun, steps: Sequence[StepRow]) -> tu
     if db.execute(select(pipeline_runs.c.id).where(pipeline_runs.c.id == run.id)).first() is not None:
         raise Conflict(f"run {run.id} exists already, of another start", hint="Use a new id.")
     db.execute(insert(pipeline_runs), {each: getattr(run, each) for each in _RUN_FIELDS})
+    note_run(db, run.project, run.id, pipeline=run.pipeline, digest=run.digest, now_ns=run.created_ns)
     if steps:
         db.execute(insert(pipeline_steps), [{each: getattr(row, each) for each in _STEP_FIELDS} for row in steps])
     return run, True
@@ -262,7 +264,11 @@ def monitor_looks(db: Connection, project: str, *, since_ns: int) -> frozenset[s
 def update_step(db: Connection, run: str, step: str, **values: Any) -> bool:
     """Change a step's columns; False, and nothing changes, when it has ended already."""
     at = (pipeline_steps.c.run == run, pipeline_steps.c.step == step, pipeline_steps.c.status.not_in(STEP_ENDED))
-    return db.execute(update(pipeline_steps).where(*at).values(values)).rowcount == 1
+    is_changed = db.execute(update(pipeline_steps).where(*at).values(values)).rowcount == 1
+    if is_changed and values.get("status") == "done":
+        project = db.execute(select(pipeline_steps.c.project).filter_by(run=run, step=step)).scalar_one()
+        note_output(db, project, run, values.get("output"), now_ns=values.get("ended_ns") or 0)
+    return is_changed
 
 
 def add_lines(db: Connection, run: str, lines: Iterable[tuple[str, int, str]]) -> None:

@@ -18,6 +18,7 @@ from tidemill.store import audit
 from tidemill.store.changes import Change, Entry, affected, changes_of
 from tidemill.store.config import list_configs, put_config
 from tidemill.store.files import FilesFolder
+from tidemill.store.lineage_notes import note_files
 from tidemill.store.prepare import Preparation, Prepared, placed, prepare
 from tidemill.store.projects import ensure_project
 from tidemill.store.registry import add_version, digest_of, find_by_digest, find_version, last_number
@@ -148,6 +149,7 @@ def _note(db: Connection, project: str, changes: Sequence[Change], *, by: str, n
 
 def _keep(db: Connection, project: str, entries: Sequence[Entry], *, by: str, now_ns: int) -> list[Version]:
     kept: list[Version] = []
+    read: list[tuple[str, Version]] = []
     for entry in entries:
         document, parsed = entry.item.document, entry.item.parsed
         outside = {"description": document.description, "owner": document.owner}
@@ -164,7 +166,7 @@ def _keep(db: Connection, project: str, entries: Sequence[Entry], *, by: str, no
                 **outside,
             )
             continue
-        version, _ = add_version(
+        version, is_new = add_version(
             db,
             project=project,
             kind=document.kind,
@@ -179,7 +181,15 @@ def _keep(db: Connection, project: str, entries: Sequence[Entry], *, by: str, no
             **outside,
         )
         kept.append(version)
+        read += [(path, version) for path in _files_of(document)] if is_new else []
+    note_files(db, project, read, now_ns=now_ns)
     return kept
+
+
+def _files_of(document: SourceDocument) -> list[str]:
+    """The file that a document stands in, and the one that it takes its rows from."""
+    path = document.body.get("path")
+    return [document.path, *([path] if document.kind == "dataset" and isinstance(path, str) else [])]
 
 
 def _version(

@@ -15,6 +15,7 @@ from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
+from tidemill.store.lineage_notes import note_version
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import alias_moves, aliases, artifacts, versions
 
@@ -266,6 +267,7 @@ def _keep(db: Connection, wanted: Version, *, by: str, hermetic: bool) -> tuple[
         number = 1 if artifact is None else artifact.last_number + 1
         kept = replace(wanted, number=number)
         db.execute(_INSERT_VERSION, {**_row(kept), "hermetic": hermetic, "created_by": by})
+        note_version(db, kept)
     else:
         kept = _described(db, version_of(row), wanted)
     before = None if artifact is None else artifact.latest

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import JSON, BigInteger, Column, Connection, Index, Integer, String, Table, insert, select, update
 from sqlalchemy.engine import Row
 
+from tidemill.store.lineage_notes import note_rollout
 from tidemill.store.tables import metadata
 
 RolloutStatus: TypeAlias = Literal["running", "promoted", "aborted"]
@@ -85,6 +86,8 @@ def insert_rollout(db: Connection, rollout: Rollout) -> None:
     """Keep a new rollout."""
     values = {name: getattr(rollout, name) for name in Rollout.__dataclass_fields__}
     db.execute(insert(rollouts), {**values, "steps": [{"share": each.share} for each in rollout.steps]})
+    of = {"endpoint": rollout.endpoint, "release": rollout.release, "root": rollout.root}
+    note_rollout(db, rollout.project, rollout.id, **of, now_ns=rollout.started_ns)
 
 
 def end_rollout(db: Connection, rollout: Rollout, *, status: RolloutStatus, by: str, why: str, now_ns: int) -> None:

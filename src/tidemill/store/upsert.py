@@ -20,6 +20,12 @@ def upsert(db: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> N
         db.execute(_statement(table, db.dialect.name), rows)
 
 
+def insert_new(db: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows; one that clashes with a row that is there is left out."""
+    if rows:
+        db.execute(_additive(table, db.dialect.name), rows)
+
+
 def in_batches(keys: Sequence[T]) -> Iterator[Sequence[T]]:
     """The keys in pieces that one query can carry."""
     for start in range(0, len(keys), _IN_ONE_QUERY):
@@ -32,3 +38,9 @@ def _statement(table: Table, dialect: str) -> Insert:
     statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     values = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=values)
+
+
+@cache
+def _additive(table: Table, dialect: str) -> Insert:
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return statement.on_conflict_do_nothing()
