@@ -94,9 +94,21 @@ class AsyncClient(
         """What an apply of these files (default: the project's) would change."""
         return cast("shapes.Plan", await self._send_files("/plan", collected))
 
-    async def apply(self, collected: Collected | None = None) -> shapes.Applied:
-        """Apply these files (default: the project's): all of them or none. Builds that it starts are in `jobs`."""
-        return cast("shapes.Applied", await self._send_files("/apply", collected))
+    async def apply(
+        self,
+        collected: Collected | None = None,
+        *,
+        expected: str | None = None,
+        overwrite: bool = False,
+        whole: bool = True,
+    ) -> shapes.Applied:
+        """Apply these files (default: the project's): all of them or none. Builds that it starts are in `jobs`.
+
+        Raises `Conflict` when the registry was changed by another door since they were applied, unless `overwrite`; and with
+        `expected`, the digest of a plan, when it would do anything else. `whole` says that they are all of the project's files.
+        """
+        more: JsonObject = {"expected": expected, "overwrite": overwrite, "whole": whole}
+        return cast("shapes.Applied", await self._send_files("/apply", collected, more))
 
     async def artifacts(
         self, *, kind: str | None = None, q: str | None = None, limit: int | None = None
@@ -308,11 +320,11 @@ class AsyncClient(
         """The description of every route."""
         return cast("JsonObject", await self._line.send_absolute("GET", "/openapi.json"))
 
-    async def _send_files(self, path: str, collected: Collected | None) -> Json:
+    async def _send_files(self, path: str, collected: Collected | None, more: JsonObject | None = None) -> Json:
         if collected is None:
             collected = await anyio.to_thread.run_sync(collect, self.settings)
         await upload(self._line, collected)
-        return await self._line.send("POST", path, body={"files": collected.manifest()})
+        return await self._line.send("POST", path, body={"files": collected.manifest(), **(more or {})})
 
 
 def ended_well(job: shapes.JobJson) -> shapes.JobJson:
