@@ -14,6 +14,7 @@ from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
 from tidemill.core.errors import Invalid
 from tidemill.govern.changes import check_changes, check_measured
+from tidemill.store import applied
 from tidemill.store import plan as planning
 from tidemill.store.files import Content, FilesFolder
 from tidemill.store.prepare import Preparation, prepare, read_documents
@@ -33,12 +34,18 @@ class ProjectFiles(Body):
 
     files: dict[str, str | FileBody]
     environment: str | None = None
+    whole: bool = True
+    """Whether these are all of the project's files, so that what they no longer say is told."""
 
 
 class FilesToApply(ProjectFiles):
-    """The same, and the digest of the plan that was seen: anything else is refused."""
+    """The same, and the digest of the plan that was seen: anything else is refused.
+
+    What was changed in the registry by another door since the last apply is undone with `overwrite` alone.
+    """
 
     expected: str | None = None
+    overwrite: bool = False
 
 
 @router.post("/plan")
@@ -47,7 +54,7 @@ async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
     preparation = await anyio.to_thread.run_sync(_prepare, call, body)
     environment = body.environment or call.platform.settings.environment
 
-    def work(db: Database) -> planning.Plan:
+    def work(db: Database) -> tuple[planning.Plan, tuple[applied.Drift, ...]]:
         made = planning.make_plan(
             db,
             project=call.project,
@@ -57,10 +64,11 @@ async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
             blobs=call.platform.blobs(call.project),
         )
         check_measured(db, call.project, made)
-        return made
+        return made, applied.find_drift(db, call.project, made.entries, whole=body.whole)
 
-    made = await call.platform.database.read(work)
-    return dict(await anyio.to_thread.run_sync(made.as_json))
+    made, drift = await call.platform.database.read(work)
+    told = await anyio.to_thread.run_sync(made.as_json)
+    return {**told, "drift": [each.as_json() for each in drift]}
 
 
 @router.post("/apply")
@@ -69,8 +77,16 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
     preparation = await anyio.to_thread.run_sync(_prepare, call, body)
     environment = body.environment or call.platform.settings.environment
     now_ns = call.platform.clock.now_ns()
-    applied = await call.platform.database.write(
-        lambda db: planning.apply_plan(
+    drift: list[applied.Drift] = []
+
+    def check(db: Database, made: planning.Plan) -> None:
+        drift[:] = applied.find_drift(db, call.project, made.entries, whole=body.whole)
+        if not body.overwrite:
+            applied.refuse_undoing(drift)
+        check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns)
+
+    def work(db: Database) -> planning.Applied:
+        done = planning.apply_plan(
             db,
             project=call.project,
             kinds=call.platform.kinds,
@@ -80,12 +96,17 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
             preparation=preparation,
             blobs=call.platform.blobs(call.project),
             expected=body.expected,
-            check=lambda db, made: check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns),
+            check=check,
         )
-    )
-    jobs = [await build_index_job(call.platform, call.project, each) for each in applied.versions if each.kind == "index"]
-    return dict(await anyio.to_thread.run_sync(applied.plan.as_json)) | {
-        "versions": [{"ref": each.ref, "digest": each.digest} for each in applied.versions],
+        if body.whole:
+            applied.record_applied(db, call.project, done.plan.entries, by=call.who, now_ns=now_ns)
+        return done
+
+    done = await call.platform.database.write(work)
+    jobs = [await build_index_job(call.platform, call.project, each) for each in done.versions if each.kind == "index"]
+    return dict(await anyio.to_thread.run_sync(done.plan.as_json)) | {
+        "drift": [each.as_json() for each in drift],
+        "versions": [{"ref": each.ref, "digest": each.digest} for each in done.versions],
         "jobs": [each for each in jobs if each is not None],
     }
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from tidemill.cli.drift import print_drift, undone
 from tidemill.cli.failures import report
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.plan import changed, print_changes, print_consequences, print_notes
@@ -17,15 +18,22 @@ from tidemill.core.errors import Conflict, Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
     from tidemill.client import AsyncClient, Collected
-    from tidemill.client.shapes import Applied
+    from tidemill.client.shapes import Applied, Plan
 
 
-async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False, options: Options = DEFAULTS) -> int:
+async def apply(
+    *,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
+    overwrite: bool = False,
+    options: Options = DEFAULTS,
+) -> int:
     """Make the project's files the latest versions, all of them or none, and build the indexes that changed.
 
-    Asks first in a terminal; a script is not asked.
+    Asks first in a terminal; a script is not asked. What was changed in the registry by another door since is not undone
+    unasked: take it into the files with tidemill pull, or say --overwrite.
 
     :param yes: Do not ask.
+    :param overwrite: Go back to what the files say, also where the registry was changed since.
     """
     import anyio.to_thread
 
@@ -36,10 +44,14 @@ async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False
             files = await anyio.to_thread.run_sync(collect, client.settings)
             for each in files.notes:
                 note(f"note: {each.as_line()}")
-            if not (yes or options.json) and in_terminal(sys.stdin) and in_terminal() and not await _agreed(client, files):
-                note("nothing was applied")
-                return 1
-            applied = await client.apply(files)
+            seen: Plan | None = None
+            if not (yes or options.json) and in_terminal(sys.stdin) and in_terminal():
+                seen = await _agreed(client, files, overwrite=overwrite)
+                if seen is None:
+                    note("nothing was applied")
+                    return 1
+                overwrite = overwrite or bool(undone(seen.get("drift", ())))
+            applied = await client.apply(files, expected=(seen or {}).get("digest"), overwrite=overwrite)
         except (Invalid, Conflict, NotFound, Denied) as error:
             code = report(error)
             note("nothing was applied")
@@ -55,18 +67,22 @@ async def apply(*, yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False
     return 0
 
 
-async def _agreed(client: AsyncClient, files: Collected) -> bool:
+async def _agreed(client: AsyncClient, files: Collected, *, overwrite: bool) -> Plan | None:
+    """The plan that the person agreed to, also to what it undoes; None when they did not."""
     made = await client.plan(files)
     changes = changed(made)
     print_changes(changes, made.get("changes", ()))
+    print_drift(made.get("drift", ()))
     print_notes(made.get("notes", ()))
     print_consequences(made)
     if not changes:
-        return True
+        return made
     import anyio.to_thread
 
-    answer = await anyio.to_thread.run_sync(partial(input, "Apply? [y/N] "), abandon_on_cancel=True)
-    return answer.strip().lower() in {"y", "yes"}
+    undoes = undone(made.get("drift", ())) and not overwrite
+    question = "Apply, and undo what was done to the registry? [y/N] " if undoes else "Apply? [y/N] "
+    answer = await anyio.to_thread.run_sync(partial(input, question), abandon_on_cancel=True)
+    return made if answer.strip().lower() in {"y", "yes"} else None
 
 
 def _print_applied(applied: Applied) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tidemill.cli.drift import print_drift
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import Tone, cells, clean, note, paint, paint_words, say, say_json, width, wrapped
 from tidemill.client.shapes import Action, Change, Plan, ProblemJson
@@ -21,6 +22,7 @@ async def plan(*, options: Options = DEFAULTS) -> None:
         say_json({**made, "changes": changes})
         return
     print_changes(changes, made.get("changes", ()))
+    print_drift(made.get("drift", ()))
     print_notes(made.get("notes", ()))
     print_consequences(made)
     if changes:

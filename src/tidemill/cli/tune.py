@@ -136,7 +136,7 @@ async def _apply(client: AsyncClient, path: str) -> str:
     import anyio.to_thread
 
     collected, bare = await anyio.to_thread.run_sync(_read_file, client.settings, path)
-    applied = await client.apply(collected)
+    applied = await client.apply(collected, whole=False)
     return next(str(each["ref"]) for each in applied.get("versions", ()) if str(each["ref"]).partition("@")[0] == bare)
 
 

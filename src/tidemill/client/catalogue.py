@@ -199,7 +199,7 @@ class CatalogueCalls(Calls):
             await send_blob(self._line, files[digest], digest=digest, shown=files[digest].name)
 
     async def _apply_document(self, ref: str, text: str) -> Added:
-        body: JsonObject = {"files": {f"models/{ref.replace('/', '-')}.yaml": text}}
+        body: JsonObject = {"files": {f"models/{ref.replace('/', '-')}.yaml": text}, "whole": False}
         applied = cast("Mapping[str, Sequence[Mapping[str, str]]]", await self._line.send("POST", "/apply", body=body))
         made = next(each for each in applied["versions"] if each["ref"].partition("@")[0] == ref)
         return {"ref": made["ref"], "digest": made["digest"], "document": text}

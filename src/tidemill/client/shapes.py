@@ -33,13 +33,32 @@ class ProblemJson(TypedDict, total=False):
     hint: str
 
 
+class DriftJson(TypedDict, total=False):
+    """Where files and registry went apart; `files` and `registry` are labels such as `v4`.
+
+    `case`: `registry` (it changed by another door), `both` (the files did too), `behind` (the files are of an apply before the
+    last), `gone` (the files say it no more).
+    """
+
+    ref: str
+    case: Literal["registry", "both", "behind", "gone"]
+    files: str | None
+    registry: str | None
+    by: str
+    when: str | None
+    path: str
+    environment: str | None
+
+
 class Plan(TypedDict, total=False):
-    """What an apply would do. `notes` are problems that do not stop it."""
+    """What an apply would do. `notes` are problems that do not stop it, `drift` is where the registry went another way."""
 
     changes: Sequence[Change]
     notes: Sequence[ProblemJson]
     affects: Sequence[str]
     rerun: str
+    drift: Sequence[DriftJson]
+    digest: str
 
 
 class Applied(Plan, total=False):
