@@ -6,23 +6,16 @@ Source: the GGUF specification, https://github.com/ggml-org/ggml/blob/master/doc
 from __future__ import annotations
 
 import math
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from tidemill.core.errors import Invalid
+from tidemill.core.json import Json
+from tidemill.models.gguf_header import LONGEST_NAME, GgufReader
 
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_STRING, _ARRAY = 8, 9
-_VERSIONS = frozenset({2, 3})
-_MOST_ENTRIES, _MOST_TENSORS, _MOST_DIMENSIONS = 10_000, 100_000, 4
-_LONGEST_KEY, _LONGEST_TEXT = 65_535, 16 * 1024 * 1024
-_KEPT = frozenset(
-    {"general.architecture", "general.name", "general.license", "general.file_type", "general.alignment", "general.type"}
-)
+_MOST_DIMENSIONS = 4
 
 _TYPES: Mapping[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
@@ -71,100 +64,25 @@ class _Tensor:
 
 def read_gguf(path: Path) -> GgufFacts:
     """Read and check. Raises `Invalid` for what is no model, is cut off, or claims more than the file holds."""
-    size = path.stat().st_size
     with path.open("rb") as file:
-        reader = _Reader(file, size=size, name=path.name)
-        if reader.take(4) != b"GGUF":
-            raise Invalid(f"{path.name} is not a GGUF file", where=str(path))
-        version = int(reader.number("<I"))
-        if version not in _VERSIONS:
-            raise Invalid(f"{path.name} has GGUF version {version}; 2 and 3 are known", where=str(path))
-        tensors_count, entries = reader.count(_MOST_TENSORS, "tensors"), reader.count(_MOST_ENTRIES, "values")
-        values = dict(filter(None, (reader.entry() for _ in range(entries))))
-        tensors = [reader.tensor() for _ in range(tensors_count)]
-        start = _aligned(reader.at, values.get("general.alignment"), name=path.name)
-    _check_data(tensors, start=start, size=size, name=path.name)
-    return _facts(values, tensors, version=version, name=path.name)
+        reader = GgufReader(file, path)
+        header = reader.header()
+        tensors = [_read_tensor(reader) for _ in range(header.tensors)]
+        start = _aligned(reader.at, header.values.get("general.alignment"), name=path.name)
+    _check_data(tensors, start=start, size=path.stat().st_size, name=path.name)
+    return _facts(header.values, tensors, version=header.version, name=path.name)
 
 
-class _Reader:
-    """Reads forward, never beyond the end."""
-
-    def __init__(self, file: BinaryIO, *, size: int, name: str) -> None:
-        self._file = file
-        self._size = size
-        self._name = name
-        self.at = 0
-
-    def take(self, count: int) -> bytes:
-        self._need(count)
-        self.at += count
-        return self._file.read(count)
-
-    def number(self, form: str) -> int | float:
-        (value,) = struct.unpack(form, self.take(struct.calcsize(form)))
-        return cast("int | float", value)
-
-    def count(self, most: int, what: str) -> int:
-        found = int(self.number("<Q"))
-        if found > most:
-            raise Invalid(f"{self._name} claims {found} {what}, more than any model has", hint="The file is broken or hostile.")
-        return found
-
-    def text(self, longest: int) -> str:
-        length = int(self.number("<Q"))
-        if length > longest:
-            raise Invalid(f"{self._name} claims a text of {length} bytes in its header", hint="The file is broken or hostile.")
-        try:
-            return self.take(length).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise Invalid(f"{self._name} has a header that is not UTF-8", hint="The file is broken.") from error
-
-    def entry(self) -> tuple[str, str | float] | None:
-        """A key with its value; None for what is not of interest, which is stepped over."""
-        key, kind = self.text(_LONGEST_KEY), int(self.number("<I"))
-        if kind == _ARRAY:
-            self._skip_array()
-            return None
-        value = self.text(_LONGEST_TEXT) if kind == _STRING else self.number(self._form(kind))
-        return (key, value) if key in _KEPT or key.endswith(".context_length") else None
-
-    def tensor(self) -> _Tensor:
-        name = self.text(_LONGEST_KEY)
-        dimensions = int(self.number("<I"))
-        if dimensions > _MOST_DIMENSIONS:
-            raise Invalid(f"{self._name}: the tensor {name[:80]!r} claims {dimensions} dimensions", hint="The file is broken.")
-        elements = math.prod(int(self.number("<Q")) for _ in range(dimensions))
-        return _Tensor(name=name, elements=elements, kind=int(self.number("<I")), offset=int(self.number("<Q")))
-
-    def _skip_array(self) -> None:
-        inner, length = int(self.number("<I")), int(self.number("<Q"))
-        if inner == _STRING:
-            self._need(8 * length)  # each has at least its own length before it
-            for _ in range(length):
-                self.take(self._length())
-            return
-        self._need(struct.calcsize(self._form(inner)) * length)
-        self._file.seek(struct.calcsize(self._form(inner)) * length, 1)
-        self.at += struct.calcsize(self._form(inner)) * length
-
-    def _length(self) -> int:
-        return int(self.number("<Q"))
-
-    def _form(self, kind: int) -> str:
-        if kind not in _SCALARS:
-            raise Invalid(f"{self._name} has a value of type {kind} in its header, which GGUF does not know")
-        return _SCALARS[kind]
-
-    def _need(self, count: int) -> None:
-        if count > self._size - self.at:
-            raise Invalid(
-                f"{self._name} is cut off: its header goes on for {count} bytes where {self._size - self.at} are left",
-                hint="Fetch the file again.",
-            )
+def _read_tensor(reader: GgufReader) -> _Tensor:
+    name = reader.text(LONGEST_NAME)
+    dimensions = int(reader.number("<I"))
+    if dimensions > _MOST_DIMENSIONS:
+        raise Invalid(f"{reader.name}: the tensor {name[:80]!r} claims {dimensions} dimensions", hint="The file is broken.")
+    elements = math.prod(int(reader.number("<Q")) for _ in range(dimensions))
+    return _Tensor(name=name, elements=elements, kind=int(reader.number("<I")), offset=int(reader.number("<Q")))
 
 
-def _aligned(at: int, alignment: str | float | None, *, name: str) -> int:
+def _aligned(at: int, alignment: Json, *, name: str) -> int:
     step = int(alignment) if isinstance(alignment, int) else 32
     if not 1 <= step <= 1 << 20 or step & (step - 1):
         raise Invalid(f"{name} claims an alignment of {step}", hint="The file is broken or hostile.")
@@ -183,7 +101,7 @@ def _check_data(tensors: list[_Tensor], *, start: int, size: int, name: str) -> 
         )
 
 
-def _facts(values: Mapping[str, str | float], tensors: list[_Tensor], *, version: int, name: str) -> GgufFacts:
+def _facts(values: Mapping[str, Json], tensors: list[_Tensor], *, version: int, name: str) -> GgufFacts:
     if values.get("general.type", "model") != "model":
         raise Invalid(
             f"{name} is of type {values['general.type']!r}, not a model",
