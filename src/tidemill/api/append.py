@@ -67,7 +67,7 @@ async def _keep(call: Caller, name: str, latest: Version | None, appended: Appen
         now = registry.find_version(db, call.project, ref)
         if (now and now.digest) != (latest and latest.digest):
             return None
-        ensure_project(db, call.project, now_ns=now_ns)
+        ensure_project(db, call.project, now_ns=now_ns, by=call.who)
         version, _ = registry.add_version(
             db,
             project=call.project,

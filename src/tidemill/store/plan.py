@@ -21,7 +21,7 @@ from tidemill.store.files import FilesFolder
 from tidemill.store.lineage_notes import note_files
 from tidemill.store.prepare import Preparation, Prepared, placed, prepare
 from tidemill.store.projects import ensure_project
-from tidemill.store.registry import add_version, digest_of, find_by_digest, find_version, last_number
+from tidemill.store.registry import add_version, digest_of, find_by_digest, find_version, next_number
 from tidemill.store.resolve import Resolver, Target
 
 
@@ -131,7 +131,7 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
         )
     if check is not None:
         check(db, plan)
-    ensure_project(db, project, now_ns=now_ns)
+    ensure_project(db, project, now_ns=now_ns, by=by)
     versions = tuple(_keep(db, project, plan.entries, by=by, now_ns=now_ns))
     if plan.changes:
         _note(db, project, plan.changes, by=by, now_ns=now_ns)
@@ -213,7 +213,7 @@ def _version(
         project=project,
         kind=document.kind,
         name=document.name,
-        number=same.number if same is not None else last_number(db, project, document.kind, document.name) + 1,
+        number=same.number if same is not None else next_number(db, project, document.kind, document.name, digest),
         digest=digest,
         spec=parsed.spec,
         refs=refs,

@@ -31,7 +31,15 @@ def _ns(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False)
 
 
-projects = Table("projects", metadata, _text("name", key=True), _ns("created_ns"))
+projects = Table(
+    "projects",
+    metadata,
+    _text("name", key=True),
+    _ns("created_ns"),
+    Column("description", String, nullable=False, server_default=""),
+    Column("created_by", String, nullable=False, server_default=""),
+    Column("archived_ns", BigInteger, nullable=True),
+)
 
 artifacts = Table(
     "artifacts",
@@ -43,6 +51,7 @@ artifacts = Table(
     Column("latest", Integer, nullable=False),
     _ns("created_ns"),
     _ns("updated_ns"),
+    Column("deleted", Integer, nullable=False, server_default="0"),  # how many versions are deleted and can be restored
 )
 
 versions = Table(
@@ -119,7 +128,11 @@ keys = Table(
     _ns("created_ns"),
     Column("revoked_ns", BigInteger, nullable=True),
     Column("person", String, nullable=True),
+    Column("rights", _Json, nullable=True),  # null: all that the role has
+    Column("expires_ns", BigInteger, nullable=True),
+    Column("used_ns", BigInteger, nullable=True),  # to the minute
     Index("keys_by_project", "project", "id"),
+    Index("keys_by_person", "person"),
 )
 
 endpoints = Table(
@@ -131,6 +144,7 @@ endpoints = Table(
     _text("root"),
     _json("before"),  # what it served before, oldest first: [[release, root], …]
     _ns("updated_ns"),
+    Column("environment", String, nullable=True),  # null: that of the server
 )
 
 endpoint_moves = Table(
