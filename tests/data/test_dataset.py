@@ -212,7 +212,7 @@ def test_a_wrong_document_names_the_key(memory_files, body, where, words):
 def test_diff_says_what_changed(memory_files):
     old, _ = parse(memory_files, rows({"question": "a", "answer": "b"}))
     new, _ = parse(memory_files, rows({"question": "a", "answer": 1, "topic": "t"}, {"question": "b", "answer": 2}))
-    assert DatasetKind().diff(old.spec, new.spec) == [
+    assert list(DatasetKind().diff(old.spec, new.spec)) == [
         "rows 1 -> 2", "column answer text -> integer", "+ column topic text"
     ]  # fmt: skip
 

@@ -134,7 +134,7 @@ def test_hints_name_the_nearest(memory_files):
 def test_diff_says_what_changed(memory_files):
     old, _ = parse(memory_files)
     new, _ = parse(memory_files, {**DOCS, "docs/c.md": "# C"}, chunk={"max_chars": 800})
-    assert IndexKind().diff(old.spec, new.spec) == ["chunk.max_chars 1200 -> 800", "documents 2 -> 3"]
+    assert list(IndexKind().diff(old.spec, new.spec)) == ["chunk.max_chars 1200 -> 800", "documents 2 -> 3"]
 
 
 def test_the_reference_manual_of_python(memory_files):

@@ -111,9 +111,9 @@ def test_a_gates_version_is_its_rule():
 
 def test_what_changed_is_told_in_lines():
     old, new = {"scorer": "recall_at_k", "options": {"k": 3}}, {"scorer": "recall_at_k", "options": {"k": 5}}
-    assert ScorerKind().diff(old, new) == ["options: {'k': 3} -> {'k': 5}"]
-    assert GateKind().diff({"correction": "holm"}, {"correction": "holm", "against": "endpoint/x"}) == [
-        "against: unset -> endpoint/x"
+    assert list(ScorerKind().diff(old, new)) == ["options.k 3 -> 5"]
+    assert list(GateKind().diff({"correction": "holm"}, {"correction": "holm", "against": "endpoint/x"})) == [
+        "+ against endpoint/x"
     ]
 
 

@@ -137,7 +137,7 @@ def test_the_order_of_variables_is_part_of_the_digest():
 
 def test_diff_shows_words():
     old, new = spec_of({"text": "Answer from the context."}), spec_of({"text": "Answer from the passages."})
-    assert PromptKind().diff(old, new) == ["Answer from the [-context.-]{+passages.+}"]
+    assert list(PromptKind().diff(old, new)) == ["Answer from the [-context-]{+passages+}."]
 
 
 def test_an_image_part_takes_its_url_from_a_variable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, TypeGuard
@@ -12,7 +13,7 @@ from tidemill.core.words import changed_words
 Effect: TypeAlias = Literal["add", "remove", "change"]
 Contract: TypeAlias = Literal["breaking", "compatible"]
 
-_KEYS: Final = ("id", "name", "metric", "role")
+_KEYS: Final = ("id", "name", "metric", "check")
 """What tells the members of a list apart, in this order of preference."""
 _SHORT: Final = 60
 _MOST: Final = 200
@@ -144,9 +145,22 @@ def _list_changes(old: Sequence[Json], new: Sequence[Json], place: str) -> Itera
             if kept_before != kept_after:
                 yield FieldChange(path=f"{place}.order", effect="change", before=list(before), after=list(after))
             return
-    numbered = ({str(number): each for number, each in enumerate(side)} for side in (old, new))
-    before, after = numbered
-    yield from field_changes(before, after, place=place)
+    yield from _numbered_changes(old, new, place)
+
+
+def _numbered_changes(old: Sequence[Json], new: Sequence[Json], place: str) -> Iterator[FieldChange]:
+    """Of members without a name: what both have is found first, and what is left stands beside each other by number."""
+    a, b = [dump_json(each) for each in old], [dump_json(each) for each in new]
+    for tag, a1, a2, b1, b2 in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        both = min(a2 - a1, b2 - b1)
+        for at in range(both):
+            yield from _value_changes(old[a1 + at], new[b1 + at], f"{place}.{b1 + at}")
+        for at in range(a1 + both, a2):
+            yield FieldChange(path=f"{place}.{at}", effect="remove", before=old[at])
+        for at in range(b1 + both, b2):
+            yield FieldChange(path=f"{place}.{at}", effect="add", after=new[at])
 
 
 def _members(old: Sequence[Json], new: Sequence[Json]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
+from tidemill.core.difference import Difference
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Files, extension_names
+from tidemill.core.extend import BlobReader, Files, extension_names
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
+from tidemill.data.changes import columns_difference, dataset_difference, index_difference, options_difference
 from tidemill.data.dataset import canonical_rows
 from tidemill.data.providers.folder import read_folder
 from tidemill.data.providers.python_mapping import read_mapping
@@ -39,14 +40,12 @@ class DatasetKind:
         return ()
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
-        """Rows, columns and roles that changed."""
-        before, after = _mapping(old, "columns"), _mapping(new, "columns")
-        lines = [f"rows {old['rows_count']} -> {new['rows_count']}"] if old["rows_count"] != new["rows_count"] else []
-        return [
-            *lines,
-            *_changes("column ", before, after),
-            *_changes("roles.", _mapping(old, "roles"), _mapping(new, "roles")),
-        ]
+        """The number of rows, columns and roles that changed."""
+        return columns_difference(old, new).lines
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:
+        """Which rows came, went and changed, and columns and roles."""
+        return dataset_difference(old, new, blobs=blobs)
 
 
 class IndexKind:
@@ -84,8 +83,11 @@ class IndexKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """Options that changed, and the number of documents."""
-        before, after = ({**_flat(each)} for each in (old, new))
-        return _changes("", before, after)
+        return options_difference(old, new).lines
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:
+        """Which documents came, went and changed, and options."""
+        return index_difference(old, new, blobs=blobs)
 
 
 def _rows(spec: DatasetSpec, files: Files) -> list[tuple[str, Row]]:
@@ -156,30 +158,3 @@ def _canonical_index(spec: IndexSpec, source: SourceSpec, *, count: int) -> Json
         "search": {"mode": mode, "k": spec.search.k},
         "documents_count": count,
     }
-
-
-def _mapping(spec: JsonObject, key: str) -> Mapping[str, Json]:
-    return cast("Mapping[str, Json]", spec.get(key) or {})
-
-
-def _flat(spec: JsonObject) -> dict[str, Json]:
-    flat: dict[str, Json] = {}
-    for key, value in spec.items():
-        if isinstance(value, Mapping):
-            flat.update({f"{key}.{inner}": each for inner, each in value.items()})
-        else:
-            flat["documents" if key == "documents_count" else key] = value
-    return flat
-
-
-def _changes(prefix: str, old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:
-    """`+ added`, `- removed`, `name before -> after`."""
-    lines: list[str] = []
-    for name in dict.fromkeys((*old, *new)):
-        if name not in old:
-            lines.append(f"+ {prefix}{name} {new[name]}")
-        elif name not in new:
-            lines.append(f"- {prefix}{name} {old[name]}")
-        elif old[name] != new[name]:
-            lines.append(f"{prefix}{name} {old[name]} -> {new[name]}")
-    return lines

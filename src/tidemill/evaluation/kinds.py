@@ -8,14 +8,16 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tidemill.core.bodies import parse_body
+from tidemill.core.difference import Difference, spec_difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Files
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.extend import BlobReader, Files
+from tidemill.core.json import JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.evaluation.gate import CheckRule, GateRule
 from tidemill.evaluation.results import parse_slice
 from tidemill.evaluation.scorers.choose import Chosen, make_scorer
 from tidemill.flows.code import read_code
+from tidemill.flows.contract import code_difference
 
 READABLE = ("input", "output", "reference", "context", "gold", "retrieved", "retrieved_text", "metadata")
 Readable = Literal["input", "output", "reference", "context", "gold", "retrieved", "retrieved_text", "metadata"]
@@ -93,8 +95,12 @@ class ScorerKind:
         return ()
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
-        """The fields that changed."""
-        return _diff(old, new)
+        """The source files and the fields that changed."""
+        return code_difference(old, new).lines
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:  # noqa: ARG002  (the Protocol's argument)
+        """The same, by place too."""
+        return code_difference(old.spec, new.spec)
 
 
 class GateKind:
@@ -114,7 +120,7 @@ class GateKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """The fields that changed."""
-        return _diff(old, new)
+        return spec_difference(old, new).lines
 
 
 def _made(name: str, options: JsonObject) -> Chosen:
@@ -137,17 +143,3 @@ def gate_rule(version: Version) -> GateRule:
     checks = [CheckRule(**cast("dict[str, Any]", dict(each))) for each in cast("Sequence[JsonObject]", spec["checks"])]
     correction = cast("Literal['holm', 'none']", spec.get("correction", "holm"))
     return GateRule(name=version.name, checks=checks, against=cast("str | None", spec.get("against")), correction=correction)
-
-
-def _diff(old: JsonObject, new: JsonObject) -> list[str]:
-    lines: list[str] = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if before != after:
-            lines.append(f"{key}: {_short(before)} -> {_short(after)}")
-    return lines
-
-
-def _short(value: Json) -> str:
-    text = "unset" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"

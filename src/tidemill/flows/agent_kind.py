@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Problem
 from tidemill.core.extend import Files
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.prompts.fields import Fields, Problems, checked_ref, place, type_name
-from tidemill.prompts.kinds import field_diff
 from tidemill.prompts.variables import Variable, from_spec, parse_variables
 
 _KEYS: Final = ("model", "prompt", "inputs", "tools", "tasks", "limits", "params", "guardrails")
@@ -68,7 +68,7 @@ class AgentKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """The fields that changed."""
-        return field_diff(old, new)
+        return spec_difference(old, new).lines
 
 
 def tool_name(tool: Version) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from tidemill.core.difference import Difference
 from tidemill.core.errors import Problem
-from tidemill.core.extend import Files
+from tidemill.core.extend import BlobReader, Files
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.suggest import nearest
 from tidemill.flows.names import Scope, step_id, steps_in
+from tidemill.flows.step_changes import steps_difference
 from tidemill.flows.step_spec import Reading, action_of, read_steps, read_template
 from tidemill.prompts.fields import Fields, Problems, checked_ref, place
-from tidemill.prompts.kinds import field_diff
 from tidemill.prompts.variables import Variable, from_spec, parse_variables
 
 _KEYS = ("inputs", "steps", "output", "guardrails")
@@ -57,15 +58,12 @@ class ChainKind:
         return problems.found
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
-        """Steps that came, went or changed, and other fields."""
-        before = {step_id(each): each for each in steps_in(old.get("steps"))}
-        after = {step_id(each): each for each in steps_in(new.get("steps"))}
-        lines = [f"- step {each}" for each in before if each not in after]
-        lines += [f"+ step {each}" for each in after if each not in before]
-        for name, step in after.items():
-            if name in before and before[name] != step:
-                lines += [f"~ step {name}: {line}" for line in field_diff(before[name], step)]
-        return [*lines, *field_diff(old, new, apart_from=("steps",))]
+        """Steps that came, went, moved or changed, and other fields."""
+        return steps_difference(old, new).lines
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:  # noqa: ARG002  (the Protocol's argument)
+        """The same, by place too."""
+        return steps_difference(old.spec, new.spec)
 
 
 def _read_guardrails(fields: Fields, reading: Reading) -> list[str]:

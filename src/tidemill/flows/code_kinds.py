@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tidemill.core.difference import Difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Files
+from tidemill.core.extend import BlobReader, Files
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.flows.code import Code, read_code
+from tidemill.flows.contract import code_difference
 from tidemill.flows.signature import description_of, schema_of
 from tidemill.prompts.fields import Fields, Problems
-from tidemill.prompts.kinds import field_diff, word_diff
 
 EFFECTS: Final = ("none", "read", "write", "irreversible")
 _LATER: Final = ("openapi", "mcp", "sql", "http", "code")
@@ -38,8 +39,12 @@ class FunctionKind:
         return ()
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
-        """The modules and the fields that changed."""
-        return _diff(old, new)
+        """The source files, what it takes and does, and the fields that changed."""
+        return code_difference(old, new).lines
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:  # noqa: ARG002  (the Protocol's argument)
+        """The same, by place too."""
+        return code_difference(old.spec, new.spec)
 
 
 class ToolKind:
@@ -65,8 +70,12 @@ class ToolKind:
         return ()
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
-        """The modules and the fields that changed."""
-        return _diff(old, new)
+        """The source files, what it takes and does, and the fields that changed."""
+        return code_difference(old, new).lines
+
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:  # noqa: ARG002  (the Protocol's argument)
+        """The same, by place too."""
+        return code_difference(old.spec, new.spec)
 
 
 def _read_entry(fields: Fields, key: str) -> Code | None:
@@ -111,21 +120,3 @@ def _derived(fields: Fields, code: Code, *, is_tool: bool) -> JsonObject | None:
     except Invalid as error:
         fields.problems.add(error.message, where="python" if is_tool else "call", hint=error.hint)
         return None
-
-
-def _modules(spec: JsonObject) -> Mapping[str, Json]:
-    code = spec.get("code")
-    modules = code.get("modules") if isinstance(code, Mapping) else None
-    return modules if isinstance(modules, Mapping) else {}
-
-
-def _diff(old: JsonObject, new: JsonObject) -> list[str]:
-    before, after = _modules(old), _modules(new)
-    lines: list[str] = []
-    for name in sorted(before.keys() | after.keys()):
-        left, right = str(before.get(name, "")), str(after.get(name, ""))
-        if left != right:
-            lines.append(f"{name}: {word_diff(left, right)}")
-    rest_old = {key: value for key, value in old.items() if key != "code"}
-    rest_new = {key: value for key, value in new.items() if key != "code"}
-    return [*lines, *field_diff(rest_old, rest_new)]

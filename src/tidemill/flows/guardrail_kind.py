@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import Check, Files, extension_names, load_extension
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.suggest import did_you_mean
 from tidemill.prompts.fields import Fields, Problems, one_or_many, type_name
-from tidemill.prompts.kinds import field_diff
 
 POINTS: Final = ("input", "output", "context", "tool")
 ACTIONS: Final = ("allow", "redact", "block", "escalate")
@@ -54,7 +54,7 @@ class GuardrailKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """The fields that changed."""
-        return field_diff(old, new)
+        return spec_difference(old, new).lines
 
 
 def make_check(name: str, options: JsonObject) -> Check:

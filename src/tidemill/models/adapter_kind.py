@@ -9,12 +9,12 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict
 
 from tidemill.core.bodies import parse_body
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import Files
 from tidemill.core.json import Json, JsonObject, parse_json
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
-from tidemill.models.kinds import differences
 
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _LARGEST_HEADER = 64 * 1024 * 1024
@@ -66,7 +66,7 @@ class AdapterKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""
-        return differences(old, new)
+        return spec_difference(old, new).lines
 
 
 def adapter_shape(config: bytes) -> dict[str, Json]:

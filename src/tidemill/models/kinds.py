@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from tidemill.core.bodies import parse_body
 from tidemill.core.chat import Secret
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import Files, extension_names, load_extension
 from tidemill.core.json import Json, JsonObject
@@ -112,7 +113,7 @@ class ModelKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""
-        return differences(old, new)
+        return spec_difference(old, new).lines
 
 
 class EmbedderKind:
@@ -139,7 +140,7 @@ class EmbedderKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""
-        return differences(old, new)
+        return spec_difference(old, new).lines
 
 
 class ConnectionKind:
@@ -175,22 +176,7 @@ class ConnectionKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""
-        return differences(old, new)
-
-
-def differences(old: Json, new: Json, *, place: str = "") -> list[str]:
-    """`params.temperature  0.2 -> 0.7`, a line for each value that changed."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        lines: list[str] = []
-        for key in (*old, *(each for each in new if each not in old)):
-            lines += differences(old.get(key), new.get(key), place=f"{place}.{key}" if place else key)
-        return lines
-    return [] if old == new else [f"{place}  {_short(old)} -> {_short(new)}"]
-
-
-def _short(value: Json) -> str:
-    text = "(none)" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+        return spec_difference(old, new).lines
 
 
 def _called(given: _ModelBody | _EmbedderBody, group: str) -> tuple[dict[str, Json], list[Problem]]:

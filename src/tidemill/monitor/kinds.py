@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Problem
 from tidemill.core.extend import Files
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Parsed, Version
-from tidemill.models.kinds import differences
 from tidemill.monitor.spec import monitor_json, read_monitor, references_in
 
 
@@ -32,4 +32,4 @@ class MonitorKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """A line for each value that changed."""
-        return differences(old, new)
+        return spec_difference(old, new).lines

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from tidemill.core.difference import Difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Files
-from tidemill.core.json import Json, JsonObject, dump_json
+from tidemill.core.extend import BlobReader, Files
+from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import ROLES, message_from_json
 from tidemill.core.records import Parsed, Version
 from tidemill.core.suggest import nearest
+from tidemill.prompts.changes import prompt_difference
 from tidemill.prompts.fields import Fields, Problems, place, type_name
 from tidemill.prompts.jinja import JinjaTemplate
 from tidemill.prompts.mustache import parse
@@ -62,53 +62,11 @@ class PromptKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """Changed words of each message as `[-old-]{+new+}`, and the other fields that changed."""
-        before, after = _contents(old), _contents(new)
-        lines: list[str] = []
-        for index in range(max(len(before), len(after))):
-            left = before[index] if index < len(before) else ""
-            right = after[index] if index < len(after) else ""
-            if left != right:
-                lines.append(word_diff(left, right))
-        return [*lines, *field_diff(old, new, apart_from=("messages",))]
+        return prompt_difference(old, new).lines
 
-
-def field_diff(old: JsonObject, new: JsonObject, *, apart_from: Sequence[str] = ()) -> list[str]:
-    """A line for each top-level field that changed: `name: old -> new`."""
-    keys = sorted((set(old) | set(new)) - set(apart_from))
-    return [f"{key}: {_shown(old.get(key))} -> {_shown(new.get(key))}" for key in keys if old.get(key) != new.get(key)]
-
-
-def word_diff(old: str, new: str) -> str:
-    """One text with what went as `[-…-]` and what came as `{+…+}`, word by word."""
-    left, right = _words(old), _words(new)
-    pieces: list[str] = []
-    for tag, start, end, other_start, other_end in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        gone, came = "".join(left[start:end]), "".join(right[other_start:other_end])
-        if tag == "equal":
-            pieces.append(gone if len(gone) < 200 else f"{gone[:80]} … {gone[-80:]}")
-        else:
-            pieces.append((f"[-{gone}-]" if gone else "") + (f"{{+{came}+}}" if came else ""))
-    return "".join(pieces)
-
-
-def _words(text: str) -> list[str]:
-    """Words and the white space between them, each a piece of its own."""
-    return re.split(r"(\s+)", text)
-
-
-def _shown(value: Json) -> str:
-    text = "nothing" if value is None else dump_json(value).decode()
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _contents(spec: JsonObject) -> list[str]:
-    messages = spec.get("messages")
-    found: list[str] = []
-    for each in messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ():
-        if isinstance(each, Mapping):
-            content = each.get("content")
-            found.append(content if isinstance(content, str) else dump_json(content).decode())
-    return found
+    def changes(self, old: Version, new: Version, *, blobs: BlobReader) -> Difference:  # noqa: ARG002  (the Protocol's argument)
+        """The same, by place too."""
+        return prompt_difference(old.spec, new.spec)
 
 
 def _parse_messages(fields: Fields) -> list[tuple[str, JsonObject]]:

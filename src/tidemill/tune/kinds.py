@@ -8,13 +8,13 @@ from typing import Annotated, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from tidemill.core.bodies import parse_body
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import Files
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
-from tidemill.models.kinds import differences
 from tidemill.tune.recipe import TARGETS, Method, TooLong
 from tidemill.tune.rows import form_problem
 
@@ -92,7 +92,7 @@ class TuneKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed option."""
-        return differences(old, new)
+        return spec_difference(old, new).lines
 
 
 def _references(given: _TuneBody, problems: list[Problem]) -> dict[str, str]:
