@@ -20,7 +20,7 @@ from govern.conftest import APP
 from tidemill.core.clock import SystemClock
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid
-from tidemill.govern import signing, verify_evidence
+from tidemill.govern import verify_evidence
 from tidemill.govern.dossier import complete, read_dossier
 from tidemill.govern.evidence import make_pack, sign_again
 from tidemill.govern.verify_evidence import MANIFEST, SIGNATURE, Refused, verify, verify_ed25519
@@ -327,13 +327,6 @@ def test_keys_that_cannot_sign_are_refused(pack, tmp_path):
         with pytest.raises(Invalid, match=message) as refused:
             sign_again(pack, key=path)
         assert refused.value.hint
-
-
-def test_without_the_extra_the_command_is_named(shop, monkeypatch):
-    monkeypatch.setattr(signing, "find_spec", lambda name: None)
-    told = shop.dev.refused("POST", "/evidence", {"release": shop.release}, status=501)
-    assert told["hint"] == "Type: pip install 'tidemill[govern]'"
-    assert shop.dev.get("/evidence/cards", release=shop.release)["system"], "cards need no extra"
 
 
 def test_there_is_no_evidence_of_what_was_never_released(shop):

@@ -61,7 +61,8 @@ async def compare_models(call: AnyCaller, body: NewComparison) -> dict[str, Any]
 
     def keep(db: Database) -> None:
         for each in setting.candidates if setting.kind == "models" and body.app is None else ():
-            release.make_release(db, call.project, each.version.ref, now_ns=now_ns, by=call.who)
+            ref, signer = each.version.ref, call.platform.sign
+            release.make_release(db, call.project, ref, now_ns=now_ns, by=call.who, signer=signer)
         for row in rows:
             evaluations.create_evaluation(db, row)
 

@@ -118,7 +118,8 @@ class Steps:
                 name: registry.get_version(db, project, parse_ref(part)) for name, part in parts_of(args.get("using")).items()
             }
             made = replace_parts(db, project, root, parts, kinds=platform.kinds, now_ns=now_ns, by=context.who)
-            return release.make_release(db, project, parse_ref(f"{made.bare}@{made.digest}"), now_ns=now_ns, by=context.who)
+            root_ref = parse_ref(f"{made.bare}@{made.digest}")
+            return release.make_release(db, project, root_ref, now_ns=now_ns, by=context.who, signer=platform.sign)
 
         made = await platform.database.write(work)
         context.log(f"{made.root.ref} is {made.digest}")

@@ -21,6 +21,7 @@ from tidemill.pipelines.service import Pipelines
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
+from tidemill.store.signing import Signature, platform_key, sign
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
 
@@ -48,6 +49,11 @@ class Platform:
     policies: Policies
     admin_token_hash: str
     allowed_hosts: frozenset[str] = field(default_factory=frozenset[str])
+
+    def sign(self, message: bytes) -> Signature:
+        """Sign with the key in the data folder, which is made at first use."""
+        key, _ = platform_key(self.data)
+        return sign(message, key=key)
 
 
 def platform_of(request: Request) -> Platform:

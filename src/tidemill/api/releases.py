@@ -34,7 +34,7 @@ async def make_release(call: AnyCaller, body: NewRelease) -> dict[str, Any]:
     root = parse_ref(body.root)
     now_ns = call.platform.clock.now_ns()
     made = await call.platform.database.write(
-        lambda db: release.make_release(db, call.project, root, now_ns=now_ns, by=call.who)
+        lambda db: release.make_release(db, call.project, root, now_ns=now_ns, by=call.who, signer=call.platform.sign)
     )
     return release_json(made)
 
@@ -76,7 +76,8 @@ async def lock_bundle(call: Caller, reference: str) -> Bundle:
     def work(db: Database) -> Bundle:
         named = _served(db, call, reference)
         if not is_digest(named) and not named.startswith("release/"):
-            named = release.make_release(db, call.project, named, now_ns=now_ns, by=call.who).digest
+            signer = call.platform.sign
+            named = release.make_release(db, call.project, named, now_ns=now_ns, by=call.who, signer=signer).digest
         return release.load_bundle(db, call.project, named)
 
     return await call.platform.database.write(work)

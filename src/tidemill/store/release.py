@@ -1,7 +1,7 @@
 """Releases: an application's lock file, every reference resolved to a digest, under one digest for the whole.
 
 A release is an artifact of kind `release` under its root's name. Its digest is that of the spec `{root, artifacts, hermetic}`
-without refs and blobs; the lock's `engine` stands outside.
+without refs and blobs; the lock's `engine` and `signature` stand outside.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tidemill.core.json import JsonObject
 from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import Ref, is_digest, parse_ref
 from tidemill.store.registry import add_version, digest_of, find_by_digest, find_by_digests, get_version, is_hermetic
+from tidemill.store.signatures import Signer, find_signature, sign_release, signature_json
+from tidemill.store.signing import Signature
 
 ENGINE = "tidemill-engine/1"
 ROOT_KINDS = ("chain", "agent", "prompt", "model", "function")
@@ -31,10 +33,20 @@ class Release:
     root: Version
     lock: JsonObject
     version: Version
+    signature: Signature | None = None
 
 
-def make_release(db: Connection, project: str, root: Ref | str, *, now_ns: int, by: str = "", engine: str = ENGINE) -> Release:
-    """Lock `root` and all it needs, and keep the release. The same content gives the same release again."""
+def make_release(
+    db: Connection,
+    project: str,
+    root: Ref | str,
+    *,
+    now_ns: int,
+    by: str = "",
+    engine: str = ENGINE,
+    signer: Signer | None = None,
+) -> Release:
+    """Lock `root` and all it needs, keep the release, and sign it. The same content gives the same release again."""
     bundle = load_bundle(db, project, root)
     spec = _lock_spec(bundle)
     version, _ = add_version(
@@ -50,14 +62,21 @@ def make_release(db: Connection, project: str, root: Ref | str, *, now_ns: int, 
         now_ns=now_ns,
         hermetic=bundle.hermetic,
     )
-    return Release(digest=version.digest, root=bundle.root, lock=_lock(spec, version.digest, engine), version=version)
+    if signer is None:
+        signature = find_signature(db, project, version.digest)
+    else:
+        signature = sign_release(db, project, version.digest, signer=signer, now_ns=now_ns)
+    lock = _lock(spec, version.digest, engine, signature)
+    return Release(digest=version.digest, root=bundle.root, lock=lock, version=version, signature=signature)
 
 
 def get_release(db: Connection, project: str, ref_or_digest: Ref | str, *, engine: str = ENGINE) -> Release:
     """A release that was made, by its digest or reference. Raises `NotFound`."""
     version = _release_version(db, project, ref_or_digest)
     bundle = _unlock(db, project, version)
-    return Release(digest=version.digest, root=bundle.root, lock=_lock(version.spec, version.digest, engine), version=version)
+    signature = find_signature(db, project, version.digest)
+    lock = _lock(version.spec, version.digest, engine, signature)
+    return Release(digest=version.digest, root=bundle.root, lock=lock, version=version, signature=signature)
 
 
 def load_bundle(db: Connection, project: str, ref_or_digest: Ref | str) -> Bundle:
@@ -128,8 +147,9 @@ def _lock_spec(bundle: Bundle) -> JsonObject:
     }
 
 
-def _lock(spec: JsonObject, digest: str, engine: str) -> JsonObject:
-    return {"schema": SCHEMA, **spec, "engine": engine, "digest": digest}
+def _lock(spec: JsonObject, digest: str, engine: str, signature: Signature | None) -> JsonObject:
+    lock: JsonObject = {"schema": SCHEMA, **spec, "engine": engine, "digest": digest}
+    return lock if signature is None else {**lock, "signature": signature_json(signature)}
 
 
 def _unlock(db: Connection, project: str, release: Version) -> Bundle:
