@@ -15,10 +15,11 @@ import anyio.to_thread
 from starlette.types import ASGIApp
 
 from tidemill.api.alerts import DELIVER, AlertJob, AlertRetries
-from tidemill.api.control import control_plane
+from tidemill.api.control import control_plane, in_form
 from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
 from tidemill.api.guard import Authenticate, presented
+from tidemill.api.idempotency import IdempotencyPurge
 from tidemill.api.indexes import IndexBuildJob
 from tidemill.api.listen import bind, listen
 from tidemill.api.models_compare import ModelsCompareJob
@@ -136,6 +137,7 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
     platform.schedules.add(watching.source())
     platform.schedules.also(watching.look)
     platform.schedules.also(AlertRetries(platform).look)
+    platform.schedules.also(IdempotencyPurge(database=database, clock=platform.clock).look)
     handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)
@@ -234,10 +236,11 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
     )
     return Front(
         data_plane=data_plane,
-        control_plane=control_plane(platform),
+        control_plane=in_form(control_plane(platform), platform),
         authenticate=authenticate,
         is_ready=is_ready,
         hosts=hosts,
+        limits=platform.settings.limits,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from tidemill.api.cursors import seal
 from tidemill.api.platform import Platform, platform_of
 from tidemill.api.rights import check_right, right_of
 from tidemill.core.errors import Denied
@@ -38,7 +39,7 @@ class Caller:
         return self.principal.who
 
 
-def _caller(request: Request, project: str) -> Caller:
+async def _caller(request: Request, project: str) -> Caller:
     principal = request.scope["tidemill.principal"]
     assert isinstance(principal, Principal)
     check_name(project, what="project")
@@ -47,7 +48,7 @@ def _caller(request: Request, project: str) -> Caller:
     return Caller(platform=platform_of(request), project=project, principal=principal)
 
 
-def _entitled(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
+async def _entitled(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
     if call.principal.endpoints is not None:
         raise Denied("this key may call endpoints only", hint="Use the admin token, or a key with the role developer.")
     check_right(call.principal.role, right_of(request.method, request.scope["route"].path))
@@ -58,8 +59,8 @@ AnyCaller = Annotated[Caller, Depends(_entitled)]
 """Whoever may use this route of the control plane, see `tidemill.api.rights`."""
 
 
-def _speaker(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
-    return call if call.principal.endpoints is not None else _entitled(request, call)
+async def _speaker(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
+    return call if call.principal.endpoints is not None else await _entitled(request, call)
 
 
 FeedbackCaller = Annotated[Caller, Depends(_speaker)]
@@ -71,5 +72,5 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def page(items: list[Any], next_cursor: str | None = None) -> Page:
-    """A list's answer."""
-    return {"items": items, "next": next_cursor}
+    """A list's answer. `next_cursor` is the store's; the caller of this list alone can use what becomes of it."""
+    return {"items": items, "next": seal(next_cursor)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
 
 from tidemill.api import (
     alerts,
@@ -13,6 +14,7 @@ from tidemill.api import (
     compare,
     datasets,
     endpoints,
+    environments,
     evaluations,
     evidence,
     feedback,
@@ -28,14 +30,20 @@ from tidemill.api import (
     pipelines,
     plan,
     policies,
+    promote,
     releases,
     rollouts,
     runs,
     traces,
     tune,
 )
+from tidemill.api.bodies import Bodies
+from tidemill.api.cursors import Cursors
+from tidemill.api.etags import Conditional
+from tidemill.api.idempotency import Idempotency
 from tidemill.api.platform import Platform
 from tidemill.api.problems import install_problems
+from tidemill.api.routes import Routes
 from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
@@ -45,8 +53,9 @@ _ROUTERS: tuple[APIRouter, ...] = (
     from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
-    tune.router,
+    tune.router, environments.router, promote.router,
 )  # fmt: skip
+_ROUTES = Routes.of(_ROUTERS, prefix=PREFIX)
 
 
 def control_plane(platform: Platform) -> FastAPI:
@@ -60,7 +69,14 @@ def control_plane(platform: Platform) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.platform = platform
+    app.state.routes = _ROUTES
     install_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
     return app
+
+
+def in_form(app: FastAPI, platform: Platform) -> ASGIApp:
+    """The control plane with what every route has: bounded bodies, entity tags, idempotency keys and sealed cursors."""
+    repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock)
+    return Bodies(Conditional(repeatable), limits=platform.settings.limits, streams=_ROUTES.streams)

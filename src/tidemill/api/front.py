@@ -9,9 +9,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tidemill.api.compression import Compression
+from tidemill.api.error_pages import PREFIX as ERRORS
+from tidemill.api.error_pages import error_page
 from tidemill.api.guard import COOKIE, Authenticate, Guard, check_host, header_map, login_token
 from tidemill.api.problems import problem_response
-from tidemill.core.errors import TidemillError
+from tidemill.api.requests import Requests
+from tidemill.core.errors import NotFound, TidemillError
+from tidemill.core.limits import Limits
 from tidemill.version import __version__
 
 _YEAR = 365 * 24 * 3600
@@ -21,7 +26,10 @@ code{{font-size:13px}}</style><h1>Tidemill {version}</h1>{body}</html>"""
 
 
 class Front:
-    """ASGI: `/v1/…` is the data plane; `/healthz`, `/readyz`, `/login` and `/` are open; all else is the control plane."""
+    """ASGI: `/v1/…` is the data plane; all else is the control plane, but for pages that are open.
+
+    Open are `/healthz`, `/readyz`, `/login`, `/` and what explains the errors, `/docs/errors/…`.
+    """
 
     def __init__(
         self,
@@ -31,12 +39,14 @@ class Front:
         authenticate: Authenticate,
         is_ready: Callable[[], Awaitable[bool]],
         hosts: frozenset[str],
+        limits: Limits = Limits(),  # noqa: B008  (frozen)
     ) -> None:
         self._data_plane = data_plane
         self._control_plane = Guard(control_plane, authenticate=authenticate, hosts=hosts)
         self._authenticate = authenticate
         self._is_ready = is_ready
         self._hosts = hosts
+        self._formed = Requests(Compression(self._in_form), limits=limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
@@ -45,7 +55,12 @@ class Front:
         path: str = scope["path"]
         if path == "/v1" or path.startswith("/v1/"):
             await self._data(scope, receive, send)
-        elif (page := self._open_page(path)) is not None:
+        else:
+            await self._formed(scope, receive, send)
+
+    async def _in_form(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if (page := self._open_page(path)) is not None:
             await (await page(Request(scope, receive)))(scope, receive, send)
         else:
             await self._control_plane(scope, receive, send)
@@ -60,7 +75,7 @@ class Front:
 
     def _open_page(self, path: str) -> Callable[[Request], Awaitable[Response]] | None:
         pages = {"/healthz": self._alive, "/readyz": self._ready, "/login": self._login, "/": self._home}
-        return pages.get(path)
+        return self._error if path.startswith(ERRORS) else pages.get(path)
 
     async def _alive(self, _request: Request) -> Response:
         return JSONResponse({"status": "alive", "version": __version__})
@@ -81,6 +96,12 @@ class Front:
         response = RedirectResponse("/", status_code=303)
         response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", path="/")
         return response
+
+    async def _error(self, request: Request) -> Response:
+        page = error_page(request.url.path)
+        if page is None:
+            return problem_response(NotFound("there is no such error code", hint=f"GET {ERRORS} lists them."))
+        return HTMLResponse(page, headers={"cache-control": "public, max-age=3600"})
 
     async def _home(self, _request: Request) -> Response:
         return _page(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import Invalid, TooLarge
 from tidemill.govern.changes import check_changes, check_measured
 from tidemill.store import applied
 from tidemill.store import plan as planning
@@ -112,6 +112,9 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
 
 
 def _prepare(call: Caller, body: ProjectFiles) -> Preparation:
+    most = call.platform.settings.limits.files
+    if len(body.files) > most:
+        raise TooLarge(f"{len(body.files):,} files are more than {most:,}", hint="Raise files under [limits] in tidemill.toml.")
     blobs = call.platform.blobs(call.project)
     files = FilesFolder({path: _content(path, each) for path, each in body.files.items()}, blobs)
     specs = sorted(path for path, each in body.files.items() if isinstance(each, str) and path.endswith((".yaml", ".yml")))

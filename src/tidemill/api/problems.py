@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -11,38 +12,68 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from tidemill.core.errors import HTTP_STATUS, Invalid, NotFound, Problem, TidemillError
+from tidemill.api.current import current_id
+from tidemill.api.error_pages import type_of
+from tidemill.core.errors import (
+    HTTP_STATUS,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TidemillError,
+    TooLarge,
+    UnsupportedMedia,
+)
 from tidemill.core.json import dump_json
 
 _log = logging.getLogger(__name__)
+_OF_STATUS: dict[int, type[TidemillError]] = {413: TooLarge, 415: UnsupportedMedia}
 
 
 def problem_body(error: TidemillError) -> dict[str, object]:
-    """The body: `code`, `title`, `detail`, `hint`, and where and what in particular, when known."""
+    """The body: `code`, `title`, `detail`, `hint`, and where and what in particular, when known.
+
+    `type` is where the code is explained, on this server; `instance` is the request's id.
+    """
     body: dict[str, object] = {
-        "type": "about:blank",
+        "type": type_of(error.code),
         "status": HTTP_STATUS[error.code],
         "code": error.code,
         "title": error.title,
         "detail": error.message,
         "hint": error.hint,
+        "instance": current_id(),
     }
     if error.where:
         body["where"] = error.where
+    if error.retry_after is not None:
+        body["retry_after"] = error.retry_after
     if error.problems:
         body["problems"] = [{"message": each.message, "where": each.where, "hint": each.hint} for each in error.problems]
     return body
 
 
 def problem_response(error: TidemillError) -> Response:
-    """The error as a response; `Retry-After` when it says when."""
-    headers = {} if error.retry_after is None else {"retry-after": str(max(1, round(error.retry_after)))}
+    """The error as a response; `Retry-After` when it says when, `WWW-Authenticate` when a token is missing."""
+    headers = {"cache-control": "no-store"}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if error.code == "unauthenticated":
+        headers["www-authenticate"] = "Bearer"
     return Response(
-        dump_json(problem_body(error)),
+        _dumped(problem_body(error)),
         status_code=HTTP_STATUS[error.code],
         media_type="application/problem+json",
         headers=headers,
     )
+
+
+def _dumped(body: dict[str, object]) -> bytes:
+    """As JSON, whatever text came in: half a surrogate pair is shown as a question mark."""
+    try:
+        return dump_json(body)
+    except TypeError:
+        return json.dumps(body).encode()
 
 
 def install_problems(app: FastAPI) -> None:
@@ -62,7 +93,10 @@ async def _validation(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     problems = _problems(error.errors())
     first = problems[0] if problems else Problem(message="the request is not valid")
-    return problem_response(Invalid(first.message, where=first.where, problems=problems))
+    return problem_response(Invalid(first.message, where=first.where, hint=_TO_DO, problems=problems))
+
+
+_TO_DO = "GET /openapi.json describes what each route takes."
 
 
 def _problems(errors: Sequence[Any]) -> list[Problem]:
@@ -71,16 +105,21 @@ def _problems(errors: Sequence[Any]) -> list[Problem]:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    path = request.url.path
     if error.status_code == HTTP_STATUS["not_found"]:
-        return problem_response(NotFound(f"{request.method} {request.url.path} is not a route", hint="See GET /openapi.json."))
-    invalid = Invalid(f"{request.method} {request.url.path}: {error.detail}", hint="See GET /openapi.json.")
-    response = problem_response(invalid)
-    response.status_code = error.status_code
-    return response
+        return problem_response(NotFound(f"{request.method} {path} is not a route", hint="See GET /openapi.json."))
+    if error.status_code == HTTP_STATUS["method_not_allowed"]:
+        allowed = request.app.state.routes.methods_of(path) or ["GET"]
+        refused = MethodNotAllowed(f"{path} does not answer {request.method}", hint=f"It answers {' and '.join(allowed)}.")
+        response = problem_response(refused)
+        response.headers["allow"] = ", ".join(allowed)
+        return response
+    kind = _OF_STATUS.get(error.status_code, Invalid)
+    return problem_response(kind(f"{request.method} {path}: {error.detail}", hint=_TO_DO))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    _log.error("%s %s failed (request %s)", request.method, request.url.path, current_id(), exc_info=error)
     return problem_response(
         TidemillError("the server met an error of its own", hint="Its log has the details; please report it.")
     )

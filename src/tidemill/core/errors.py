@@ -72,6 +72,62 @@ class Conflict(TidemillError):
     title = "Conflict"
 
 
+class PreconditionFailed(Conflict):
+    """What `If-Match` named is not what is there any more: somebody else changed it in between."""
+
+    code = "precondition_failed"
+    title = "Changed in the meantime"
+
+
+class KeyReused(Invalid):
+    """An `Idempotency-Key` came again with another request."""
+
+    code = "key_reused"
+    title = "Idempotency-Key used for another request"
+
+
+class TooLarge(Invalid):
+    """The body is larger, deeper or has more parts than is taken."""
+
+    code = "too_large"
+    title = "Too large"
+
+
+class UriTooLong(Invalid):
+    """The address is longer than is taken."""
+
+    code = "uri_too_long"
+    title = "Address too long"
+
+
+class HeadersTooLarge(Invalid):
+    """The request's headers are longer, or more, than is taken."""
+
+    code = "headers_too_large"
+    title = "Headers too large"
+
+
+class UnsupportedMedia(Invalid):
+    """The body is of a type, or in an encoding, that the route does not take."""
+
+    code = "unsupported_media"
+    title = "Unsupported media type"
+
+
+class MethodNotAllowed(Invalid):
+    """The address exists, and does not answer this method; `Allow` says which it does."""
+
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+
+class BodyTimeout(Invalid):
+    """The body of a request took too long to arrive."""
+
+    code = "body_timeout"
+    title = "The request took too long to arrive"
+
+
 class Denied(TidemillError):
     """The caller may not do this, or did not say who they are."""
 
@@ -121,17 +177,22 @@ class MissingExtra(TidemillError):
 
 _CLASSES: tuple[type[TidemillError], ...] = (
     TidemillError, Invalid, NotFound, Conflict, Denied, Unauthenticated, Unavailable, RateLimited, StorageFull, MissingExtra,
+    PreconditionFailed, KeyReused, TooLarge, UriTooLong, HeadersTooLarge, UnsupportedMedia, MethodNotAllowed, BodyTimeout,
 )  # fmt: skip
 BY_CODE: Mapping[str, type[TidemillError]] = {each.code: each for each in _CLASSES}
 
 HTTP_STATUS: Mapping[str, int] = {
     "internal": 500, "invalid": 400, "not_found": 404, "conflict": 409, "denied": 403, "unauthenticated": 401,
     "unavailable": 503, "rate_limited": 429, "storage_full": 507, "missing_extra": 501,
+    "precondition_failed": 412, "key_reused": 422, "too_large": 413, "uri_too_long": 414, "headers_too_large": 431,
+    "unsupported_media": 415, "method_not_allowed": 405, "body_timeout": 408,
 }  # fmt: skip
 
 EXIT_CODE: Mapping[str, int] = {
     "internal": 70, "invalid": 2, "not_found": 3, "conflict": 6, "denied": 4, "unauthenticated": 4,
     "unavailable": 5, "rate_limited": 5, "storage_full": 5, "missing_extra": 5,
+    "precondition_failed": 6, "key_reused": 2, "too_large": 2, "uri_too_long": 2, "headers_too_large": 2,
+    "unsupported_media": 2, "method_not_allowed": 2, "body_timeout": 2,
 }  # fmt: skip
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 from tidemill.core.errors import Invalid
+from tidemill.core.limits import Limits, read_limits
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
 
 PROJECT_FILE = "tidemill.toml"
 DATA_FOLDER = ".tidemill"
-_KNOWN = ("project", "environment", "paths", "data")
+_KNOWN = ("project", "environment", "paths", "data", "limits")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +34,7 @@ class Settings:
     paths: tuple[str, ...] = ("tidemill",)
     url: str | None = None
     token: str | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 def find_root(start: Path) -> Path:
@@ -62,6 +64,7 @@ def load_settings(
         paths=_paths(file.get("paths", "tidemill")),
         url=env.get("TIDEMILL_URL") or None,
         token=env.get("TIDEMILL_TOKEN") or None,
+        limits=read_limits(file.get("limits"), where=str(root / PROJECT_FILE)),
     )
 
 

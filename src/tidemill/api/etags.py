@@ -1,0 +1,148 @@
+"""Entity tags (RFC 9110): what a caller has already is answered with 304; what it did not see is not overwritten, 412.
+
+A route that can be written names the state of its resource: `response.headers["etag"] = tag(version, moved_ns)`. Its writes
+take `if_match: IfMatch` and call `if_match.check(tag(…))` inside the transaction that writes. Every other answer to a GET that is
+JSON gets a tag of its bytes, so that it can be asked for conditionally too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidemill.core.errors import Invalid, PreconditionFailed
+
+_IMMUTABLE: Final = "private, max-age=31536000, immutable"
+_FRESH: Final = "private, no-cache"
+_LENGTH: Final = 32
+_PACKED: Final = ("-gzip", "-zstd")
+
+
+def tag(*state: object) -> str:
+    """The strong tag of a resource in this state; the same state has the same tag in every process."""
+    text = "\x1f".join("" if each is None else str(each) for each in state)
+    return f'"{hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_LENGTH]}"'
+
+
+def digest_tag(digest: str) -> str:
+    """The tag of what is immutable: its digest."""
+    return f'"{digest}"'
+
+
+def immutable(digest: str) -> dict[str, str]:
+    """Headers of an answer that will never change: the digest as tag, to be kept by the caller for a year."""
+    return {"etag": digest_tag(digest), "cache-control": _IMMUTABLE}
+
+
+class Precondition:
+    """`If-Match` and `If-None-Match` of a request that changes something."""
+
+    def __init__(self, if_match: Sequence[str] | None = None, *, must_be_new: bool = False) -> None:
+        self._if_match = if_match
+        self._must_be_new = must_be_new
+
+    def check(self, now: str | None) -> None:
+        """Raise `PreconditionFailed` unless the tag of what is there (None: nothing) is one that the request named.
+
+        Call it in the transaction that writes. A request without a condition passes.
+        """
+        if self._must_be_new and now is not None:
+            raise PreconditionFailed("it exists already", hint="Leave If-None-Match out to replace it.")
+        if self._if_match is None:
+            return
+        if now is None:
+            raise PreconditionFailed(
+                "it does not exist, and If-Match names a state of it", hint="Leave If-Match out to make it."
+            )
+        if "*" not in self._if_match and now not in self._if_match:
+            shown = ", ".join(self._if_match)[:200]
+            raise PreconditionFailed(
+                f"it has changed: If-Match names {shown}, and the tag is {now} now",
+                hint="Get it again, look at what changed, and send its new ETag.",
+            )
+
+
+def _precondition(request: Request) -> Precondition:
+    if_match = request.headers.getlist("if-match")
+    must_be_new = request.headers.get("if-none-match", "").strip() == "*"
+    if not if_match:
+        return Precondition(must_be_new=must_be_new)
+    named = _tags(",".join(if_match))
+    if not named:
+        raise Invalid("If-Match names no tag", where="header.if-match", hint='Send a tag as it was given, as in "3f…", or *.')
+    return Precondition(named, must_be_new=must_be_new)
+
+
+IfMatch = Annotated[Precondition, Depends(_precondition)]
+"""The condition of a request, to be checked in its transaction."""
+
+
+class Conditional:
+    """ASGI middleware: tags answers to GET that have no tag, and answers 304 to a caller who has the tag already."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on with a `send` that compares."""
+        if scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        given = [value for name, value in scope["headers"] if name == b"if-none-match"]
+        known = _tags(b",".join(given).decode("latin-1")) if given else []
+        await self._app(scope, receive, _Sender(known, send))
+
+
+class _Sender:
+    """`send` of one answer; waits with the start for the first of the body."""
+
+    def __init__(self, known: Sequence[str], send: Send) -> None:
+        self._known = known
+        self._send = send
+        self._start: Message | None = None
+        self._is_done = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if message["status"] == 200:
+                self._start = message
+                return
+        elif self._start is not None:
+            start, self._start = self._start, None
+            start, self._is_done = self._compared(start, message)
+            await self._send(start)
+            if self._is_done:
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not self._is_done:
+            await self._send(message)
+
+    def _compared(self, start: Message, message: Message) -> tuple[Message, bool]:
+        headers: list[tuple[bytes, bytes]] = list(start.get("headers", ()))
+        names = {name: value for name, value in headers}  # noqa: C416  (dict() would not take the type)
+        found = names.get(b"etag")
+        if found is None and not message.get("more_body", False) and names.get(b"cache-control") != b"no-store":
+            found = f'W/"{hashlib.sha256(message.get("body", b"")).hexdigest()[:_LENGTH]}"'.encode()
+            headers.append((b"etag", found))
+        if found is not None and b"cache-control" not in names:
+            headers.append((b"cache-control", _FRESH.encode()))
+        weak = "" if found is None else found.decode("latin-1").removeprefix("W/")
+        if found is None or not ("*" in self._known or weak in {each.removeprefix("W/") for each in self._known}):
+            return {**start, "headers": headers}, False
+        kept = [each for each in headers if each[0] not in {b"content-length", b"content-type"}]
+        return {**start, "status": 304, "headers": kept}, True
+
+
+def _tags(given: str) -> list[str]:
+    """The tags of a header, without the mark of how they were packed. What is no tag matches nothing."""
+    found: list[str] = []
+    for each in given.split(","):
+        text = each.strip()
+        for suffix in _PACKED:
+            text = text.removesuffix(suffix + '"') + '"' if text.endswith(suffix + '"') else text
+        if text:
+            found.append(text)
+    return found
