@@ -38,6 +38,7 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "PUT /endpoints/{name}": "deploy",
     "POST /endpoints/{name}:deploy": "deploy",
     "POST /endpoints/{name}:rollback": "deploy",
+    "POST /environments/{name}:promote": "deploy",
     "POST /rollouts": "deploy",
     "POST /rollouts/{rollout}:promote": "deploy",
     "POST /rollouts/{rollout}:abort": "deploy",

@@ -59,6 +59,12 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
     },
     "Operate": {
         "deploy": Command("deploy", "Serve an app at an endpoint", "tidemill deploy chain/handbook --to endpoint/handbook"),
+        "environments": Command(
+            "environments", "See environments, their connections, and what is promoted there", "tidemill environments production"
+        ),
+        "promote": Command(
+            "promote", "Move a release into another environment", "tidemill promote chain/handbook@staging --to production"
+        ),
         "rollback": Command("rollback", "Serve what the endpoint served before", "tidemill rollback endpoint/handbook"),
         "rollout": Command(
             "rollout",

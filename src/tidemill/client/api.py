@@ -14,6 +14,7 @@ import orjson
 from tidemill.client import shapes
 from tidemill.client.catalogue import CatalogueCalls
 from tidemill.client.connect import open_line, segment
+from tidemill.client.environments import EnvironmentCalls
 from tidemill.client.events import ServerEvent
 from tidemill.client.evidence import EvidenceCalls
 from tidemill.client.feedback import FeedbackCalls
@@ -36,6 +37,7 @@ _POLL = 0.5
 
 class AsyncClient(
     CatalogueCalls,
+    EnvironmentCalls,
     EvidenceCalls,
     MaturityCalls,
     FeedbackCalls,

@@ -13,6 +13,7 @@ from tidemill.core.records import Version
 from tidemill.core.refs import Ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.evaluation.results import COST, ERROR_RATE, LATENCY
+from tidemill.govern.environments import check_environments
 from tidemill.govern.kinds import Policy
 from tidemill.govern.policy import may_operate
 from tidemill.govern.rules import Rule
@@ -42,11 +43,12 @@ def check_measured(db: Connection, project: str, plan: Plan) -> None:
 
 
 def check_changes(db: Connection, project: str, plan: Plan, *, who: str, role: str | None, now_ns: int) -> None:
-    """Within the transaction of an apply: raise `Denied` when it weakens a policy and whoever applies may not.
+    """Within the transaction of an apply: raise `Denied` when it weakens a policy or an environment and they may not.
 
     Each policy that changes gets a line in the audit: `policy.set` or, when something is protected less, `policy.weakened`.
     """
     check_measured(db, project, plan)
+    check_environments(db, project, plan, who=who, role=role, now_ns=now_ns)
     changed = {each.ref for each in plan.changes}
     for entry in _policies(plan):
         version = _version(entry)

@@ -23,7 +23,7 @@ from tidemill.govern.facts import Facts, gather
 from tidemill.govern.kinds import Policy
 from tidemill.govern.missing import Missing, explain
 from tidemill.govern.rules import Rule
-from tidemill.store import audit, people, registry
+from tidemill.store import audit, environments, people, registry
 from tidemill.store.database import KeptRefusal
 
 _OPERATES = frozenset({"operator", "admin"})
@@ -53,7 +53,7 @@ class PolicyDecision:
         """What is missing, as an error shows it."""
         found = [each.as_problem(self.target) for each in self.missing]
         if self.role:
-            names = " and ".join(each.version.bare for each in self.policies)
+            names = " and ".join(each.version.bare for each in self.policies) or f"environment/{self.target.partition('@')[2]}"
             hint = "Ask an operator, or have a key made: tidemill keys create --person NAME --role operator"
             found.insert(0, Problem(message=f"{self.target} is protected: {self.role}", where=names, hint=hint))
         return tuple(found)
@@ -82,7 +82,7 @@ class Policies:
         """As `PolicyCheck.check`. A refusal is kept although the change that it ends is not."""
         now_ns = self._clock.now_ns()
         decision = self.decide(db, project, door=door, target=target, release=release, who=who, role=role)
-        if not decision.policies:
+        if not decision.policies and decision.allowed:
             return
         action = "policy.allowed" if decision.allowed else "policy.denied"
         keep = _line(project, decision, action=action, now_ns=now_ns)
@@ -109,7 +109,7 @@ class Policies:
             who=who,
             policies=guarding,
             missing=tuple(missing),
-            role=_role_problem(db, project, who, role) if guarding else "",
+            role=_role_problem(db, project, who, role) if guarding or _is_protected(db, project, target) else "",
         )
 
     def _missing(
@@ -173,6 +173,12 @@ def _role_problem(db: Connection, project: str, who: str, role: str | None) -> s
         return ""
     held = " and ".join(sorted(roles)) or "nobody"
     return f"{name} acts as {held}\nonly an operator or admin may change what answers there"
+
+
+def _is_protected(db: Connection, project: str, target: str) -> bool:
+    """Whether the target is the alias of an environment that its document protects."""
+    alias = target.partition("@")[2]
+    return bool(alias) and environments.read_environment(db, project, alias).protected
 
 
 def _locked(db: Connection, project: str, written: str, digest: str) -> Version | None:

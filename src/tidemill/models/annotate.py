@@ -21,7 +21,9 @@ _REQUEST = {
 }
 
 
-def note_request(span: Span, *, operation: Literal["chat", "embeddings"], model: str, connection: Connection) -> None:
+def note_request(
+    span: Span, *, operation: Literal["chat", "embeddings"], model: str, connection: Connection, environment: str
+) -> None:
     """Write down what is about to be asked, so that it stands there also when the call fails."""
     span.set(
         model=model,
@@ -30,6 +32,7 @@ def note_request(span: Span, *, operation: Literal["chat", "embeddings"], model:
             genai.PROVIDER: connection.provider,
             genai.REQUEST_MODEL: model,
             genai.CONNECTION: connection.name,
+            genai.ENVIRONMENT: environment,
         },
     )
 

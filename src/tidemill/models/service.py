@@ -112,7 +112,7 @@ class Models:
         if "file" in embedder.spec:
             params["provider_options"] = self._options(embedder, project=project)
         if span is not None:
-            annotate.note_request(span, operation="embeddings", model=name, connection=connection)
+            annotate.note_request(span, operation="embeddings", model=name, connection=connection, environment=environment)
 
         async def embed_batch(batch: Sequence[str]) -> EmbedResponse:
             async def ask() -> EmbedResponse:
@@ -214,7 +214,7 @@ class Models:
             params["provider_options"] = options
         messages = await inline_media(request.messages, project=project, read_blob=self._read_blob)
         request = replace(request, model=_model_name(model), messages=messages, params=params)
-        annotate.note_request(span, operation="chat", model=request.model, connection=connection)
+        annotate.note_request(span, operation="chat", model=request.model, connection=connection, environment=environment)
         annotate.note_parameters(span, request)
         return _Call(
             provider=provider, request=request, connection=connection, budget=self._budget(project, provider, connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import Files
 from tidemill.core.json import JsonObject
@@ -19,7 +20,10 @@ _LATER: Final = ("rollout", "limits", "guardrails", "capture")
 
 
 class EndpointKind:
-    """Configuration outside every digest: `app` (or `release`) says what answers here. `tidemill deploy` puts it live."""
+    """Configuration outside every digest: `app` (or `release`) says what answers here. `tidemill deploy` puts it live.
+
+    One that names the alias of an environment, `chain/x@production`, follows it: `tidemill promote` puts it live.
+    """
 
     name = "endpoint"
     versioned = False
@@ -44,7 +48,7 @@ class EndpointKind:
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """A line for each key that changed."""
-        return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        return spec_difference(old, new).lines
 
 
 def _unknown(key: str) -> Problem:
@@ -59,11 +63,13 @@ def _note_reference(value: object, place: str, references: dict[str, str]) -> Pr
     if is_digest(value):
         return None
     try:
-        kind = parse_ref(value).kind
+        ref = parse_ref(value)
     except Invalid as error:
         return Problem(message=error.message, where=place, hint=error.hint)
-    if kind not in {*ROOTS, "release"}:
-        return Problem(message=f"a {kind} cannot answer at an endpoint", where=place, hint=f"One of {', '.join(ROOTS)} can.")
-    if kind != "release":
-        references[place] = value
+    if ref.kind not in {*ROOTS, "release"}:
+        return Problem(
+            message=f"a {ref.kind} cannot answer at an endpoint", where=place, hint=f"One of {', '.join(ROOTS)} can."
+        )
+    if ref.kind != "release":
+        references[place] = ref.bare if ref.alias else value  # an alias may be given later: see `tidemill promote`
     return None

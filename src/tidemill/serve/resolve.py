@@ -24,13 +24,14 @@ _REMEMBERED: Final = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What answers a request: an application, and the endpoint it stands behind, if any.
+    """What answers a request: an application, and the endpoint it stands behind, if any, with its own `environment`.
 
     While a rollout runs there is a `split`, and `variant` says which side of it this is once that is decided.
     """
 
     bundle: Bundle
     endpoint: str | None = None
+    environment: str | None = None
     split: Split | None = None
     variant: Variant | None = None
 
@@ -63,7 +64,7 @@ class Resolver:
         if ref.kind == "endpoint":
             principal.check_endpoint(ref.name)
             live = await self._live.get(project, ref.name)
-            return Target(bundle=live.bundle, endpoint=ref.name, split=live.split)
+            return Target(bundle=live.bundle, endpoint=ref.name, environment=live.endpoint.environment, split=live.split)
         if principal.endpoints is not None:
             raise Denied(f"key {principal.key_id} is for endpoints only, not for {ref.bare}", hint="Ask for a key that is not.")
         return Target(bundle=await self._bundle(project, ref))

@@ -122,11 +122,12 @@ class DataPlane:
 
     def _prepared(self, headers: Headers, call: ChatCall, target: Target, project: str) -> Question:
         """`prepare`; while a rollout runs, a refusal is traced too: a canary that takes no question has failed."""
+        environment = target.environment or self._environment
         try:
-            return prepare(target.bundle, call, project=project, environment=self._environment)
+            return prepare(target.bundle, call, project=project, environment=environment)
         except TidemillError as error:
             if target.variant is not None:
-                asked = Question(bundle=target.bundle, call=call, inputs={}, project=project, environment=self._environment)
+                asked = Question(bundle=target.bundle, call=call, inputs={}, project=project, environment=environment)
                 span = self._trace(headers, asked, target)
                 span.set(error=error.message)
                 span.end()

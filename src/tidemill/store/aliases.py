@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select
 
 from tidemill.core.errors import Conflict, Invalid
-from tidemill.core.extend import PolicyCheck
+from tidemill.core.extend import Door, PolicyCheck
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, check_alias, parse_ref
-from tidemill.store import audit
+from tidemill.store import audit, environments
 from tidemill.store.registry import LATEST, get_version
 from tidemill.store.release import ROOT_KINDS, load_bundle
 from tidemill.store.tables import alias_moves, aliases
@@ -68,9 +68,11 @@ def set_alias(  # noqa: PLR0913  (what moves where, by whom and why)
     role: str | None = None,
     why: str = "",
     expected: str | None = None,
+    door: Door = "alias",
 ) -> Alias:
     """Point `alias` at the version that `ref` names, when `policies` let it; `by` and `role` are those of `PolicyCheck`.
 
+    The alias of an environment that has rules moves by the door `promote` alone, else `Denied`.
     With `expected` (`vN` or a digest), raises `Conflict` when the alias points elsewhere now, so that of two people who
     move it at once one is told.
     """
@@ -82,8 +84,10 @@ def set_alias(  # noqa: PLR0913  (what moves where, by whom and why)
     if expected is not None:
         _check_expected(db, version, alias, before=before, expected=expected)
     if before != version.number:
+        if door == "alias":
+            environments.check_alias_door(db, project, version.bare, alias)
         target, digest = f"{version.bare}@{alias}", _subject(db, version)
-        policies.check(db, project, door="alias", target=target, release=digest, who=by, role=role)
+        policies.check(db, project, door=door, target=target, release=digest, who=by, role=role)
         moved = {"moved_by": by, "moved_ns": now_ns}
         db.execute(delete(aliases).filter_by(**at))
         db.execute(insert(aliases), {**at, "number": version.number, **moved})

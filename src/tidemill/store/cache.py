@@ -114,6 +114,12 @@ def epoch(db: Connection, project: str, model_key: str) -> int:
     return db.execute(_EPOCH, {"project": project, "model": model_key}).scalar() or 0
 
 
+def last_fingerprint(db: Connection, project: str, model_key: str) -> tuple[int, str | None]:
+    """The epoch of the model behind `model_key`, and what its provider reported last; (0, None) when it never did."""
+    row = db.execute(_EPOCH, {"project": project, "model": model_key}).first()
+    return (0, None) if row is None else (row.epoch, row.fingerprint)
+
+
 def note_fingerprint(db: Connection, project: str, model_key: str, fingerprint: str) -> int:
     """Take note of what the provider reported; a changed fingerprint starts a new epoch, which is returned."""
     row = db.execute(_EPOCH, {"project": project, "model": model_key}).first()

@@ -45,7 +45,8 @@ class EndpointMove:
 class Endpoint:
     """`release` is the digest served now, `previous` the one that a rollback restores; `history` is newest first.
 
-    While `rollout` runs, `release` is the stable one, and a rollback ends the rollout.
+    While `rollout` runs, `release` is the stable one, and a rollback ends the rollout. It answers through the connections of
+    `environment` (None: of the server's).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Endpoint:
     history: tuple[EndpointMove, ...]
     updated_ns: int
     rollout: Rollout | None = None
+    environment: str | None = None
 
 
 def get_endpoint(db: Connection, project: str, endpoint: str) -> Endpoint:
@@ -84,15 +86,18 @@ def deploy(  # noqa: PLR0913  (what goes where, by whom)
     by: str,
     now_ns: int,
     role: str | None = None,
+    environment: str | None = None,
 ) -> Endpoint:
     """Let the endpoint serve a release, when `policies` let it (`by` and `role` are those of `PolicyCheck`).
 
-    The endpoint is made when there is none. The same release again changes nothing.
+    The endpoint is made when there is none. The same release again changes nothing. It answers through the connections of
+    `environment`; without one, through those that it answered through before.
     Raises `Conflict` while a rollout runs there: what it compares with must stay what it is.
     """
     name = check_name(endpoint.removeprefix("endpoint/"), what="endpoint")
     row = _row(db, project, name)
-    if row is not None and row.release == release:
+    there = environment or (None if row is None else row.environment)
+    if row is not None and row.release == release and row.environment == there:
         return _endpoint(db, project, row)
     policies.check(db, project, door="deploy", target=f"endpoint/{name}", release=release, who=by, role=role)
     running = running_rollout(db, project, name)
@@ -102,7 +107,8 @@ def deploy(  # noqa: PLR0913  (what goes where, by whom)
             hint=f"End it first: tidemill rollout promote|abort endpoint/{name}",
         )
     before = [] if row is None else [*row.before, [row.release, row.root]][-_REMEMBERED:]
-    return _serve(db, project, name, "deploy", release=release, root=root, before=before, by=by, now_ns=now_ns)
+    at = {"name": name, "environment": there}
+    return _serve(db, project, at, "deploy", release=release, root=root, before=before, by=by, now_ns=now_ns)
 
 
 def rollback(
@@ -125,7 +131,8 @@ def rollback(
         )
     *before, (release, root) = row.before
     policies.check(db, project, door="rollback", target=f"endpoint/{now.name}", release=release, who=by, role=role)
-    return _serve(db, project, now.name, "rollback", release=release, root=root, before=before, by=by, now_ns=now_ns)
+    at = {"name": now.name, "environment": now.environment}
+    return _serve(db, project, at, "rollback", release=release, root=root, before=before, by=by, now_ns=now_ns)
 
 
 def serve_promoted(db: Connection, project: str, endpoint: str, *, release: str, root: str, by: str, now_ns: int) -> Endpoint:
@@ -133,7 +140,8 @@ def serve_promoted(db: Connection, project: str, endpoint: str, *, release: str,
     now = _row(db, project, endpoint)
     assert now is not None
     before = [*now.before, [now.release, now.root]][-_REMEMBERED:]
-    return _serve(db, project, endpoint, "promote", release=release, root=root, before=before, by=by, now_ns=now_ns)
+    at = {"name": endpoint, "environment": now.environment}
+    return _serve(db, project, at, "promote", release=release, root=root, before=before, by=by, now_ns=now_ns)
 
 
 def note_move(  # noqa: PLR0913  (every column of a move is given by name)
@@ -169,7 +177,7 @@ def _row(db: Connection, project: str, name: str) -> Row[Any] | None:
 def _serve(  # noqa: PLR0913  (every column of a move is given by name)
     db: Connection,
     project: str,
-    name: str,
+    at: Mapping[str, str | None],
     action: Action,
     *,
     release: str,
@@ -178,9 +186,11 @@ def _serve(  # noqa: PLR0913  (every column of a move is given by name)
     by: str,
     now_ns: int,
 ) -> Endpoint:
-    now = {"release": release, "root": root}
-    upsert(db, endpoints, [{"project": project, "name": name, **now, "before": before, "updated_ns": now_ns}])
-    note_move(db, project, name, action, release=release, root=root, by=by, now_ns=now_ns)
+    now = {"release": release, "root": root, "before": before, "updated_ns": now_ns}
+    upsert(db, endpoints, [{"project": project, **at, **now}])
+    name, environment = str(at["name"]), at["environment"]
+    more: JsonObject = {} if environment is None else {"environment": environment}
+    note_move(db, project, name, action, release=release, root=root, by=by, now_ns=now_ns, more=more)
     return get_endpoint(db, project, name)
 
 
@@ -198,4 +208,5 @@ def _endpoint(db: Connection, project: str, row: Row[Any]) -> Endpoint:
         history=tuple(moves),
         updated_ns=row.updated_ns,
         rollout=running_rollout(db, project, row.name),
+        environment=row.environment,
     )

@@ -37,6 +37,7 @@ STEP: Final = "tidemill.step"
 VARIANT: Final = "tidemill.variant"
 ROLLOUT: Final = "tidemill.rollout"
 CONNECTION: Final = "tidemill.connection"
+ENVIRONMENT: Final = "tidemill.environment"
 CACHED: Final = "tidemill.cached"
 FIRST_TOKEN_MS: Final = "tidemill.first_token_ms"  # noqa: S105  (a name, not a password)
 ATTEMPTS: Final = "tidemill.attempts"
