@@ -14,6 +14,7 @@ from tidemill.flows.results import Calls
 from tidemill.flows.step import Call, Outcome, Run
 from tidemill.prompts.fields import type_name
 from tidemill.prompts.text import text_of
+from tidemill.telemetry import genai
 
 _MODES: Final[tuple[SearchMode, ...]] = ("vector", "fulltext", "hybrid")
 
@@ -27,6 +28,7 @@ class RetrieveWork:
         search = index.spec.get("search")
         own: JsonObject = search if isinstance(search, Mapping) else {}
         self._index = index
+        self.index_digest = index.digest
         self._embedder = embedder
         k = own.get("k")
         self._k = k if isinstance(k, int) else 6
@@ -40,6 +42,7 @@ class RetrieveWork:
     async def work(self, inputs: JsonObject, call: Call) -> Outcome:
         """Search. The output is a list of passages, best first."""
         filtered = inputs.get("filter")
+        call.span.set(attributes={genai.INDEX: self.index_digest})
         hits = await call.run.engine.indexes.search(
             self._index,
             embedder=self._embedder,

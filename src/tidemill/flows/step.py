@@ -191,7 +191,10 @@ async def _say_again(known: CachedStep, emit: Emit) -> None:
 
 
 def _reuse(step: Step, known: CachedStep, inputs: JsonObject, *, parent: Span, name: str) -> StepResult:
-    attributes: JsonObject = {genai.CACHED: True}
+    attributes: dict[str, Json] = {genai.CACHED: True}
+    searched = getattr(step.work, "index_digest", None)
+    if isinstance(searched, str):
+        attributes[genai.INDEX] = searched
     with parent.child(step.id, kind=step.work.span_kind, input=inputs, step=name, attributes=attributes) as span:
         span.set(output=known.output)
     return reused_result(known)

@@ -45,4 +45,5 @@ FINGERPRINT: Final = "tidemill.fingerprint"
 JOB: Final = "tidemill.job"
 EVALUATION: Final = "tidemill.evaluation"
 SAMPLE: Final = "tidemill.sample"
+INDEX: Final = "tidemill.index"  # the digest of the index that a retriever searched
 REMOTE_PARENT: Final = "tidemill.remote_parent"  # on the first span here of a trace that a caller began

@@ -13,7 +13,7 @@ import anyio.to_thread
 from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry import query, variants
+from tidemill.telemetry import lineage, query, variants
 from tidemill.telemetry.engine import Engine, is_installed
 from tidemill.telemetry.project import Projector
 from tidemill.telemetry.spool import Spool
@@ -145,6 +145,26 @@ class Telemetry:
     async def variants_of(self, spans: RolloutSpans, trace_ids: Sequence[str]) -> Mapping[str, str]:
         """Which variant answered in these traces, as far as the rollout marked them."""
         return await variants.variants_of(self._engine, spans, trace_ids)
+
+    async def requests_with(self, project: str, passage: lineage.Passage) -> tuple[Sequence[lineage.Requests], int]:
+        """The requests in which a retriever found a passage, and the number of searches that cannot be told."""
+        await self._ready()
+        found = await lineage.requests_with(self._engine, project, passage)
+        return found, await lineage.unreadable(self._engine, project, passage)
+
+    async def newest_with(self, project: str, passage: lineage.Passage, *, limit: int = 5) -> Sequence[str]:
+        """The newest traces in which a retriever found a passage."""
+        return await lineage.newest_with(self._engine, project, passage, limit=limit)
+
+    async def requests_of(self, project: str, releases: Sequence[str]) -> Sequence[lineage.Requests]:
+        """The requests that these releases answered, by release and endpoint."""
+        await self._ready()
+        return await lineage.requests_of(self._engine, project, releases)
+
+    async def origin_of(self, project: str, trace_id: str) -> lineage.Origin | None:
+        """Where an answer came from; the trace's id as in `find_trace`. Raises `NotFound` or `Invalid`."""
+        whole = await self.find_trace(project, trace_id)
+        return await lineage.origin_of(self._engine, project, whole.id)
 
     async def search_spans(self, project: str, text: str, *, limit: int = 50) -> Sequence[JsonObject]:
         """Spans that hold every word of `text` in name, error, input or output, newest first, each with its `trace_id`."""
