@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from tidemill.api.alerts import DELIVER, AlertJob, AlertRetries
 from tidemill.api.control import control_plane, in_form
 from tidemill.api.evaluations import EvaluationJob
+from tidemill.api.entry import Entry
 from tidemill.api.front import Front
-from tidemill.api.guard import Authenticate, presented
 from tidemill.api.idempotency import IdempotencyPurge
 from tidemill.api.indexes import IndexBuildJob
 from tidemill.api.listen import bind, listen
@@ -124,7 +124,7 @@ def _announce(url: str, token_file: Path, token: str, *, json: bool) -> None:
 async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[Platform]:
     if str(settings.root) not in sys.path:
         sys.path.insert(0, str(settings.root))  # where `call: module:function` is looked for
-    database = await anyio.to_thread.run_sync(Database.open, folder.database)
+    database = await anyio.to_thread.run_sync(Database.open, settings.database_url() or folder.database)
     handlers: dict[str, JobHandler] = {}
     steps: dict[str, StepHandler] = {}
     platform = _assemble(settings, folder, database, handlers, steps)
@@ -154,6 +154,7 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
             await platform.jobs.stop()
             await platform.models.close()
             await platform.telemetry.stop()
+            await platform.entry.stop()
             await anyio.to_thread.run_sync(database.close)
 
 
@@ -168,8 +169,9 @@ def _assemble(
     ids = Ids(clock=clock)
 
     def blobs(project: str) -> Blobs:
-        return Blobs(folder.blobs, project)
+        return Blobs(settings.blobs or folder.blobs, project)
 
+    admin_token_hash = folder.admin_token_hash()
     telemetry = Telemetry(folder.root)
     models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
@@ -192,7 +194,8 @@ def _assemble(
         schedules=Schedules(database=database, clock=clock),
         live=LiveEndpoints(database),
         policies=Policies(clock=clock),
-        admin_token_hash=folder.admin_token_hash(),
+        admin_token_hash=admin_token_hash,
+        entry=Entry(database=database, clock=clock, admin_token_hash=admin_token_hash),
     )
 
 
@@ -220,13 +223,11 @@ def load_kinds() -> Mapping[str, ArtifactKind]:
 
 
 def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
-    authenticate = _authenticator(platform)
-
     async def is_ready() -> bool:
         return await platform.database.read(lambda db: db.exec_driver_sql("SELECT 1").scalar() == 1)
 
     data_plane = DataPlane(
-        authenticate=_by_headers(authenticate),
+        authenticate=_by_headers(platform.entry),
         runner=platform.runner,
         models=platform.models,
         database=platform.database,
@@ -237,25 +238,16 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
     return Front(
         data_plane=data_plane,
         control_plane=in_form(control_plane(platform), platform),
-        authenticate=authenticate,
+        entry=platform.entry,
         is_ready=is_ready,
         hosts=hosts,
         limits=platform.settings.limits,
     )
 
 
-def _by_headers(authenticate: Authenticate) -> Callable[[Mapping[str, str]], Awaitable[Principal]]:
+def _by_headers(entry: Entry) -> Callable[[Mapping[str, str]], Awaitable[Principal]]:
     async def by_headers(headers: Mapping[str, str]) -> Principal:
-        return await authenticate(presented(headers, method="POST"))
+        return await entry.identify(headers, method="POST")
 
     return by_headers
 
-
-def _authenticator(platform: Platform) -> Authenticate:
-    async def authenticate(presented: str) -> Principal:
-        return await platform.database.remember(
-            ("principal", access.hash_token(presented)),
-            lambda db: access.authenticate(db, presented, admin_token_hash=platform.admin_token_hash),
-        )
-
-    return authenticate

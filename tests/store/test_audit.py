@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import threading
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from tidemill.core.errors import Invalid
 from tidemill.store import audit
 from tidemill.store.audit import append, list_entries, parse_anchor, read_chain, verify
-from tidemill.store.database import Database
 
 
 def add(database, n, *, project="shop", **more):
@@ -24,12 +22,12 @@ def check(database, **more):
     return database.read_sync(lambda db: verify(db, "shop", **more))
 
 
-def tamper(tmp_path, *statements):
-    connection = sqlite3.connect(tmp_path / "meta.db")
-    with connection:
-        for statement in statements:
-            connection.execute(*statement)
-    connection.close()
+def tamper(database, *statements):
+    """Write past Tidemill, as somebody with a connection of their own could."""
+    mark = "%s" if database.is_shared else "?"
+    with database.engine.begin() as connection:
+        for statement, *parameters in statements:
+            connection.exec_driver_sql(statement.replace("?", mark), *parameters)
 
 
 @pytest.fixture
@@ -69,42 +67,44 @@ def test_projects_have_chains_of_their_own(chain):
         ("DELETE FROM audit", "truncated", 1),
     ],
 )
-def test_a_tampered_line_is_named(chain, tmp_path, statement, fault, line):
-    tamper(tmp_path, (statement,))
+def test_a_tampered_line_is_named(chain, statement, fault, line):
+    if chain.is_shared and ("x'ff'" in statement or "'noon'" in statement):
+        pytest.skip("PostgreSQL keeps no value of another type in a column")
+    tamper(chain, (statement,))
     report = check(chain)
     assert (report.ok, report.fault, report.broken) == (False, fault, line)
     assert str(line) in report.message
 
 
-def test_lines_in_another_order_are_named(chain, tmp_path):
+def test_lines_in_another_order_are_named(chain):
     swap = "UPDATE audit SET number = ? WHERE number = ?"
-    tamper(tmp_path, (swap, (99, 2)), (swap, (2, 3)), (swap, (3, 99)))
+    tamper(chain, (swap, (99, 2)), (swap, (2, 3)), (swap, (3, 99)))
     report = check(chain)
     assert (report.fault, report.broken) == ("reordered", 2)
 
 
-def test_a_removed_line_shows_when_the_rest_moves_up(chain, tmp_path):
-    tamper(tmp_path, ("DELETE FROM audit WHERE number = 3",), ("UPDATE audit SET number = number - 1 WHERE number > 3",))
+def test_a_removed_line_shows_when_the_rest_moves_up(chain):
+    tamper(chain, ("DELETE FROM audit WHERE number = 3",), ("UPDATE audit SET number = number - 1 WHERE number > 3",))
     report = check(chain)
     assert (report.fault, report.broken) == ("removed", 3)
 
 
-def test_a_forged_line_at_the_end_is_named(chain, tmp_path):
+def test_a_forged_line_at_the_end_is_named(chain):
     entries = list(chain.read_sync(lambda db: list(read_chain(db, "shop"))))
     forged = audit.AuditEntry(
         project="shop", number=6, at_ns=6, who="admin", action="deploy", target="x", previous=entries[-1].digest
     )
     row = ("shop", 6, 6, "admin", "deploy", "x", "{}", forged.previous, audit.digest_of(forged))
-    tamper(tmp_path, ("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?)", row))
+    tamper(chain, ("INSERT INTO audit VALUES (?,?,?,?,?,?,?,?,?)", row))
     report = check(chain)
     assert (report.fault, report.broken) == ("added", 6)
 
 
-def test_a_chain_cut_with_its_head_fails_at_the_anchor(chain, tmp_path):
+def test_a_chain_cut_with_its_head_fails_at_the_anchor(chain):
     kept = check(chain).head
     entries = chain.read_sync(lambda db: list(read_chain(db, "shop")))
     tamper(
-        tmp_path,
+        chain,
         ("DELETE FROM audit WHERE number > 3",),
         ("UPDATE audit_heads SET number = 3, digest = ?", (entries[2].digest,)),
     )
@@ -113,9 +113,9 @@ def test_a_chain_cut_with_its_head_fails_at_the_anchor(chain, tmp_path):
     assert (report.fault, report.broken) == ("truncated", 4)
 
 
-def test_a_chain_written_again_fails_at_the_anchor(chain, tmp_path):
+def test_a_chain_written_again_fails_at_the_anchor(chain):
     kept = check(chain).head
-    tamper(tmp_path, ("DELETE FROM audit",), ("DELETE FROM audit_heads",))
+    tamper(chain, ("DELETE FROM audit",), ("DELETE FROM audit_heads",))
     for n in range(2, 8):
         add(chain, n)
     assert check(chain).ok
@@ -163,8 +163,7 @@ def test_what_is_not_kept_leaves_no_line(chain):
     assert check(chain).lines == 5
 
 
-def test_lines_added_at_once_follow_each_other(tmp_path):
-    database = Database.open(tmp_path / "meta.db")
+def test_lines_added_at_once_follow_each_other(database):
     start = threading.Barrier(4)
 
     def work(n):
@@ -179,7 +178,6 @@ def test_lines_added_at_once_follow_each_other(tmp_path):
         each.join()
     report = check(database)
     assert (report.ok, report.lines) == (True, 100)
-    database.close()
 
 
 _texts = st.text(st.characters(exclude_categories=()), max_size=5)

@@ -50,7 +50,7 @@ def test_a_migration_that_was_killed_leaves_nothing(tmp_path):
     database = Database.open(tmp_path / "meta.db", migrate=False)
     connection = database.engine.connect()
     connection.begin()
-    migrate._upgrade(connection)
+    migrate.upgrade(connection)
     connection.rollback()
     connection.close()
     database.close()
@@ -163,7 +163,8 @@ async def test_a_reader_sees_one_snapshot_and_does_not_wait_for_the_writer(datab
     assert await database.read(list_projects) == ("new",)
 
 
-def test_a_lock_that_another_process_keeps_is_told(database, tmp_path):
+def test_a_lock_that_another_process_keeps_is_told(tmp_path):
+    database = Database.open(tmp_path / "meta.db")
     database.write_sync(lambda db: db.exec_driver_sql("PRAGMA busy_timeout=20"))
     with contextlib.closing(sqlite3.connect(tmp_path / "meta.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -171,3 +172,4 @@ def test_a_lock_that_another_process_keeps_is_told(database, tmp_path):
             database.write_sync(lambda db: ensure_project(db, "x", now_ns=1))
         assert database.read_sync(list_projects) == ()
     assert database.write_sync(lambda db: ensure_project(db, "x", now_ns=1))
+    database.close()

@@ -66,7 +66,7 @@ def small_disk(tmp_path):
         pytest.skip("mounting a small disk needs root")
     path = tmp_path / "small"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], capture_output=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"this machine does not let us mount: {mounted.stderr.decode().strip()}")
     yield path
@@ -130,7 +130,7 @@ def test_a_blob_that_does_not_fit_is_not_half_there(small_disk):
     blobs = Blobs(small_disk / "blobs", "p")
     kept = blobs.put(b"fits")
     with pytest.raises(StorageFull):
-        blobs.put(b"x" * 2_000_000)
+        blobs.put(b"x" * 4_000_000)
     assert blobs.get(kept) == b"fits"
     files = [each for each in small_disk.rglob("*") if each.is_file()]
     assert files == [blobs.path(kept)]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from tidemill.core.database_url import has_password, read_database_url
+from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 from tidemill.core.limits import Limits, read_limits
 from tidemill.core.refs import check_name
@@ -16,7 +18,8 @@ from tidemill.core.suggest import did_you_mean
 
 PROJECT_FILE = "tidemill.toml"
 DATA_FOLDER = ".tidemill"
-_KNOWN = ("project", "environment", "paths", "data", "limits")
+_KNOWN = ("project", "environment", "paths", "data", "limits", "database", "blobs", "retention")
+_RETENTION = "30d"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,9 @@ class Settings:
 
     `root` is the project folder (where `tidemill.toml` is, else the working directory); `data` the data folder;
     `paths` the folders and files with specs, relative to `root`; `url` the server to talk to, when one is named.
+    `database` is where the metadata is, as written (a URL, `env:NAME` or `file:PATH`; see `database_url`), None for SQLite in
+    the data folder; `blobs` the folder of the blobs, None for the one in the data folder; `retention` for how many seconds what
+    is deleted can be restored.
     """
 
     root: Path
@@ -35,6 +41,14 @@ class Settings:
     url: str | None = None
     token: str | None = None
     limits: Limits = field(default_factory=Limits)
+    database: str | None = field(default=None, repr=False)
+    database_where: str = ""
+    blobs: Path | None = None
+    retention: float = 30 * 86400.0
+
+    def database_url(self) -> str | None:
+        """The URL of the PostgreSQL database, None for SQLite. Raises `Invalid` or `NotFound`, and never shows what it read."""
+        return None if self.database is None else read_database_url(self.database, where=self.database_where)
 
 
 def find_root(start: Path) -> Path:
@@ -48,14 +62,17 @@ def find_root(start: Path) -> Path:
 def load_settings(
     start: Path, environ: Mapping[str, str] | None = None, *, data: Path | None = None, project: str | None = None
 ) -> Settings:
-    """Read `tidemill.toml` and the environment (`TIDEMILL_URL`, `_TOKEN`, `_PROJECT`, `_DATA`, `_ENVIRONMENT`).
+    """Read `tidemill.toml` and the environment.
 
+    The variables are `TIDEMILL_URL`, `_TOKEN`, `_PROJECT`, `_DATA`, `_ENVIRONMENT`, `_DATABASE`, `_BLOBS` and
+    `_RETENTION`.
     Raises `Invalid` for a file that is not TOML, an unknown key or a wrong type.
     """
     env = os.environ if environ is None else environ
     root = find_root(start.resolve())
     file = _read_project_file(root / PROJECT_FILE)
     folder = data or Path(env.get("TIDEMILL_DATA") or root / str(file.get("data", DATA_FOLDER)))
+    blobs = env.get("TIDEMILL_BLOBS") or (root / str(file["blobs"]) if "blobs" in file else None)
     return Settings(
         root=root,
         data=folder if folder.is_absolute() else (start / folder).resolve(),
@@ -64,7 +81,11 @@ def load_settings(
         paths=_paths(file.get("paths", "tidemill")),
         url=env.get("TIDEMILL_URL") or None,
         token=env.get("TIDEMILL_TOKEN") or None,
+        database=env.get("TIDEMILL_DATABASE") or _database(file, where=str(root / PROJECT_FILE)),
+        database_where="TIDEMILL_DATABASE" if env.get("TIDEMILL_DATABASE") else str(root / PROJECT_FILE),
+        blobs=None if blobs is None else (start / blobs).resolve(),
         limits=read_limits(file.get("limits"), where=str(root / PROJECT_FILE)),
+        retention=parse_duration(env.get("TIDEMILL_RETENTION") or file.get("retention", _RETENTION), what="retention"),
     )
 
 
@@ -79,6 +100,14 @@ def _read_project_file(path: Path) -> dict[str, object]:
         if key not in _KNOWN:
             raise Invalid(f"unknown key {key!r}", where=str(path), hint=did_you_mean(key, _KNOWN))
     return file
+
+
+def _database(file: Mapping[str, object], *, where: str) -> str | None:
+    written = str(file.get("database", ""))
+    if has_password(written):
+        hint = 'Keep it outside: database = "env:VARIABLE", or ~/.pgpass, or set TIDEMILL_DATABASE.'
+        raise Invalid("database carries a password, and this file is one that is shared", where=where, hint=hint)
+    return written or None
 
 
 def _paths(value: object) -> tuple[str, ...]:

@@ -161,8 +161,9 @@ def list_entries(
 def read_chain(db: Connection, project: str, *, after: int = 0, limit: int | None = None) -> Iterator[AuditEntry]:
     """Lines, oldest first; those with a number above `after`, and at most `limit` of them."""
     query = select(audit).where(audit.c.project == project, audit.c.number > after).order_by(audit.c.number).limit(limit)
-    for row in db.execute(query.execution_options(yield_per=1000)):
-        yield _entry(row)
+    with db.execute(query.execution_options(yield_per=1000)) as rows:  # PostgreSQL's cursor is closed by whoever stops early
+        for row in rows:
+            yield _entry(row)
 
 
 def head_of(db: Connection, project: str) -> tuple[int, str] | None:
@@ -248,7 +249,7 @@ def _safe(value: Json) -> Json:
 
 
 def _safe_text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")  # PostgreSQL keeps no NUL in a text
 
 
 def _entry(row: Row[Any]) -> AuditEntry:

@@ -1,8 +1,8 @@
 """The metadata database: SQLite in the data folder, or PostgreSQL by URL; transactions on worker threads.
 
 SQLite has one writer: a connection behind a lock, whose transactions begin IMMEDIATE so that none fails half-way for a lock.
-Readers have connections of their own, see a snapshot each, and never wait for the writer. PostgreSQL runs SERIALIZABLE and
-runs a transaction again that lost a race.
+Readers have connections of their own, see a snapshot each, and never wait for the writer. On PostgreSQL several processes may
+share the database: writes are SERIALIZABLE, one that lost a race runs again, and one that keeps losing runs alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +22,16 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from tidemill.core.errors import Denied, Problem, TidemillError, Unavailable
-from tidemill.store.drivers import explain, is_lost_race, open_engine
+from tidemill.core.errors import Denied, Problem, TidemillError
+from tidemill.store.drivers import explain, open_engine
 from tidemill.store.migrate import bring_up_to_date
+from tidemill.store.postgres import as_reader, is_lost_race, seen_now, wait_turn
 
 T = TypeVar("T")
 _READERS = 4
-_TRIES = 8
+_TRIES = 3  # the last of them alone
 _REMEMBERED = 1024
+_NOTICE_SECONDS = 0.25  # for so long, at most, what another process wrote may go unnoticed by `remember`
 
 
 class KeptRefusal(Denied):
@@ -49,14 +52,18 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._sqlite = engine.dialect.name == "sqlite"
+        self.is_shared = engine.dialect.name != "sqlite"
+        """Whether other processes may write, too. The process that holds the folder is SQLite's only writer."""
         self._writer_lock = threading.Lock()
         self._writer: Connection | None = None
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
         self._written = 0
         self._remembered: OrderedDict[Hashable, tuple[int, object]] = OrderedDict()
+        self._seen = ""
+        self._noticed = float("-inf")
+        self._noticing: asyncio.Future[None] | None = None
         self._reader_slots = threading.BoundedSemaphore(_READERS)
-        self._write_pool = ThreadPoolExecutor(1 if self._sqlite else _READERS, thread_name_prefix="tidemill-write")
+        self._write_pool = ThreadPoolExecutor(1 if not self.is_shared else _READERS, thread_name_prefix="tidemill-write")
         self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="tidemill-read")
 
     @classmethod
@@ -81,17 +88,18 @@ class Database:
     async def remember(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """`read`, or what the last reading under this `key` gave when nothing was written since. For reads on every request.
 
-        The process that holds the folder is SQLite's only writer; on PostgreSQL others write too, so there it always reads.
+        What this process wrote is seen at once; on PostgreSQL, what others wrote within a quarter of a second.
         """
+        if self.is_shared:
+            await self._notice_others()
         found = self._remembered.get(key)
         if found is not None and found[0] == self._written:
             return cast("T", found[1])
         before = self._written
         value = await self.read(work)
-        if self._sqlite:
-            self._remembered[key] = (before, value)
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+        self._remembered[key] = (before, value)
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
         return value
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -103,11 +111,13 @@ class Database:
 
     def read_sync(self, work: Callable[[Connection], T]) -> T:
         """`read` on this thread."""
-        with self._reader_slots, self._explained(), self._reader() as connection:
+        with self._reader_slots, self._explained():
             try:
-                return work(connection)
-            finally:
-                connection.rollback()
+                return self._read_once(work)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            return self._read_once(work)  # the database was started again since this connection was made
 
     def write_sync(self, work: Callable[[Connection], T]) -> T:
         """`write` on this thread."""
@@ -134,12 +144,42 @@ class Database:
                 self._idle.get_nowait().close()
         self.engine.dispose()
 
+    async def _notice_others(self) -> None:
+        """Forget what is remembered when another process wrote; asked at most every quarter of a second, by one for all."""
+        if self._noticing is None:
+            if time.monotonic() - self._noticed < _NOTICE_SECONDS:
+                return
+            self._noticing = asyncio.ensure_future(self._notice())
+            self._noticing.add_done_callback(self._have_noticed)
+        await asyncio.shield(self._noticing)
+
+    async def _notice(self) -> None:
+        began = time.monotonic()
+        seen = await self.read(seen_now)
+        if seen != self._seen:
+            self._seen = seen
+            self._written += 1
+        self._noticed = began
+
+    def _have_noticed(self, noticing: asyncio.Future[None]) -> None:
+        self._noticing = None
+        if not noticing.cancelled():
+            noticing.exception()  # whoever waits is told; nobody may be left who does
+
+    def _read_once(self, work: Callable[[Connection], T]) -> T:
+        with self._reader() as connection:
+            try:
+                return work(connection)
+            finally:
+                connection.rollback()
+
     @contextlib.contextmanager
     def _reader(self) -> Generator[Connection]:
         try:
             connection = self._idle.get_nowait()
         except queue.Empty:
-            connection = self.engine.connect().execution_options(tidemill_reads=True)
+            connection = self.engine.connect()
+            connection = as_reader(connection) if self.is_shared else connection.execution_options(tidemill_reads=True)
         try:
             yield connection
         except DBAPIError:
@@ -151,7 +191,7 @@ class Database:
         self._idle.put(connection)
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
-        return self._write_sqlite(work) if self._sqlite else self._write_again(work)
+        return self._write_sqlite(work) if not self.is_shared else self._write_again(work)
 
     def _write_sqlite(self, work: Callable[[Connection], T]) -> T:
         with self._writer_lock:
@@ -166,14 +206,16 @@ class Database:
                 raise
 
     def _write_again(self, work: Callable[[Connection], T]) -> T:
-        for _ in range(_TRIES):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 with self.engine.begin() as connection:
+                    wait_turn(connection, alone=tries == _TRIES)
                     return work(connection)
             except DBAPIError as error:
-                if not is_lost_race(error):
+                if tries == _TRIES or not is_lost_race(error):
                     raise
-        raise Unavailable(f"a transaction lost {_TRIES} races in a row", hint="Try again.")
 
     @contextlib.contextmanager
     def _explained(self) -> Generator[None]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tidemill.core.errors import Conflict, Invalid, StorageFull, TidemillError, Unavailable
 from tidemill.core.json import dump_json, parse_json
+from tidemill.store.postgres import explain_postgresql, open_postgresql, place
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -26,7 +27,6 @@ _PRAGMAS = (
 )
 _FULL = frozenset({sqlite3.SQLITE_FULL})
 _NEARLY_FULL_BYTES = 256 * 1024
-_LOST_RACES = frozenset({"40001", "40P01", "23505"})
 
 
 def open_engine(url_or_path: str | Path) -> Engine:
@@ -38,7 +38,13 @@ def open_engine(url_or_path: str | Path) -> Engine:
         url = make_url(text)
     except ArgumentError as error:
         raise Invalid("the database URL is not one", hint="Write postgresql://USER@HOST/NAME.") from error
-    return _open_sqlite(url) if url.get_backend_name() == "sqlite" else _open_postgresql(url)
+    match url.get_backend_name():
+        case "sqlite":
+            return _open_sqlite(url)
+        case "postgresql" | "postgres":
+            return open_postgresql(url, serialize=_serialize, deserialize=_deserialize)
+        case other:
+            raise Invalid(f"{other!r} is not a database that is known here", hint="Use SQLite or postgresql://…")
 
 
 def _serialize(value: object) -> str:
@@ -77,32 +83,19 @@ def _open_sqlite(url: URL) -> Engine:
     return engine
 
 
-def _open_postgresql(url: URL) -> Engine:
-    if url.get_backend_name() != "postgresql":
-        raise Invalid(f"{url.drivername!r} is not a database that is known here", hint="Use SQLite or postgresql://…")
-    try:
-        return create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            json_serializer=_serialize,
-            json_deserializer=_deserialize,
-            isolation_level="SERIALIZABLE",
-            pool_pre_ping=True,
-        )
-    except (ImportError, NoSuchModuleError) as error:
-        raise Unavailable("PostgreSQL needs its driver", hint="Type: pip install 'psycopg[binary]'") from error
-
-
-def is_lost_race(error: DBAPIError) -> bool:
-    """Whether PostgreSQL says that running the same transaction again may succeed."""
-    return getattr(error.orig, "sqlstate", None) in _LOST_RACES
+def place_of(engine: Engine) -> str:
+    """Which database it is, as a user would say it, without a password."""
+    return place(engine.url) if engine.dialect.name == "postgresql" else engine.url.database or ""
 
 
 def explain(error: DBAPIError, engine: Engine) -> TidemillError:
     """What a driver's error means to a user."""
+    if engine.dialect.name == "postgresql":
+        return explain_postgresql(error, engine.url)
     cause: Any = error.orig
-    where = engine.url.database or ""
+    where = place_of(engine)
     code = getattr(cause, "sqlite_errorcode", None)
-    if code in _FULL or getattr(cause, "sqlstate", None) == "53100" or (code and _disk_is_full(where)):
+    if code in _FULL or (code and _disk_is_full(where)):
         return StorageFull("the disk is full; nothing was written", where=where, hint="Free some room, then try again.")
     if code is None:
         return Unavailable(f"the database does not answer: {cause}".strip(), where=where)
