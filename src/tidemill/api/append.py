@@ -15,6 +15,7 @@ from tidemill.core.records import Version
 from tidemill.core.refs import Ref, check_name
 from tidemill.data.append import Appended
 from tidemill.store import audit, registry
+from tidemill.store.lineage_notes import note_samples
 from tidemill.store.projects import ensure_project
 
 _TRIES: Final = 8
@@ -81,6 +82,9 @@ async def _keep(call: Caller, name: str, latest: Version | None, appended: Appen
             owner=latest.owner if latest else "",
             by=call.who,
             now_ns=now_ns,
+        )
+        note_samples(
+            db, call.project, version, before=latest, traces=appended.traces, feedback=appended.feedback, now_ns=now_ns
         )
         detail: JsonObject = {"digest": version.digest, "added": appended.added, "filled": appended.filled}
         audit.append(db, call.project, who=call.who, action="samples.append", target=version.ref, detail=detail, now_ns=now_ns)

@@ -34,6 +34,7 @@ from tidemill.monitor.raising import alerts_of
 from tidemill.monitor.spec import MonitorSpec, Past, monitor_json, parse_reference, read_monitor
 from tidemill.monitor.texts import text_of
 from tidemill.store import alerts, audit, config, endpoints, feedback, monitors, registry, release
+from tidemill.store.lineage_notes import note_proposed
 from tidemill.store.monitors import MonitorRun, Proposal, RunStatus
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ async def accept(call: AnyCaller, run: str, body: Acceptance) -> dict[str, Any]:
 
     def note(db: Database) -> None:
         monitors.mark_accepted(db, found.id, numbers, into=into, now_ns=now_ns)
+        if found.monitor:
+            note_proposed(db, call.project, found.monitor, target=found.target, dataset=into, now_ns=now_ns)
         audit.append(db, call.project, who=call.who, action="samples.accept", target=into, detail=detail, now_ns=now_ns)
 
     await call.platform.database.write(note)

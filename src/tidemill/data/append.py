@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Final, cast
 
 from tidemill.core.errors import Conflict
 from tidemill.core.json import Json, JsonObject, parse_json
@@ -15,6 +16,7 @@ from tidemill.data.from_traces import key_of
 from tidemill.data.specs import RolesSpec
 
 Row = Mapping[str, object]
+_TRACE: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,8 @@ class Appended:
     """A dataset's content after an append: `spec` and `lines` as `canonical_rows` makes them.
 
     `added` rows are new, `known` were there already, `filled` were there and got the reference that they did not have.
+    `traces` are those that new and filled rows name, with the digest of the release that answered (empty: not said), and
+    `feedback` the ids of what was said of them.
     """
 
     spec: JsonObject
@@ -29,6 +33,8 @@ class Appended:
     added: int
     known: int
     filled: int = 0
+    traces: Mapping[str, str] = field(default_factory=dict[str, str])
+    feedback: tuple[str, ...] = ()
 
     @property
     def is_changed(self) -> bool:
@@ -64,7 +70,27 @@ def append_rows(
         *(f"new row {n}" for n in range(1, len(new) + 1)),
     ]
     spec, made = canonical_rows(list(zip(places, [*there, *new], strict=True)), roles=chosen, where="rows")
-    return Appended(spec=spec, lines=made, added=len(new), known=len(rows) - len(new) - filled, filled=filled)
+    traces, said = _origins([*new, *(asked.filled_rows if asked is not None else ())])
+    known = len(rows) - len(new) - filled
+    return Appended(spec=spec, lines=made, added=len(new), known=known, filled=filled, traces=traces, feedback=said)
+
+
+def _origins(rows: Sequence[Row]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The traces that rows name, with their releases, and the feedback."""
+    traces: dict[str, str] = {}
+    said: dict[str, None] = {}
+    for row in rows:
+        main, release, more = row.get("trace"), row.get("release"), row.get("traces")
+        for each in (main, *(cast("Sequence[object]", more) if isinstance(more, list | tuple) else ())):
+            if isinstance(each, str) and _TRACE.fullmatch(each):
+                own = release if each == main and isinstance(release, str) else ""
+                traces[each] = traces.get(each) or own
+        named = row.get("feedback")
+        if traces and isinstance(named, list | tuple):
+            said |= dict.fromkeys(
+                each for each in cast("Sequence[object]", named) if isinstance(each, str) and len(each) <= 200
+            )
+    return traces, tuple(said)
 
 
 def _named(rows: Sequence[Row], column: str | None) -> Sequence[Row]:
@@ -84,7 +110,12 @@ class _Asked:
         self._reference = roles.reference or "reference"
         self._rows = rows
         self._places = {self._key(row): place for place, row in enumerate(rows)}
-        self.filled = 0
+        self.filled_rows: list[Row] = []
+
+    @property
+    def filled(self) -> int:
+        """How many rows got a reference."""
+        return len(self.filled_rows)
 
     def holds(self, row: Row) -> bool:
         """Whether the row's input is there; its reference is then put where there is none."""
@@ -95,7 +126,7 @@ class _Asked:
         if old.get(self._reference) is None and row.get(self._reference) is not None and "traces" in old:
             links = {name: row[name] for name in ("trace", "release", "traces", "feedback") if name in row}
             self._rows[place] = {**old, self._reference: row[self._reference], **links}
-            self.filled += 1
+            self.filled_rows.append(self._rows[place])
         return True
 
     def _key(self, row: Row) -> bytes:

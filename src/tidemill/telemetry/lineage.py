@@ -1,7 +1,7 @@
 """Which answered requests used what: joined from the spans when it is asked for, so that nothing of it is kept twice.
 
-A retriever's span holds the passages that it found (`id` is `document#number`, `document`) and, in its attributes, the digest of
-the index that it searched. Spans from before that attribute are matched by their release instead.
+A retriever's span holds the passages that it found (`id` is `document#number`, `document`) and, in its attributes, the digest
+of the index that it searched. Spans from before that attribute are matched by their release instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.row import encode_value
 
 _EVALUATED: Final = f"JSONHas(attributes, '{genai.EVALUATION}')"
-_IN_EVALUATION: Final = f"trace_id IN (SELECT trace_id FROM spans WHERE project = {{project:String}} AND root AND {_EVALUATED})"
+_IN_EVALUATION: Final = f"trace_id IN (SELECT trace_id FROM spans WHERE project = {{project:String}} AND root AND {_EVALUATED})"  # noqa: S608  (bound parameters)
 _INDEX: Final = f"JSONExtractString(attributes, '{genai.INDEX}')"
 _SEARCHED: Final = (
     f"project = {{project:String}} AND kind = 'retriever' AND"
