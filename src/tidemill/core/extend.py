@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -15,7 +16,7 @@ from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection,
 from tidemill.core.difference import Difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Chunk, Document, Parsed, Progress, Score, Version
+from tidemill.core.records import Chunk, Document, Material, Parsed, Progress, Score, Version
 from tidemill.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -131,6 +132,30 @@ class ExplainsChanges(Protocol):
 
         Which references moved is told apart from this. The same version twice gives an empty difference. It may be slow: it is
         called on a worker thread, outside of any transaction.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """What a document is made among: the blobs of its version, the body that stands in the project now, and what that names."""
+
+    blobs: BlobReader
+    body: JsonObject | None = None
+    files: Files | None = None
+
+
+@runtime_checkable
+class Materialises(Protocol):
+    """What an `ArtifactKind` has besides, when a version's spec is not a document's body by itself.
+
+    Where a kind has no such method, the spec is taken for the body. `parse` of what is made gives the version again.
+    """
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:
+        """The body, and the files that it names; what need not change stays as it is in `around.body`.
+
+        Raises `Invalid` for what no document can say.
         """
         ...
 

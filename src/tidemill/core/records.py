@@ -213,3 +213,15 @@ class Parsed:
     blobs: Mapping[str, str] = field(default_factory=dict[str, str])
     notes: tuple[Problem, ...] = ()
     hermetic: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """A document's body made of a version, and the files that it names, by path.
+
+    `files` stand beside the document, as it names them; `modules` are the project's own code, from its root.
+    """
+
+    body: JsonObject
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    modules: Mapping[str, bytes] = field(default_factory=dict[str, bytes])

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from tidemill.core.difference import Difference
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import BlobReader, Files, extension_names
+from tidemill.core.extend import BlobReader, Files, Surroundings, extension_names
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.data.changes import columns_difference, dataset_difference, index_difference, options_difference
 from tidemill.data.dataset import canonical_rows
+from tidemill.data.material import dataset_material, index_material
 from tidemill.data.providers.folder import read_folder
 from tidemill.data.providers.python_mapping import read_mapping
 from tidemill.data.rows import Row, read_rows
@@ -34,6 +35,10 @@ class DatasetKind:
             _rows(spec, files), roles=spec.roles, where="rows" if spec.path is None else "path"
         )
         return Parsed(spec=canonical_spec, blobs={"rows": files.put_blob(lines)})
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:
+        """The rows where they stand now: inline, or in their file."""
+        return dataset_material(version, around=around)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol)
         """A dataset references nothing."""
@@ -76,6 +81,10 @@ class IndexKind:
             blobs={"documents": files.put_blob(canonical(manifest))},
             notes=(*notes, *unreadable.values()),
         )
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:
+        """The options, and the documents as files."""
+        return index_material(version, blobs=around.blobs)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol)
         """Nothing that the reference's kind does not say already."""

@@ -26,9 +26,7 @@ def read_rows(content: bytes, *, path: str, format: str | None = None) -> list[t
 
     Raises `Invalid`: an unknown ending, bytes that are not UTF-8, a broken line, a row of another shape than the header.
     """
-    ending = format or _ENDINGS.get(PurePosixPath(path).suffix.lower().lstrip("."))
-    if ending is None:
-        raise Invalid(f"{path!r} has no known ending", where="path", hint=f"Known: {', '.join(FORMATS)}; or say format: jsonl.")
+    ending = format_of(path, format)
     if ending == "parquet":
         return [(f"{path}: row {number}", row) for number, row in enumerate(parquet.read(content, path=path), 1)]
     text = decode(content, path=path)
@@ -39,6 +37,14 @@ def read_rows(content: bytes, *, path: str, format: str | None = None) -> list[t
         "json": lambda: _read_json(text, path=path),
     }
     return list(readers[ending]())
+
+
+def format_of(path: str, given: str | None = None) -> str:
+    """The format of a file, by its ending unless it is given. Raises `Invalid` for an ending that is not known."""
+    ending = given or _ENDINGS.get(PurePosixPath(path).suffix.lower().lstrip("."))
+    if ending is None:
+        raise Invalid(f"{path!r} has no known ending", where="path", hint=f"Known: {', '.join(FORMATS)}; or say format: jsonl.")
+    return ending
 
 
 def decode(content: bytes, *, path: str) -> str:

@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tidemill.core.bodies import parse_body
 from tidemill.core.difference import Difference, spec_difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import BlobReader, Files
+from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.evaluation.gate import CheckRule, GateRule
 from tidemill.evaluation.results import parse_slice
 from tidemill.evaluation.scorers.choose import Chosen, make_scorer
 from tidemill.flows.code import read_code
 from tidemill.flows.contract import code_difference
+from tidemill.flows.material import code_material
 
 READABLE = ("input", "output", "reference", "context", "gold", "retrieved", "retrieved_text", "metadata")
 Readable = Literal["input", "output", "reference", "context", "gold", "retrieved", "retrieved_text", "metadata"]
@@ -90,6 +91,10 @@ class ScorerKind:
             raise Invalid(error.message, where="call", hint=error.hint) from error
         return Parsed(spec={"code": code.as_json(), "reads": sorted(spec.reads)}, hermetic=code.hermetic)
 
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """`scorer` with its options, or `call` with the project's own modules as files."""
+        return _scorer_material(version.spec)
+
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """A scorer references nothing."""
         return ()
@@ -121,6 +126,12 @@ class GateKind:
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """The fields that changed."""
         return spec_difference(old, new).lines
+
+
+def _scorer_material(spec: JsonObject) -> Material:
+    if "code" in spec:
+        return code_material(spec, key="call")
+    return Material(body={key: value for key, value in spec.items() if key != "version" and value})
 
 
 def _made(name: str, options: JsonObject) -> Chosen:

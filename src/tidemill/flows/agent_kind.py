@@ -7,9 +7,10 @@ from typing import Final
 
 from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Problem
-from tidemill.core.extend import Files
+from tidemill.core.extend import Files, Surroundings
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
+from tidemill.flows.material import agent_body
 from tidemill.prompts.fields import Fields, Problems, checked_ref, place, type_name
 from tidemill.prompts.variables import Variable, from_spec, parse_variables
 
@@ -50,6 +51,10 @@ class AgentKind:
             spec["guardrails"] = guardrails
         problems.raise_if_any()
         return Parsed(spec=spec, references=references)
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """Inputs by name; all else is as it is kept."""
+        return Material(body=agent_body(version.spec))
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
         """Variables of the prompt that are not inputs, and two tools that a model would see under one name."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.core.difference import Difference
 from tidemill.core.errors import Problem
-from tidemill.core.extend import BlobReader, Files
+from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.core.suggest import nearest
+from tidemill.flows.material import chain_body
 from tidemill.flows.names import Scope, step_id, steps_in
 from tidemill.flows.step_changes import steps_difference
 from tidemill.flows.step_spec import Reading, action_of, read_steps, read_template
@@ -49,6 +50,10 @@ class ChainKind:
         if guardrails:
             spec["guardrails"] = list(guardrails)
         return Parsed(spec=spec, references=reading.references)
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """Inputs by name, and steps as they are written."""
+        return Material(body=chain_body(version.spec))
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
         """Values that a prompt, chain, function or tool needs and a step does not give, and those that it does not know."""

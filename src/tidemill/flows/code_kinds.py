@@ -7,11 +7,12 @@ from typing import Final
 
 from tidemill.core.difference import Difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import BlobReader, Files
+from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.flows.code import Code, read_code
 from tidemill.flows.contract import code_difference
+from tidemill.flows.material import code_material
 from tidemill.flows.signature import description_of, schema_of
 from tidemill.prompts.fields import Fields, Problems
 
@@ -33,6 +34,10 @@ class FunctionKind:
         fields.only(("call", "parameters", "effects"), what="a function")
         code = _read_entry(fields, "call")
         return _parsed(fields, code)
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """`call`, and the project's own modules as files."""
+        return code_material(version.spec, key="call")
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """A function references nothing."""
@@ -64,6 +69,10 @@ class ToolKind:
         fields.only(("python", "parameters", "effects", "purpose", *_LATER), what="a tool")
         code = None if later else _read_entry(fields, "python")
         return _parsed(fields, code, is_tool=True)
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """`python`, and the project's own modules as files."""
+        return code_material(version.spec, key="python")
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """A tool references nothing."""

@@ -7,10 +7,11 @@ from typing import Any, Final, cast
 
 from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Check, Files, extension_names, load_extension
+from tidemill.core.extend import Check, Files, Surroundings, extension_names, load_extension
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.core.suggest import did_you_mean
+from tidemill.flows.material import guardrail_body
 from tidemill.prompts.fields import Fields, Problems, one_or_many, type_name
 
 POINTS: Final = ("input", "output", "context", "tool")
@@ -47,6 +48,10 @@ class GuardrailKind:
                 spec[key] = text
         problems.raise_if_any()
         return Parsed(spec=spec)
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """`check` with the options of each below its name."""
+        return Material(body=guardrail_body(version.spec))
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """A guardrail references nothing."""

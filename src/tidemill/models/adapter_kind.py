@@ -6,17 +6,17 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from tidemill.core.bodies import parse_body
 from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Files
+from tidemill.core.extend import Files, Surroundings
 from tidemill.core.json import Json, JsonObject, parse_json
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.core.refs import parse_ref
 
-_WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_WEIGHTS, _CONFIG, _LOG = "adapter_model.safetensors", "adapter_config.json", "log.json"
 _LARGEST_HEADER = 64 * 1024 * 1024
 
 
@@ -25,6 +25,8 @@ class _AdapterBody(BaseModel):
 
     base: str
     path: str
+    trained: dict[str, JsonValue] | None = None
+    """What one that was trained here says of its making, as `tidemill pull` and `export` write it."""
 
 
 class AdapterKind:
@@ -50,11 +52,26 @@ class AdapterKind:
             hint = f"An adapter is a folder with {_WEIGHTS} and {_CONFIG}, as peft writes it."
             raise Invalid(error.message, where="path", hint=hint) from error
         check_safetensors(weights, name=_WEIGHTS)
+        blobs = {"weights": files.put_blob(weights), "config": files.put_blob(config)}
+        if given.trained is None:
+            return Parsed(spec={"base": base, **adapter_shape(config)}, references={"base": base}, blobs=blobs)
+        log = files.read(f"{folder}/{_LOG}")
+        spec: dict[str, Json] = {**adapter_shape(config), **given.trained, "base": base}
         return Parsed(
-            spec={"base": base, **adapter_shape(config)},
-            references={"base": base},
-            blobs={"weights": files.put_blob(weights), "config": files.put_blob(config)},
+            spec=spec,
+            references={"base": base, **_made_of(given.trained)},
+            blobs={**blobs, "log": files.put_blob(log)},
         )
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:
+        """The folder of weights that peft reads, and what a run here noted of its making."""
+        folder = str((around.body or {}).get("path") or version.name).rstrip("/")
+        names = {"weights": _WEIGHTS, "config": _CONFIG, "log": _LOG}
+        kept = {f"{folder}/{names[role]}": around.blobs.get(digest) for role, digest in version.blobs.items()}
+        body: dict[str, Json] = {"base": version.spec["base"], "path": folder}
+        if "log" in version.blobs:
+            body["trained"] = {key: value for key, value in version.spec.items() if key != "base"}
+        return Material(body=body, files=kept)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
         """The base must be a model that runs here."""
@@ -67,6 +84,18 @@ class AdapterKind:
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""
         return spec_difference(old, new).lines
+
+
+def _made_of(trained: JsonObject) -> dict[str, str]:
+    """The tune, the data and the prompt of a run, as references."""
+    found: dict[str, str] = {}
+    for key in ("tune", "data", "prompt"):
+        if trained.get(key) is not None:
+            try:
+                found[f"trained.{key}"] = str(parse_ref(str(trained[key]), kind="dataset" if key == "data" else key))
+            except Invalid as error:
+                raise Invalid(error.message, where=f"trained.{key}", hint=error.hint) from error
+    return found
 
 
 def adapter_shape(config: bytes) -> dict[str, Json]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from tidemill.core.difference import Difference
 from tidemill.core.errors import Problem
-from tidemill.core.extend import BlobReader, Files
+from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.flows.step_changes import steps_difference
+from tidemill.pipelines.material import pipeline_material
 from tidemill.pipelines.spec import Reading, read_inputs, read_on, read_steps
 from tidemill.prompts.fields import Fields, Problems
 
@@ -36,6 +37,10 @@ class PipelineKind:
         if on:
             spec["on"] = on
         return Parsed(spec=spec, references=reading.references, hermetic=reading.hermetic)
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """Steps as they are written, and the project's own modules as files."""
+        return pipeline_material(version.spec)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """What a step takes is checked when it runs, by the use case itself."""

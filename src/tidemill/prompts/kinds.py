@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.core.difference import Difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import BlobReader, Files
+from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import ROLES, message_from_json
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.core.suggest import nearest
 from tidemill.prompts.changes import prompt_difference
 from tidemill.prompts.fields import Fields, Problems, place, type_name
 from tidemill.prompts.jinja import JinjaTemplate
+from tidemill.prompts.material import prompt_body
 from tidemill.prompts.mustache import parse
 from tidemill.prompts.variables import Variable, parse_variables
 
@@ -55,6 +56,10 @@ class PromptKind:
         if model:
             spec["model"] = model
         return Parsed(spec=spec, references={"model": model} if model else {})
+
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:
+        """A body with `text` or `messages`, as it is written now."""
+        return Material(body=prompt_body(version.spec, current=around.body))
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """A prompt references only its model, which fits always."""

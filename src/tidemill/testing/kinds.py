@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid
-from tidemill.core.extend import ArtifactKind, Files
+from tidemill.core.extend import ArtifactKind, Files, Surroundings
 from tidemill.core.json import JsonObject
+from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
+from tidemill.store.material import materialise, says
 
 
 def check_artifact_kind(kind: ArtifactKind, *, body: JsonObject, files: Files) -> None:
@@ -23,7 +26,61 @@ def check_artifact_kind(kind: ArtifactKind, *, body: JsonObject, files: Files) -
     for role, digest in parsed.blobs.items():
         assert files.has_blob(digest), f"the blob {role} is not in the store"
     assert not kind.diff(parsed.spec, parsed.spec), "a spec does not differ from itself"
+    _comes_back(kind, body, files)
     _refuses_unknown_key(kind, body, files)
+
+
+class _Kept:
+    """Remembers the blobs that a kind puts, and gives them back."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._content: dict[str, bytes] = {}
+        self._written: dict[str, bytes] = {}
+
+    def write(self, content: Mapping[str, bytes]) -> None:
+        self._written = {posixpath.normpath(path): each for path, each in content.items()}
+
+    def read(self, path: str) -> bytes:
+        kept = self._written.get(posixpath.normpath(path))
+        return self._files.read(path) if kept is None else kept
+
+    def list(self, folder: str) -> Sequence[str]:
+        inside = [path for path in self._written if path.startswith(f"{posixpath.normpath(folder)}/")]
+        return sorted(inside) or self._files.list(folder)
+
+    def put_blob(self, content: bytes) -> str:
+        digest = self._files.put_blob(content)
+        self._content[digest] = content
+        return digest
+
+    def has_blob(self, digest: str) -> bool:
+        return self._files.has_blob(digest)
+
+    def get(self, digest: str) -> bytes:
+        return self._content[digest]
+
+
+def _comes_back(kind: ArtifactKind, body: JsonObject, files: Files) -> None:
+    """What a version is made into says the version again: to a project that has no such document, and to this one."""
+    kept = _Kept(files)
+    parsed = kind.parse(body, files=kept)
+    version = Version(
+        project="default",
+        kind=kind.name,
+        name="kept",
+        number=1,
+        digest="",
+        spec=parsed.spec,
+        refs=dict.fromkeys(parsed.references.values(), ""),
+        blobs=parsed.blobs,
+    )
+    for here in (None, body):
+        made = materialise(kind, version, around=Surroundings(blobs=kept, body=here, files=kept))
+        kept.write(made.files)
+        again = kind.parse(made.body, files=kept)
+        assert says(again, version), f"the document that is made says something else: {made.body}"
+        kept.write({})
 
 
 def _refuses_unknown_key(kind: ArtifactKind, body: Mapping[str, object], files: Files) -> None:

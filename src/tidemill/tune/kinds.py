@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tidemill.core.bodies import parse_body
 from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import Files
+from tidemill.core.extend import Files, Surroundings
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import Parsed, Version
+from tidemill.core.records import Material, Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.tune.recipe import TARGETS, Method, TooLong
@@ -76,6 +76,10 @@ class TuneKind:
             raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)
         return Parsed(spec=_canonical(given, references), references=references)
 
+    def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
+        """Every option; `beta` where the method has one."""
+        return Material(body=_body(version.spec))
+
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
         """The base must run here, and the data must have the columns that the method reads."""
         problems: list[Problem] = []
@@ -93,6 +97,10 @@ class TuneKind:
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed option."""
         return spec_difference(old, new).lines
+
+
+def _body(spec: JsonObject) -> JsonObject:
+    return {key: value for key, value in spec.items() if key != "beta" or spec.get("method") == "dpo"}
 
 
 def _references(given: _TuneBody, problems: list[Problem]) -> dict[str, str]:
