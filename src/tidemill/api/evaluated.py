@@ -23,7 +23,10 @@ def evaluation_json(row: EvaluationRow) -> dict[str, Any]:
         "reused": {"outputs": 0, "scores": 0}, "calls": {}, "usage": {}, "cost": None, "duration_ms": 0.0,
     }  # fmt: skip
     result = cast("Mapping[str, Any]", row.result if isinstance(row.result, Mapping) else {})
-    own = {"status": row.status, "job": row.config.get("job"), "created": iso(row.created_ns)}
+    own = {
+        "status": row.status, "job": row.config.get("job"), "created": iso(row.created_ns),
+        "environment": row.config.get("environment"),
+    }  # fmt: skip
     return shell | dict(result) | own
 
 

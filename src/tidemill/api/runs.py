@@ -12,6 +12,7 @@ from pydantic import Field
 from tidemill.api.caller import AnyCaller, Body
 from tidemill.api.problems import problem_body
 from tidemill.api.releases import lock_bundle
+from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.core.errors import NotFound, TidemillError
 from tidemill.core.json import dump_json
 from tidemill.core.records import Bundle
@@ -22,20 +23,26 @@ router = APIRouter(tags=["runs"])
 
 
 class NewRun(Body):
-    """What to run (`chain/x`, `agent/x@production`, a release digest) on which inputs."""
+    """What to run (`chain/x`, `agent/x@production`, a release digest) on which inputs.
+
+    `environment` is whose connections are used, else the server's.
+    """
 
     app: str
     inputs: Mapping[str, Any] = Field(default_factory=dict[str, Any])
     stream: bool = False
     reuse: bool = False
+    environment: str | None = None
 
 
 @router.post("/runs", response_model=None)
 async def run(call: AnyCaller, body: NewRun) -> Response | dict[str, Any]:
     """Run once. With `stream`, server-sent events: `delta` as text arrives, then `result`, or `error`."""
     bundle = await lock_bundle(call, body.app)
+    environment = await environment_of(call, body.environment)
+    await check_secrets(call, bundle.versions.values(), environment=environment)
     span = _start(call, bundle, body)
-    context = RunContext(project=call.project, environment=call.platform.settings.environment, span=span, reuse=body.reuse)
+    context = RunContext(project=call.project, environment=environment, span=span, reuse=body.reuse)
     if body.stream:
         return StreamingResponse(_events(call, bundle, body, context), media_type="text/event-stream")
     with span:

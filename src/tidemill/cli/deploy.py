@@ -7,16 +7,17 @@ from tidemill.cli.screen import say, say_json
 from tidemill.client.shapes import EndpointJson
 
 
-async def deploy(app: str, /, *, to: str, options: Options = DEFAULTS) -> None:
+async def deploy(app: str, /, *, to: str, environment: str | None = None, options: Options = DEFAULTS) -> None:
     """Serve an app or a release at an endpoint, which is made when it is missing.
 
     Requests in flight end on the release that they began with.
 
     :param app: The app, as in chain/handbook, or a release's digest.
     :param to: The endpoint, as in endpoint/handbook.
+    :param environment: Whose connections it answers through, as in production. Default: as before, or the server's.
     """
     async with open_client(options) as client:
-        endpoint = await client.deploy(app, to=to)
+        endpoint = await client.deploy(app, to=to, environment=environment)
         in_process = client.in_process
     if options.json:
         say_json(endpoint)

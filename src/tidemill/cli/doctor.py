@@ -15,6 +15,7 @@ from tidemill.cli.options import DEFAULTS, Options
 from tidemill.cli.screen import Tone, say, say_json
 from tidemill.cli.table import Cell, Column, table
 from tidemill.core.errors import TidemillError
+from tidemill.core.json import JsonObject
 from tidemill.core.settings import PROJECT_FILE, Settings, load_settings
 from tidemill.version import __version__
 
@@ -53,7 +54,7 @@ async def doctor(*, options: Options = DEFAULTS) -> int:
     except TidemillError as error:
         findings.append(Finding("project", "failed", f"{error} {error.hint}"))
     else:
-        findings += [*project(settings), await server(settings)]
+        findings += [*project(settings), await server(settings), *await secrets(settings)]
     if options.json:
         say_json({"checks": [asdict(each) for each in findings]})
     else:
@@ -116,6 +117,60 @@ async def server(settings: Settings) -> Finding:
         )
         return Finding("server", "ok", f"none runs{stale}; commands open the data folder themselves")
     return Finding("server", "ok", target.url)
+
+
+async def secrets(settings: Settings) -> list[Finding]:
+    """Whether the secrets that connections refer to are there: where the server runs, else here, by the project's files."""
+    from tidemill.client.locate import locate
+
+    try:
+        target = await locate(settings)
+        missing = await _on_server(settings) if target.url is not None else _by_files(settings)
+    except TidemillError as error:
+        return [Finding("secrets", "warning", f"not looked at: {error}")]
+    if not missing:
+        return [Finding("secrets", "ok", f"all there in environment {settings.environment!r}")]
+    return [Finding("secrets", "warning", f"{each} is missing in environment {settings.environment!r}") for each in missing]
+
+
+async def _on_server(settings: Settings) -> list[str]:
+    from tidemill.client import AsyncClient
+
+    async with AsyncClient(settings=settings) as client:
+        found = await client.environment(settings.environment)
+    return [
+        f"{secret.get('reference')} of connection/{connection.get('name')}"
+        for connection in found.get("connections", ())
+        for secret in connection.get("secrets", ())
+        if not secret.get("found")
+    ]
+
+
+def _by_files(settings: Settings) -> list[str]:
+    """What the connections of the project's files refer to and is not there; a file that cannot be read is plan's to tell."""
+    from tidemill.client.files import collect
+    from tidemill.core.documents import load_documents
+    from tidemill.models.needs import is_there
+
+    try:
+        texts = collect(settings).specs
+        documents = [each for path, text in texts.items() for each in load_documents(text, path=path)]
+    except TidemillError:
+        return []
+    held: dict[str, JsonObject] = {}
+    for each in sorted(documents, key=lambda each: each.environment is not None):
+        if each.kind == "connection" and each.environment in {None, settings.environment}:
+            held[each.name] = each.body
+    found: list[str] = []
+    for name, body in sorted(held.items()):
+        headers = body.get("headers")
+        values = [body.get("api_key"), *(headers.values() if isinstance(headers, Mapping) else ())]
+        found += [
+            f"{each} of connection/{name}"
+            for each in values
+            if isinstance(each, str) and each.startswith(("env:", "file:")) and not is_there(each)
+        ]
+    return found
 
 
 COMMAND = doctor

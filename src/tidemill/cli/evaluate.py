@@ -25,6 +25,7 @@ async def evaluate(
     scorer: tuple[str, ...] = (),
     n: Annotated[int, Parameter(name="-n")] = 1,
     limit: int | None = None,
+    environment: str | None = None,
     options: Options = DEFAULTS,
 ) -> None:
     """Run an app on every sample of a dataset and score what came out.
@@ -37,9 +38,12 @@ async def evaluate(
         dataset.
     :param n: How many times each sample is run.
     :param limit: Only the first N samples.
+    :param environment: Whose connections it uses, as in staging. Default: the server's.
     """
     async with open_client(options) as client:
-        evaluation, job = await client.start_evaluation(app, data=data, scorers=scorer, n=n, limit=limit)
+        evaluation, job = await client.start_evaluation(
+            app, data=data, scorers=scorer, n=n, limit=limit, environment=environment
+        )
         await follow_job(client, job, label="evaluation", quiet=options.json)
         result = await client.evaluation(evaluation)
     if options.json:

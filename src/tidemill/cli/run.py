@@ -29,6 +29,7 @@ async def run(
     input_: Annotated[tuple[str, ...], Parameter(name=["--input", "-i"])] = (),
     stream: bool = False,
     release: str | None = None,
+    environment: str | None = None,
     options: Options = DEFAULTS,
 ) -> None:
     """Run an app once and print its output.
@@ -38,14 +39,15 @@ async def run(
         value.
     :param stream: Print the answer as it is made.
     :param release: Run this release of the app: its sha256 digest.
+    :param environment: Whose connections it uses, as in staging. Default: the server's.
     """
     inputs = read_inputs(input_)
     target = _target(app, release)
     async with open_client(options) as client:
         if stream:
-            await _stream(client, target, inputs, as_json=options.json)
+            await _stream(client, target, inputs, environment=environment, as_json=options.json)
             return
-        result = await client.run(target, inputs)
+        result = await client.run(target, inputs, environment=environment)
     if options.json:
         say_json(result)
         return
@@ -95,10 +97,10 @@ def _from_file(path: str) -> str:
         raise Invalid(f"not UTF-8 at byte {error.start}", where=path) from error
 
 
-async def _stream(client: AsyncClient, app: str, inputs: JsonObject, *, as_json: bool) -> None:
+async def _stream(client: AsyncClient, app: str, inputs: JsonObject, *, environment: str | None, as_json: bool) -> None:
     result: RunJson | None = None
     written = False
-    async for event in client.stream_run(app, inputs):
+    async for event in client.stream_run(app, inputs, environment=environment):
         data = orjson.loads(event.data)
         if as_json:
             sys.stdout.write(orjson.dumps({"event": event.name, **data}).decode() + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, cast
@@ -63,15 +64,7 @@ class AsyncClient(
         settings: Settings | None = None,
     ) -> None:
         base = settings or load_settings(Path.cwd(), data=data, project=project)
-        self.settings = Settings(
-            root=base.root,
-            data=base.data,
-            project=base.project,
-            environment=base.environment,
-            paths=base.paths,
-            url=url or base.url,
-            token=token or base.token,
-        )
+        self.settings = replace(base, url=url or base.url, token=token or base.token)
         self._stack = AsyncExitStack()
         super().__init__()
 
@@ -148,30 +141,53 @@ class AsyncClient(
 
     # Runs
 
-    async def run(self, app: str, inputs: JsonObject) -> shapes.RunJson:
-        """Run an app or a release once."""
-        return cast("shapes.RunJson", await self._line.send("POST", "/runs", body={"app": app, "inputs": inputs}))
+    async def run(self, app: str, inputs: JsonObject, *, environment: str | None = None) -> shapes.RunJson:
+        """Run an app or a release once, through the connections of `environment` (default: the server's)."""
+        body: JsonObject = {"app": app, "inputs": inputs, "environment": environment}
+        return cast("shapes.RunJson", await self._line.send("POST", "/runs", body=body))
 
-    async def stream_run(self, app: str, inputs: JsonObject) -> AsyncIterator[ServerEvent]:
+    async def stream_run(self, app: str, inputs: JsonObject, *, environment: str | None = None) -> AsyncIterator[ServerEvent]:
         """Run an app and yield the server's events as they come: pieces of text, then the run."""
-        async for event in self._line.events("POST", "/runs", body={"app": app, "inputs": inputs, "stream": True}):
+        body: JsonObject = {"app": app, "inputs": inputs, "stream": True, "environment": environment}
+        async for event in self._line.events("POST", "/runs", body=body):
             yield event
 
     # Evaluations
 
     async def start_evaluation(
-        self, app: str, *, data: str, scorers: Sequence[str] = (), n: int = 1, limit: int | None = None
+        self,
+        app: str,
+        *,
+        data: str,
+        scorers: Sequence[str] = (),
+        n: int = 1,
+        limit: int | None = None,
+        environment: str | None = None,
     ) -> tuple[str, str]:
         """Start an evaluation; the ids of the evaluation and of its job."""
-        body: JsonObject = {"app": app, "data": data, "scorers": list(scorers), "n": n, "limit": limit}
+        body: JsonObject = {
+            "app": app, "data": data, "scorers": list(scorers), "n": n, "limit": limit, "environment": environment,
+        }  # fmt: skip
         started = cast("Mapping[str, str]", await self._line.send("POST", "/evaluations", body=body))
         return started["evaluation"], started["job"]
 
     async def evaluate(
-        self, app: str, *, data: str, scorers: Sequence[str] = (), n: int = 1, limit: int | None = None
+        self,
+        app: str,
+        *,
+        data: str,
+        scorers: Sequence[str] = (),
+        n: int = 1,
+        limit: int | None = None,
+        environment: str | None = None,
     ) -> shapes.EvaluationJson:
-        """Evaluate an app or release on a dataset and wait for the result."""
-        evaluation, job = await self.start_evaluation(app, data=data, scorers=scorers, n=n, limit=limit)
+        """Evaluate an app or release on a dataset and wait for the result.
+
+        Its models are reached through the connections of `environment` (default: the server's).
+        """
+        evaluation, job = await self.start_evaluation(
+            app, data=data, scorers=scorers, n=n, limit=limit, environment=environment
+        )
         await self.finish(job)
         return await self.evaluation(evaluation)
 
@@ -211,12 +227,14 @@ class AsyncClient(
 
     # Endpoints
 
-    async def deploy(self, app: str, *, to: str) -> shapes.EndpointJson:
-        """Serve an app or release at an endpoint, which is made when it is missing."""
+    async def deploy(self, app: str, *, to: str, environment: str | None = None) -> shapes.EndpointJson:
+        """Serve an app or release at an endpoint, which is made when it is missing.
+
+        It answers through the connections of `environment`; by default those that it answered through before.
+        """
         name = parse_ref(to, kind="endpoint").name
-        return cast(
-            "shapes.EndpointJson", await self._line.send("POST", f"/endpoints/{segment(name)}:deploy", body={"app": app})
-        )
+        body: JsonObject = {"app": app, "environment": environment}
+        return cast("shapes.EndpointJson", await self._line.send("POST", f"/endpoints/{segment(name)}:deploy", body=body))
 
     async def rollback(self, endpoint: str) -> shapes.EndpointJson:
         """Serve what the endpoint served before."""

@@ -134,6 +134,7 @@ class EvaluationJson(TypedDict, total=False):
     cost: float | None
     duration_ms: float
     job: str
+    environment: str | None
 
 
 class ComparedMetric(TypedDict, total=False):
@@ -271,6 +272,7 @@ class EndpointJson(TypedDict, total=False):
 
     name: str
     release: str | None
+    environment: str | None
     previous: str | None
     app: str
     updated: str

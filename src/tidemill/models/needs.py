@@ -55,16 +55,20 @@ class SecretRef:
         return Problem(message=message, where=f"connection/{self.connection}", hint=f"Put the key into {name}.")
 
 
+def is_reached(version: Version) -> bool:
+    """Whether this is a model or embedder that is reached through a connection."""
+    group = _GROUPS.get(version.kind)
+    if group is None:
+        return False
+    return version.spec.get("connection") is not None or _connects(group, str(version.spec.get("provider")))
+
+
 def needs_of(db: Database, project: str, versions: Iterable[Version], environment: str) -> tuple[Need, ...]:
     """How each model among these versions is reached in an environment; those that need no connection are left out."""
     found: list[Need] = []
-    for version in sorted(versions, key=lambda each: each.bare):
-        group = _GROUPS.get(version.kind)
-        provider = str(version.spec.get("provider"))
+    for version in sorted((each for each in versions if is_reached(each)), key=lambda each: each.bare):
         named = version.spec.get("connection")
-        if group is None or (named is None and not _connects(group, provider)):
-            continue
-        name = provider if named is None else str(named)
+        name = str(version.spec.get("provider") if named is None else named)
         connection = connection_for(db, project, name, environment)
         if connection is not None or named is not None:
             found.append(Need(model=version, name=name if connection is None else connection.name, connection=connection))
