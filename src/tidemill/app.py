@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from tidemill.api.alerts import DELIVER, AlertJob, AlertRetries
 from tidemill.api.control import control_plane, in_form
-from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.entry import Entry
+from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
 from tidemill.api.idempotency import IdempotencyPurge
 from tidemill.api.indexes import IndexBuildJob
@@ -45,7 +45,7 @@ from tidemill.pipelines.step import StepHandler
 from tidemill.pipelines.triggers import Triggers
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.wire import DataPlane
-from tidemill.store import access, config
+from tidemill.store import config, sessions
 from tidemill.store.access import Principal
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
@@ -54,6 +54,7 @@ from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
 from tidemill.version import __version__
 
+_ONCE = "        works once, for 15 minutes; for another: tidemill login"
 _LOCK_WAIT = 2.0  # seconds: a command that is just ending lets go of the folder
 
 
@@ -93,13 +94,13 @@ async def serve(
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         async with _open_parts(settings, folder) as platform:
-            token, _ = folder.admin_token()
+            link = "" if json else await _login_link(platform, url)
 
             def ready() -> None:
                 folder.write_server_file(url)
-                _announce(url, folder.token_file, token, json=json)
-                if open_browser and sys.stdout.isatty():
-                    webbrowser.open(f"{url}/login?token={token}")
+                _announce(url, folder.token_file, link, json=json)
+                if open_browser and link and sys.stdout.isatty():
+                    webbrowser.open(link)
 
             try:
                 async with anyio.create_task_group() as beside:
@@ -110,12 +111,20 @@ async def serve(
                 folder.remove_server_file()
 
 
-def _announce(url: str, token_file: Path, token: str, *, json: bool) -> None:
+async def _login_link(platform: Platform, url: str) -> str:
+    """Where the admin logs in, once and soon."""
+    now_ns = platform.entry.now_ns()
+    code, _ = await platform.database.write(lambda db: sessions.make_link(db, "admin", now_ns=now_ns, by="admin"))
+    return f"{url}/login?code={code}"
+
+
+def _announce(url: str, token_file: Path, link: str, *, json: bool) -> None:
     if json:
         line = {"event": "ready", "url": url, "token_file": str(token_file), "pid": os.getpid(), "version": __version__}
         text = dump_json(line).decode()
     else:
-        text = f"Tidemill {__version__} at {url}\nLog in  {url}/login?token={token}\nStop    Ctrl-C"
+        lines = (f"Tidemill {__version__} at {url}", f"Log in  {link}", _ONCE, "Stop    Ctrl-C")
+        text = "\n".join(lines)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -250,4 +259,3 @@ def _by_headers(entry: Entry) -> Callable[[Mapping[str, str]], Awaitable[Princip
         return await entry.identify(headers, method="POST")
 
     return by_headers
-

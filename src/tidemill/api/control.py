@@ -6,13 +6,17 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from tidemill.api import (
+    access,
     alerts,
+    alias_moves,
     approvals,
     artifacts,
     audit,
+    audit_of_all,
     blobs,
     compare,
     datasets,
+    delete,
     endpoints,
     environments,
     evaluations,
@@ -27,13 +31,17 @@ from tidemill.api import (
     models,
     models_compare,
     monitors,
+    people,
     pipelines,
     plan,
     policies,
+    projects,
     promote,
     releases,
     rollouts,
     runs,
+    session,
+    tags,
     traces,
     tune,
 )
@@ -48,14 +56,19 @@ from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
-    artifacts.router, models.router, models_compare.router,
+    artifacts.router, alias_moves.router, tags.router, delete.router, models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router,
     from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
-    tune.router, environments.router, promote.router,
+    tune.router, environments.router, promote.router, projects.router, access.router,
 )  # fmt: skip
-_ROUTES = Routes.of(_ROUTERS, prefix=PREFIX)
+OUTSIDE = "/api/v1"
+_OUTSIDE: tuple[APIRouter, ...] = (
+    projects.outside, people.outside, access.outside, session.outside, audit_of_all.outside,
+)  # fmt: skip
+"""Of no project."""
+_ROUTES = Routes(known=[*Routes.of(_ROUTERS, prefix=PREFIX).known, *Routes.of(_OUTSIDE, prefix=OUTSIDE).known])
 
 
 def control_plane(platform: Platform) -> FastAPI:
@@ -73,10 +86,16 @@ def control_plane(platform: Platform) -> FastAPI:
     install_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    for router in _OUTSIDE:
+        app.include_router(router, prefix=OUTSIDE)
     return app
 
 
 def in_form(app: FastAPI, platform: Platform) -> ASGIApp:
     """The control plane with what every route has: bounded bodies, entity tags, idempotency keys and sealed cursors."""
     repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock)
-    return Bodies(Conditional(repeatable), limits=platform.settings.limits, streams=_ROUTES.streams)
+    return Bodies(
+        Conditional(repeatable, takes_condition=_ROUTES.takes_condition),
+        limits=platform.settings.limits,
+        streams=_ROUTES.streams,
+    )

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import html
 from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidemill.api.compression import Compression
+from tidemill.api.entry import COOKIE, Entry, cookie_of
 from tidemill.api.error_pages import PREFIX as ERRORS
 from tidemill.api.error_pages import error_page
-from tidemill.api.guard import COOKIE, Authenticate, Guard, check_host, header_map, login_token
+from tidemill.api.guard import Guard, Watch, check_host, header_map
 from tidemill.api.problems import problem_response
 from tidemill.api.requests import Requests
 from tidemill.core.errors import NotFound, TidemillError
 from tidemill.core.limits import Limits
+from tidemill.store import denials
+from tidemill.store.sessions import LONGEST_NS
 from tidemill.version import __version__
 
-_YEAR = 365 * 24 * 3600
+_OLD_COOKIE = "tidemill_token"  # which held the token itself
+_UNSEEN = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Tidemill</title>
 <style>body{{font:14px/1.5 system-ui,sans-serif;max-width:40rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}}
 code{{font-size:13px}}</style><h1>Tidemill {version}</h1>{body}</html>"""
@@ -36,22 +41,25 @@ class Front:
         *,
         data_plane: ASGIApp,
         control_plane: ASGIApp,
-        authenticate: Authenticate,
+        entry: Entry,
         is_ready: Callable[[], Awaitable[bool]],
         hosts: frozenset[str],
         limits: Limits = Limits(),  # noqa: B008  (frozen)
     ) -> None:
         self._data_plane = data_plane
-        self._control_plane = Guard(control_plane, authenticate=authenticate, hosts=hosts)
-        self._authenticate = authenticate
+        self._control_plane = Guard(control_plane, entry=entry, hosts=hosts)
+        self._entry = entry
         self._is_ready = is_ready
         self._hosts = hosts
         self._formed = Requests(Compression(self._in_form), limits=limits)
+        self._watched = Watch(self._routed, entry=entry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
-        if scope["type"] != "http":
-            return
+        if scope["type"] == "http":
+            await self._watched(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path == "/v1" or path.startswith("/v1/"):
             await self._data(scope, receive, send)
@@ -69,6 +77,7 @@ class Front:
         try:
             check_host(header_map(scope), hosts=self._hosts)
         except TidemillError as error:
+            denials.refused(error)
             await problem_response(error)(scope, receive, send)
             return
         await self._data_plane(scope, receive, send)
@@ -85,16 +94,30 @@ class Front:
         return JSONResponse({"status": "ready" if ready else "starting"}, status_code=200 if ready else 503)
 
     async def _login(self, request: Request) -> Response:
+        """Log in by a link's `code`, which works once, or by a `token`; neither is left in the browser."""
+        headers = header_map(request.scope)
+        query = parse_qs(request.scope["query_string"].decode("latin-1"))
+        code, token = (query.get(name, [None])[0] for name in ("code", "token"))
         try:
-            check_host(header_map(request.scope), hosts=self._hosts)
-            token = login_token(request.scope["query_string"])
-            if token is None:
-                return _page("<p>Open the login link that <code>tidemill up</code> printed.</p>")
-            await self._authenticate(token)
+            check_host(headers, hosts=self._hosts)
+            if request.method != "GET" or (code is None and token is None):
+                return _page("<p>Open the login link that <code>tidemill up</code> or <code>tidemill login</code> printed.</p>")
+            agent, before = headers.get("user-agent", ""), cookie_of(headers)
+            secret = await self._entry.log_in(code=code, token=token, agent=agent, before=before)
         except TidemillError as error:
+            denials.refused(error)
             return _page(f"<p>{html.escape(error.message)}. {html.escape(error.hint)}</p>", status=403)
-        response = RedirectResponse("/", status_code=303)
-        response.set_cookie(COOKIE, token, max_age=_YEAR, httponly=True, samesite="strict", path="/")
+        response = RedirectResponse("/", status_code=303, headers=_UNSEEN)
+        response.set_cookie(
+            COOKIE,
+            secret,
+            max_age=LONGEST_NS // 10**9,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path="/",
+        )
+        response.delete_cookie(_OLD_COOKIE, path="/")
         return response
 
     async def _error(self, request: Request) -> Response:
@@ -111,4 +134,4 @@ class Front:
 
 
 def _page(body: str, *, status: int = 200) -> Response:
-    return HTMLResponse(_PAGE.format(version=__version__, body=body), status_code=status)
+    return HTMLResponse(_PAGE.format(version=__version__, body=body), status_code=status, headers=_UNSEEN)

@@ -1,66 +1,127 @@
-"""API keys: made, listed, revoked. A key's secret is shown once, when it is made."""
+"""API keys: made, listed, rotated, revoked. A key's secret is shown once, when it is made."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Response
+from pydantic import Field
+from sqlalchemy import Connection
 
-from tidemill.api.caller import AnyCaller, Body, Page, page
+from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.times import iso
+from tidemill.core.durations import parse_duration
+from tidemill.core.errors import Denied
 from tidemill.store import access
+from tidemill.store.grants import RIGHTS, Right, in_order
 
 router = APIRouter(tags=["keys"])
 Role = Literal["viewer", "annotator", "developer", "reviewer", "operator", "admin"]
+Duration = Annotated[str, Field(max_length=40)]
 
 
 class NewKey(Body):
-    """What the key may do, and whose it is: `endpoints` names the only ones that it may call; empty means all."""
+    """What the key may do, and whose it is.
 
-    endpoints: tuple[str, ...] = ()
+    `endpoints` names the only ones that it may call, empty means all; `may` narrows what the role may do, None means all of it;
+    `expires` is how long it works, as in `30d`.
+    """
+
+    endpoints: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
     role: Role = "developer"
-    person: str | None = None
+    person: Annotated[str, Field(max_length=128)] | None = None
+    may: Annotated[tuple[Right, ...], Field(max_length=7)] | None = None
+    expires: Duration | None = None
+
+
+class Rotation(Body):
+    """How long the old key works beside the new one, as in `1h`; by default not at all."""
+
+    overlap: Duration = "0s"
 
 
 @router.get("/keys")
-async def list_keys(call: AnyCaller) -> Page:
-    """Every key of the project, without secrets."""
-    return page([_key_json(each) for each in await call.platform.database.read(lambda db: access.list_keys(db, call.project))])
+async def list_keys(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """Every key of the project, without secrets, oldest first; `used` is to the minute."""
+    found = await call.platform.database.read(lambda db: access.page_of_keys(db, call.project, limit=limit, cursor=cursor))
+    now_ns = call.platform.entry.now_ns()
+    return page([_key_json(each, now_ns=now_ns) for each in found.items], found.next)
 
 
 @router.post("/keys", status_code=201)
-async def create_key(call: AnyCaller, body: NewKey) -> dict[str, Any]:
-    """Make a key. `key` in the answer is shown only now."""
-    now_ns = call.platform.clock.now_ns()
-    key_id, secret = await call.platform.database.write(
-        lambda db: access.create_key(
+async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[str, Any]:
+    """Make a key that may no more than its maker. `key` in the answer is shown only now."""
+    response.headers["cache-control"] = "no-store"
+    now_ns = call.platform.entry.now_ns()
+    expires_ns = None if body.expires is None else now_ns + round(parse_duration(body.expires, what="expires") * 1e9)
+    wanted = RIGHTS[body.role] if body.may is None else RIGHTS[body.role] & set(body.may)
+    check_no_more(call, wanted)
+
+    def work(db: Connection) -> tuple[access.Key, str]:
+        key_id, secret = access.create_key(
             db,
             call.project,
             endpoints=body.endpoints or None,
             role=body.role,
             person=body.person,
+            may=body.may,
+            expires_ns=expires_ns,
             by=call.who,
             now_ns=now_ns,
         )
-    )
-    told = {"endpoints": body.endpoints, "role": body.role, "person": body.person}
-    return {"id": key_id, "key": secret, "project": call.project, **told}
+        return access.get_key(db, call.project, key_id), secret
+
+    key, secret = await call.platform.database.write(work)
+    return _made(key, secret, now_ns=now_ns)
+
+
+@router.post("/keys/{key_id}:rotate", status_code=201)
+async def rotate_key(response: Response, call: AnyCaller, key_id: str, body: Rotation | None = None) -> dict[str, Any]:
+    """Make a key that may the same, and end this one after the overlap. `key` in the answer is shown only now."""
+    response.headers["cache-control"] = "no-store"
+    now_ns = call.platform.entry.now_ns()
+    overlap = parse_duration((body or Rotation()).overlap, what="overlap")
+
+    def work(db: Connection) -> tuple[access.Key, str]:
+        old = access.get_key(db, call.project, key_id)
+        check_no_more(call, RIGHTS[old.role] if old.rights is None else RIGHTS[old.role] & old.rights)
+        return access.rotate_key(db, call.project, key_id, overlap_ns=round(overlap * 1e9), now_ns=now_ns, by=call.who)
+
+    key, secret = await call.platform.database.write(work)
+    return _made(key, secret, now_ns=now_ns) | {"replaces": key_id}
 
 
 @router.delete("/keys/{key_id}", status_code=204)
 async def revoke_key(call: AnyCaller, key_id: str) -> Response:
     """Revoke a key; it stops working at once."""
-    now_ns = call.platform.clock.now_ns()
+    now_ns = call.platform.entry.now_ns()
     await call.platform.database.write(lambda db: access.revoke_key(db, call.project, key_id, now_ns=now_ns, by=call.who))
     return Response(status_code=204)
 
 
-def _key_json(key: access.Key) -> dict[str, Any]:
+def check_no_more(call: Caller, wanted: frozenset[Right]) -> None:
+    """Raise `Denied` when somebody would give away what they may not do themselves."""
+    beyond = [each for each in in_order(wanted) if not call.principal.decide(each).allowed]
+    if beyond:
+        raise Denied(
+            f"{call.who} may not {' or '.join(beyond)} here, and cannot let others do it", hint="Ask an admin of the project."
+        )
+
+
+def _made(key: access.Key, secret: str, *, now_ns: int) -> dict[str, Any]:
+    return _key_json(key, now_ns=now_ns) | {"key": secret, "project": key.project}
+
+
+def _key_json(key: access.Key, *, now_ns: int) -> dict[str, Any]:
     return {
         "id": key.id,
         "role": key.role,
         "person": key.person,
         "endpoints": list(key.endpoints or ()),
+        "may": None if key.rights is None else in_order(key.rights),
         "created": iso(key.created_ns),
+        "expires": iso(key.expires_ns),
+        "used": iso(key.used_ns),
+        "state": key.state(now_ns),
         "revoked": key.revoked_ns is not None,
     }

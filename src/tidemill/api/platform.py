@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import Request
 
+from tidemill.api.entry import Entry
 from tidemill.core.clock import Clock, Ids
 from tidemill.core.extend import ArtifactKind
 from tidemill.core.settings import Settings
@@ -48,6 +49,7 @@ class Platform:
     live: LiveEndpoints
     policies: Policies
     admin_token_hash: str
+    entry: Entry
     allowed_hosts: frozenset[str] = field(default_factory=frozenset[str])
 
     def sign(self, message: bytes) -> Signature:

@@ -25,6 +25,7 @@ from tidemill.core.errors import (
     UnsupportedMedia,
 )
 from tidemill.core.json import dump_json
+from tidemill.store import denials
 
 _log = logging.getLogger(__name__)
 _OF_STATUS: dict[int, type[TidemillError]] = {413: TooLarge, 415: UnsupportedMedia}
@@ -86,6 +87,7 @@ def install_problems(app: FastAPI) -> None:
 
 async def _own(_request: Request, error: Exception) -> Response:
     assert isinstance(error, TidemillError)
+    denials.refused(error)
     return problem_response(error)
 
 

@@ -18,6 +18,7 @@ from tidemill.serve.rollout import Split, Variant
 from tidemill.store import endpoints, registry, release
 from tidemill.store.access import Principal
 from tidemill.store.database import Database
+from tidemill.store.projects import no_project
 
 _REMEMBERED: Final = 256
 
@@ -60,7 +61,7 @@ class Resolver:
 
     async def _resolve(self, ref: Ref, *, project: str, principal: Principal) -> Target:
         if ref.project not in {None, project}:
-            raise Denied(f"this key belongs to project {project!r}, not {ref.project!r}", where="model")
+            raise no_project(ref.project or "")
         if ref.kind == "endpoint":
             principal.check_endpoint(ref.name)
             live = await self._live.get(project, ref.name)

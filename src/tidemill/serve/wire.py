@@ -27,6 +27,7 @@ from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Sen
 from tidemill.serve.problems import Refusal, WrongMethod, refusal_of, refusal_of_crash
 from tidemill.serve.resolve import Resolver, Target
 from tidemill.serve.rollout import asker_of
+from tidemill.store import denials
 from tidemill.store.access import Principal
 from tidemill.store.database import Database
 from tidemill.telemetry import genai
@@ -73,6 +74,7 @@ class DataPlane:
         except Gone:
             return
         except TidemillError as error:
+            denials.refused(error)
             await _refuse(exchange, refusal_of(error))
         except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the caller gets an answer)
             _log.exception("%s %s failed", exchange.method, exchange.path)
@@ -228,9 +230,15 @@ def _need(exchange: Exchange, method: str) -> None:
 
 
 def _project(headers: Headers, principal: Principal) -> str:
+    """The project asked for, else the key's, else `default`. Somebody else's is answered as one that is not there."""
     named = headers.get("x-tidemill-project")
-    if principal.project is None:
-        return check_name(named or "default", what="project")
-    if named not in {None, principal.project}:
-        raise Denied(f"this key belongs to project {principal.project!r}, not {named!r}", hint="Use a key of that project.")
-    return principal.project
+    project = check_name(named or principal.project or "default", what="project")
+    try:
+        here = principal.within(project)
+    except NotFound as error:
+        denials.refused(error, target=f"project/{project}", hidden=True)
+        raise
+    decision = here.decide("read")
+    if not decision.allowed:
+        raise Denied(f"{here.who} may not call what answers here: {decision.why}", hint="Ask for a key that may read.")
+    return project

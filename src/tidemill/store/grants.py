@@ -141,7 +141,7 @@ class Standing:
 
     def role(self, target: str | None = None) -> Role:
         """The widest role granted, of those that reach `target` when one is given; viewer when only verbs are granted."""
-        held = [
+        held: list[Role] = [
             each.role
             for each in self._rules("allow")
             if each.role is not None
