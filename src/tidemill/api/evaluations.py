@@ -14,6 +14,7 @@ from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.evaluated import evaluation_json
 from tidemill.api.platform import Platform
 from tidemill.api.releases import lock_bundle
+from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Bundle, Version
@@ -22,19 +23,24 @@ from tidemill.data.dataset import load_samples
 from tidemill.evaluation.harness import evaluate
 from tidemill.evaluation.scorers.choose import Chosen, choose_scorers
 from tidemill.store import evaluations, registry, release
-from tidemill.store.evaluations import EvaluationRow
+from tidemill.store.evaluations import EvaluationRow, SampleRow
+from tidemill.store.page import Page as Found
 
 router = APIRouter(tags=["evaluations"])
 
 
 class NewEvaluation(Body):
-    """What to evaluate on which dataset: `n` replicates of the first `limit` samples. No scorer means those that fit."""
+    """What to evaluate on which dataset: `n` replicates of the first `limit` samples. No scorer means those that fit.
+
+    `environment` is whose connections are used, else the server's.
+    """
 
     app: str
     data: str
     scorers: tuple[str, ...] = ()
     n: int = Field(1, ge=1, le=100)
     limit: int | None = Field(None, ge=1)
+    environment: str | None = None
 
 
 @router.post("/evaluations", status_code=202)
@@ -46,9 +52,11 @@ async def start_evaluation(call: AnyCaller, body: NewEvaluation) -> dict[str, st
 async def begin_evaluation(call: Caller, body: NewEvaluation, *, evaluation: str, job_id: str) -> dict[str, str]:
     """The same under ids of the caller's: begun again with them, it is the same evaluation."""
     bundle = await lock_bundle(call, body.app)
+    environment = await environment_of(call, body.environment)
+    await check_secrets(call, bundle.versions.values(), environment=environment)
     dataset_ref = parse_ref(body.data, kind="dataset")
     dataset = await call.platform.database.read(lambda db: registry.get_version(db, call.project, dataset_ref))
-    await _scorers(call.platform, call.project, body.scorers, dataset)  # a wrong name is told now, not by the job
+    await chosen_scorers(call.platform, call.project, body.scorers, dataset)  # a wrong name is told now, not by the job
     now_ns = call.platform.clock.now_ns()
     row = EvaluationRow(
         id=evaluation,
@@ -56,7 +64,14 @@ async def begin_evaluation(call: Caller, body: NewEvaluation, *, evaluation: str
         release=bundle.release,
         root=bundle.root.ref,
         dataset=dataset.ref,
-        config={"job": job_id, "scorers": list(body.scorers), "n": body.n, "limit": body.limit, "data": dataset.digest},
+        config={
+            "job": job_id,
+            "scorers": list(body.scorers),
+            "n": body.n,
+            "limit": body.limit,
+            "data": dataset.digest,
+            "environment": environment,
+        },
         created_ns=now_ns,
         updated_ns=now_ns,
     )
@@ -87,17 +102,19 @@ async def get_evaluation(call: AnyCaller, evaluation: str) -> dict[str, Any]:
 
 
 @router.get("/evaluations/{evaluation}/samples")
-async def list_results(call: AnyCaller, evaluation: str) -> Page:
+async def list_results(call: AnyCaller, evaluation: str, limit: Limit = 1000, cursor: str | None = None) -> Page:
     """What each sample gave: its output, scores, errors, latency, and the trace where it ran."""
 
-    def work(db: Database) -> list[JsonObject]:
+    def work(db: Database) -> Found[SampleRow]:
         row = evaluations.get_evaluation(db, call.project, evaluation)
-        return [each.data for each in evaluations.get_samples(db, row.id)]
+        return evaluations.page_of_samples(db, row.id, limit=limit, cursor=cursor)
 
-    return page(list(await call.platform.database.read(work)))
+    found = await call.platform.database.read(work)
+    return page([each.data for each in found.items], found.next)
 
 
-async def _scorers(platform: Platform, project: str, names: Sequence[str], dataset: Version) -> list[Chosen]:
+async def chosen_scorers(platform: Platform, project: str, names: Sequence[str], dataset: Version) -> list[Chosen]:
+    """The scorers of these names, the project's own too; none named means those that fit the dataset."""
     own = {name: parse_ref(name, kind="scorer") for name in names if "/" in name}
     found = {
         name: await platform.database.read(lambda db, ref=ref: registry.get_version(db, project, ref))
@@ -116,7 +133,7 @@ class EvaluationJob:
         """Evaluate what the row in the payload asks for."""
         platform, project = self._platform, context.project
         row, bundle, dataset = await platform.database.read(lambda db: _asked(db, project, str(payload["evaluation"])))
-        scorers = await _scorers(platform, project, cast("list[str]", row.config["scorers"]), dataset)
+        scorers = await chosen_scorers(platform, project, cast("list[str]", row.config["scorers"]), dataset)
         return await evaluate(
             bundle=bundle,
             dataset=dataset,
@@ -126,7 +143,7 @@ class EvaluationJob:
             database=platform.database,
             recorder=platform.recorder,
             project=project,
-            environment=platform.settings.environment,
+            environment=str(row.config.get("environment") or platform.settings.environment),
             evaluation_id=row.id,
             replicates=cast("int", row.config["n"]),
             limit=cast("int | None", row.config["limit"]),

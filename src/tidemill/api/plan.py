@@ -12,10 +12,12 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
+from tidemill.api.rerun import estimate_rerun
 from tidemill.core.errors import Invalid, TooLarge
 from tidemill.govern.changes import check_changes, check_measured
 from tidemill.store import applied
 from tidemill.store import plan as planning
+from tidemill.store.downstream import Downstream, downstream
 from tidemill.store.files import Content, FilesFolder
 from tidemill.store.prepare import Preparation, prepare, read_documents
 
@@ -54,7 +56,7 @@ async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
     preparation = await anyio.to_thread.run_sync(_prepare, call, body)
     environment = body.environment or call.platform.settings.environment
 
-    def work(db: Database) -> tuple[planning.Plan, tuple[applied.Drift, ...]]:
+    def work(db: Database) -> tuple[planning.Plan, tuple[applied.Drift, ...], Downstream]:
         made = planning.make_plan(
             db,
             project=call.project,
@@ -64,11 +66,13 @@ async def plan(call: AnyCaller, body: ProjectFiles) -> dict[str, Any]:
             blobs=call.platform.blobs(call.project),
         )
         check_measured(db, call.project, made)
-        return made, applied.find_drift(db, call.project, made.entries, whole=body.whole)
+        drift = applied.find_drift(db, call.project, made.entries, whole=body.whole)
+        return made, drift, downstream(db, call.project, made.changes)
 
-    made, drift = await call.platform.database.read(work)
+    made, drift, left = await call.platform.database.read(work)
     told = await anyio.to_thread.run_sync(made.as_json)
-    return {**told, "drift": [each.as_json() for each in drift]}
+    rerun = await estimate_rerun(call, made)
+    return {**told, "drift": [each.as_json() for each in drift], "downstream": left.as_json(), "rerun": rerun}
 
 
 @router.post("/apply")
@@ -83,6 +87,8 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
         drift[:] = applied.find_drift(db, call.project, made.entries, whole=body.whole)
         if not body.overwrite:
             applied.refuse_undoing(drift)
+        for change in made.changes:
+            call.check("develop", change.ref)
         check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns)
 
     def work(db: Database) -> planning.Applied:

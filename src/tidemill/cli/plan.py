@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from tidemill.cli.drift import print_drift
+from tidemill.cli.figures import about, counted, money
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import Tone, cells, clean, note, paint, paint_words, say, say_json, width, wrapped
-from tidemill.client.shapes import Action, Change, Plan, ProblemJson
+from tidemill.client.shapes import Action, Change, DownstreamJson, Plan, ProblemJson, RerunJson
 
 _SIGNS: Mapping[Action, tuple[str, Tone]] = {"create": ("+", "good"), "update": ("~", "unsure"), "delete": ("-", "bad")}
 _REF_WIDTH = 34
@@ -80,11 +82,54 @@ def print_notes(notes: Sequence[ProblemJson]) -> None:
 
 def print_consequences(made: Plan) -> None:
     """What a change touches, and what it makes run again, where the server says so."""
-    affects = made.get("affects", ())
+    affects = [*made.get("affects", ()), *left_behind(made.get("downstream", {}))]
     for place, each in enumerate(affects):
-        say(f"{'Affects' if place == 0 else '':<10}{each}")
-    if made.get("rerun"):
-        say(f"{'To re-run':<10}{made.get('rerun')}")
+        for number, line in enumerate(wrapped(clean(each), longest=width() - 10)):
+            say(f"{'Affects' if place == number == 0 else '':<10}{line}")
+    rerun = made.get("rerun")
+    if rerun:
+        for number, line in enumerate(wrapped(rerun_words(rerun), longest=width() - 10)):
+            say(f"{'To re-run' if number == 0 else '':<10}{line}")
+
+
+def left_behind(downstream: DownstreamJson) -> list[str]:
+    """A line for the aliases, and one each for the releases and evaluations, that stay on what is replaced."""
+    lines: list[str] = []
+    aliases = [f"{each['ref']} ({each['version']})" for each in downstream.get("aliases", ()) if _is_named(str(each["ref"]))]
+    if aliases:
+        lines.append(f"{_listed(aliases)} {'stays' if len(aliases) == 1 else 'stay'} on what is replaced")
+    releases, evaluations = downstream.get("releases", ()), downstream.get("evaluations", ())
+    if releases or evaluations:
+        both = f"{counted(len(releases), 'release')} and {counted(len(evaluations), 'evaluation')}"
+        lines.append(f"{both} have what is replaced, and keep it")
+    return lines
+
+
+def rerun_words(rerun: RerunJson) -> str:
+    """`62 generations, 0 searches, 0 embeddings     about 3 min, $0.00 on model/local`."""
+    names = (("generations", "generation"), ("searches", "search"), ("embeddings", "embedding"))
+    numbers = cast("Mapping[str, int]", rerun)
+    counts = [counted(numbers.get(name, 0), unit) for name, unit in names]
+    counts += [counted(rerun.get("tools", 0), "tool call")] if rerun.get("tools") else []
+    said = {"at_most": "at most ", "about": "about "}.get(str(rerun.get("bound")), "") + ", ".join(counts)
+    if not any(numbers.get(name) for name in ("generations", "searches", "embeddings", "tools")):
+        return said
+    time_ms, cost = rerun.get("time_ms"), rerun.get("cost")
+    beside = ["time not known yet" if time_ms is None else about(time_ms / 1000)]
+    models = rerun.get("models", ())
+    if models:
+        price = "no price known" if cost is None else f"${cost:,.2f}" if cost == 0 or cost >= 0.01 else money(cost)
+        beside.append(f"{price} on {_listed(models)}")
+    return f"{said}     {', '.join(beside)}"
+
+
+def _is_named(ref: str) -> bool:
+    """Whether somebody gave this name; `latest` of a release is nobody's."""
+    return not ref.endswith("@latest")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 COMMAND = plan

@@ -13,8 +13,39 @@ FeedbackKind = Literal["thumbs", "score", "correction", "comment", "event"]
 Verdict = Literal["better", "worse", "no_worse", "equivalent", "undecided"]
 
 
+class FieldChangeJson(TypedDict, total=False):
+    """One value that came, went or changed; a long one is cut. `path` names members of a list by their id."""
+
+    path: str
+    effect: Literal["add", "remove", "change"]
+    before: Json
+    after: Json
+
+
+class MovedJson(TypedDict, total=False):
+    """A reference that leads to another version than before; `before` and `after` are labels such as `v3`."""
+
+    ref: str
+    before: str | None
+    after: str | None
+    before_digest: str | None
+    after_digest: str | None
+
+
+class CountedJson(TypedDict, total=False):
+    """How many rows or documents came, went and changed, with a sample of each."""
+
+    added: int
+    removed: int
+    changed: int
+    sample: Sequence[Mapping[str, Json]]
+
+
 class Change(TypedDict, total=False):
-    """What an apply would do, or did, to one artifact. `details` are lines for a person, with words marked by `[-…-]{+…+}`."""
+    """What an apply would do, or did, to one artifact. `details` are lines for a person, with words marked by `[-…-]{+…+}`.
+
+    `contract` says whether what calls a tool or a function can go on as it did.
+    """
 
     ref: str
     action: Action
@@ -23,6 +54,11 @@ class Change(TypedDict, total=False):
     details: Sequence[str]
     digest: str
     path: str
+    fields: Sequence[FieldChangeJson]
+    references: Sequence[MovedJson]
+    rows: CountedJson
+    documents: CountedJson
+    contract: Literal["breaking", "compatible"]
 
 
 class ProblemJson(TypedDict, total=False):
@@ -50,13 +86,39 @@ class DriftJson(TypedDict, total=False):
     environment: str | None
 
 
+class DownstreamJson(TypedDict, total=False):
+    """What has the content that an apply replaces; each names by `because` the versions in it that are replaced."""
+
+    releases: Sequence[Mapping[str, Json]]
+    evaluations: Sequence[Mapping[str, Json]]
+    endpoints: Sequence[Mapping[str, Json]]
+    aliases: Sequence[Mapping[str, Json]]
+
+
+class RerunJson(TypedDict, total=False):
+    """What evaluations would have to do again; counts are exact, the most, or rough, as `bound` says."""
+
+    generations: int
+    searches: int
+    embeddings: int
+    chunks: int
+    tools: int
+    samples: int
+    time_ms: float | None
+    cost: float | None
+    bound: Literal["exact", "at_most", "about"]
+    models: Sequence[str]
+    evaluations: Sequence[Mapping[str, Json]]
+
+
 class Plan(TypedDict, total=False):
     """What an apply would do. `notes` are problems that do not stop it, `drift` is where the registry went another way."""
 
     changes: Sequence[Change]
     notes: Sequence[ProblemJson]
     affects: Sequence[str]
-    rerun: str
+    rerun: RerunJson | None
+    downstream: DownstreamJson
     drift: Sequence[DriftJson]
     digest: str
 

@@ -125,6 +125,22 @@ class Indexes:
         hits.embedded, hits.remembered = int(is_new), vector is not None and not is_new
         return hits
 
+    def remembers(self, query: str, *, embedder: Version, project: str, environment: str) -> bool:
+        """Whether a search by this query would ask the embedder for nothing."""
+        return self._queries.knows(query, embedder=embedder, project=project, environment=environment)
+
+    async def to_embed(self, version: Version, *, project: str, embedder: Version | None) -> int:
+        """How many chunks a build of this version would embed. The documents that changed are cut for it, and not kept."""
+        done = await self._database.read(lambda db: get_build(db, project, version.digest))
+        if embedder is None or (done is not None and _is_current(done)):
+            return 0
+        before = await self._build_before(version, project)
+        entries = await to_thread.run_sync(self._manifest, version, project)
+        cut = await self._cut(version, entries, project=project, before=before, report=None)
+        wanted = {each.digest for each in cut.chunks}
+        known = await self._database.read(lambda db: get_vectors(db, project, embedder.digest, list(wanted)))
+        return len(wanted - known.keys())
+
     async def _build(
         self, version: Version, *, project: str, embedder: Version | None, environment: str, report: Report | None
     ) -> BuildReport:

@@ -24,6 +24,10 @@ class QueryVectors:
         self._models = models
         self._known: OrderedDict[tuple[str, str, str, str], Scores] = OrderedDict()
 
+    def knows(self, query: str, *, embedder: Version, project: str, environment: str) -> bool:
+        """Whether the query's vector is remembered."""
+        return (project, environment, embedder.digest, query) in self._known
+
     async def get(
         self, query: str, *, embedder: Version, project: str, environment: str, span: Span | None
     ) -> tuple[Scores, bool]:

@@ -103,6 +103,7 @@ class PromptWork:
         schema = self._template.output_schema if self._template else None
         merged = {**(self._template.params if self._template else {}), **params}
         self._asker = Asker(model=model, params=merged, output_schema=schema, is_root=is_root)
+        self.model = model
         self.digest: str | None = digest_json([prompt.digest if prompt else None, model.digest, merged])
 
     async def variation(self, run: Run) -> Sequence[Json]:

@@ -35,6 +35,11 @@ class RetrieveWork:
         self._mode: SearchMode = _mode(mode or own.get("mode") or ("hybrid" if embedder else "fulltext"))
         self.digest: str | None = digest_json([index.digest, self._mode, self._k])
 
+    @property
+    def embedder(self) -> Version | None:
+        """What turns the query into a vector; None where the search is by text alone."""
+        return None if self._mode == "fulltext" else self._embedder
+
     async def variation(self, run: Run) -> Sequence[Json]:  # noqa: ARG002  (the Protocol's argument)
         """Nothing: the same search finds the same."""
         return ()

@@ -42,6 +42,7 @@ class AgentWork:
         merged = {**(self._template.params if self._template else {}), **(params if isinstance(params, Mapping) else {})}
         model = bundle.resolve(agent, str(spec["model"]))
         self._asker = Asker(model=model, params=merged, is_root=is_root)
+        self.model = model
         self._tools = {tool_name(each): Callee(each) for each in _tools(bundle, agent, task)}
         self._definitions = tuple(
             ToolDefinition(name=name, description=str(tool.version.spec.get("purpose", "")), parameters=tool.parameters)

@@ -30,7 +30,7 @@ class BranchWork:
     digest: str | None = None
 
     def __init__(self, branches: Sequence[Branch]) -> None:
-        self._branches = tuple(branches)
+        self.branches = tuple(branches)
 
     async def variation(self, run: Run) -> Sequence[Json]:  # noqa: ARG002  (the Protocol's argument)
         """Nothing: its steps are cached, each by itself."""
@@ -38,7 +38,7 @@ class BranchWork:
 
     async def work(self, inputs: JsonObject, call: Call) -> Outcome:  # noqa: ARG002  (the Protocol's argument)
         """Run the branch's steps; they see every name around the branch."""
-        for number, branch in enumerate(self._branches):
+        for number, branch in enumerate(self.branches):
             if branch.when is not None and not branch.when.holds(call.values):
                 continue
             call.span.set(attributes={"tidemill.branch": number})
@@ -57,7 +57,7 @@ class ChainWork:
     digest: str | None = None
 
     def __init__(self, application: Application) -> None:
-        self._application = application
+        self.application = application
 
     async def variation(self, run: Run) -> Sequence[Json]:  # noqa: ARG002  (the Protocol's argument)
         """Nothing: its steps are cached, each by itself."""
@@ -66,7 +66,7 @@ class ChainWork:
     async def work(self, inputs: JsonObject, call: Call) -> Outcome:
         """Run the chain below this step's span."""
         prefix = f"{call.name}."
-        output = await self._application.run(inputs, run=call.run, span=call.span, prefix=prefix, speaks=call.speaks)
+        output = await self.application.run(inputs, run=call.run, span=call.span, prefix=prefix, speaks=call.speaks)
         return Outcome(value=output)
 
 

@@ -16,6 +16,7 @@ from tidemill.core.records import Bundle
 from tidemill.data.index import Indexes
 from tidemill.flows.application import Application
 from tidemill.flows.compiling import compile_bundle
+from tidemill.flows.foresee import Foreseen, foresee
 from tidemill.flows.recall import recall
 from tidemill.flows.results import ENGINE, Blocked, Calls, RunContext, RunResult, StepResult
 from tidemill.flows.reuse import StepCache
@@ -55,6 +56,10 @@ class Runner:
     async def recall(self, bundle: Bundle, inputs: Sequence[JsonObject], *, context: RunContext) -> Sequence[RunResult | None]:
         """For each input the result, when every step that it needs is in the cache; few transactions for many inputs."""
         return await recall(self._application(bundle), inputs, context=context, engine=self._engine)
+
+    async def foresee(self, bundle: Bundle, inputs: Sequence[JsonObject], *, context: RunContext) -> Sequence[Foreseen]:
+        """For each input the steps that would have to run; nothing is run, and the bundle need not be kept anywhere."""
+        return await foresee(compile_bundle(bundle), inputs, context=context, engine=self._engine)
 
     def _application(self, bundle: Bundle) -> Application:
         key = (bundle.release, bundle.root.digest)
