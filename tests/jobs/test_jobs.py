@@ -77,8 +77,8 @@ async def test_a_job_is_done_and_its_result_stays(tmp_path):
         job = await jobs.wait(submitted.id, timeout=30)
         assert (job.status, job.result, job.error) == ("done", 5, None)
         assert job.progress == Progress(done=1, total=1, unit="sum")
-        assert [each.id for each in await jobs.list("tide")] == [job.id]
-        assert await jobs.list("other") == []
+        assert [each.id for each in (await jobs.list("tide")).items] == [job.id]
+        assert (await jobs.list("other")).items == ()
 
 
 async def test_the_same_id_is_the_same_job(tmp_path):
@@ -89,7 +89,7 @@ async def test_the_same_id_is_the_same_job(tmp_path):
         assert (again.id, again.created_ns, again.status) == (first.id, first.created_ns, "done")
         with pytest.raises(Conflict, match="'sum' exists"):
             await jobs.submit("add", {"a": 2, "b": 4}, project="tide", job_id="sum")
-        assert len(await jobs.list("tide")) == 1
+        assert len((await jobs.list("tide")).items) == 1
 
 
 async def test_failures_are_the_jobs_outcome(tmp_path):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.etags import IfMatch, tag
 from tidemill.api.times import iso
 from tidemill.core.durations import parse_duration
 from tidemill.govern.approve import Signature, approve, subject_of
 from tidemill.store import approvals
 from tidemill.store.approvals import Approval
 from tidemill.store.endpoints import get_endpoint
+from tidemill.store.page import Page as Found
 
 router = APIRouter(tags=["govern"])
 
@@ -59,19 +61,20 @@ async def list_approvals(
 ) -> Page:
     """Approvals, newest first; of one release, or by one person (`person/ana`)."""
 
-    def work(db: Database) -> Page:
+    def work(db: Database) -> Found[Approval]:
         digest = None if release is None else subject_of(db, call.project, _served(db, call.project, release))[0]
-        found = approvals.list_approvals(db, call.project, digest=digest, who=who, limit=limit, cursor=cursor)
-        now_ns = call.platform.clock.now_ns()
-        return page([approval_json(each, now_ns=now_ns) for each in found.items], found.next)
+        return approvals.list_approvals(db, call.project, digest=digest, who=who, limit=limit, cursor=cursor)
 
-    return await call.platform.database.read(work)
+    found = await call.platform.database.read(work)
+    now_ns = call.platform.clock.now_ns()
+    return page([approval_json(each, now_ns=now_ns) for each in found.items], found.next)
 
 
 @router.get("/approvals/{approval}")
-async def get_approval(call: AnyCaller, approval: str) -> dict[str, Any]:
+async def get_approval(call: AnyCaller, approval: str, response: Response) -> dict[str, Any]:
     """One approval."""
     found = await call.platform.database.read(lambda db: approvals.get_approval(db, call.project, approval))
+    response.headers["etag"] = approval_tag(found, now_ns=call.platform.clock.now_ns())
     return approval_json(found, now_ns=call.platform.clock.now_ns())
 
 
@@ -93,19 +96,27 @@ async def give_approval(call: AnyCaller, body: NewApproval) -> dict[str, Any]:
 
     def work(db: Database) -> Approval:
         subject = _served(db, call.project, body.release)
+        call.check("approve", body.target or subject_of(db, call.project, subject)[1])
         return approve(db, call.project, subject, signature, approval_id=approval_id, now_ns=now_ns)
 
     return approval_json(await call.platform.database.write(work), now_ns=now_ns)
 
 
 @router.delete("/approvals/{approval}")
-async def revoke_approval(call: AnyCaller, approval: str, body: Revocation | None = None) -> dict[str, Any]:
+async def revoke_approval(call: AnyCaller, approval: str, if_match: IfMatch, body: Revocation | None = None) -> dict[str, Any]:
     """Take an approval back. What it let through stays; it lets nothing more through."""
     now_ns, why = call.platform.clock.now_ns(), (body or Revocation()).why  # pyright: ignore[reportCallIssue]  (pydantic's default)
-    found = await call.platform.database.write(
-        lambda db: approvals.revoke_approval(db, call.project, approval, by=call.who, why=why, now_ns=now_ns)
-    )
-    return approval_json(found, now_ns=now_ns)
+
+    def work(db: Database) -> Approval:
+        if_match.check_state(lambda: approval_tag(approvals.get_approval(db, call.project, approval), now_ns=now_ns))
+        return approvals.revoke_approval(db, call.project, approval, by=call.who, why=why, now_ns=now_ns)
+
+    return approval_json(await call.platform.database.write(work), now_ns=now_ns)
+
+
+def approval_tag(found: Approval, *, now_ns: int) -> str:
+    """The tag of an approval in this state; one that expires has another from then on."""
+    return tag(found.id, found.state(now_ns), found.revoked_ns)
 
 
 def _served(db: Database, project: str, reference: str) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
+from tidemill.api.etags import IfMatch, immutable, tag
 from tidemill.api.times import iso
+from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.store import aliases, config, registry
+from tidemill.store.aliases import Alias
+from tidemill.store.deleted import list_deleted
+from tidemill.store.page import make_page
+from tidemill.store.tags import check_tag
 
 router = APIRouter(tags=["artifacts"])
 
@@ -44,14 +52,32 @@ def version_json(version: Version) -> dict[str, Any]:
 
 @router.get("/artifacts")
 async def list_artifacts(
-    call: AnyCaller, kind: str | None = None, q: str | None = None, limit: Limit = 100, cursor: str | None = None
+    call: AnyCaller,
+    kind: str | None = None,
+    q: str | None = None,
+    tag: Annotated[tuple[str, ...], Query()] = (),
+    owner: str | None = None,
+    *,
+    deleted: bool = False,
+    limit: Limit = 100,
+    cursor: str | None = None,
 ) -> Page:
-    """The latest version of each artifact, by kind and name; for connections and endpoints, what is set."""
+    """The latest version of each artifact, by kind and name; for connections and endpoints, what is set.
+
+    `q` finds parts of names, descriptions, owners and tags; `tag`, as in `team=search`, may be given several times. With
+    `deleted`, the deleted versions of the kind, which can be restored.
+    """
+    if deleted:
+        return await _list_deleted(call, kind, limit=limit, cursor=cursor)
     if kind is not None and _is_config(call, kind):
-        configs = await call.platform.database.read(lambda db: config.list_configs(db, call.project, kind=kind))
-        return page([_config_json(each) for each in configs if not q or q.lower() in each.name])
+        configs = await call.platform.database.read(
+            lambda db: config.page_of_configs(db, call.project, kind=kind, q=q, limit=limit, cursor=cursor)
+        )
+        return page([_config_json(each) for each in configs.items], configs.next)
     found = await call.platform.database.read(
-        lambda db: registry.list_artifacts(db, call.project, kind=kind, q=q, limit=limit, cursor=cursor)
+        lambda db: registry.list_artifacts(
+            db, call.project, kind=kind, q=q, tags=tags_of(tag), owner=owner, limit=limit, cursor=cursor
+        )
     )
     return page([version_json(each.latest) | {"versions": each.versions} for each in found.items], found.next)
 
@@ -75,17 +101,28 @@ async def list_datasets(call: AnyCaller, limit: Limit = 100, cursor: str | None 
 
 
 @router.get("/artifacts/{kind}/{name}")
-async def get_artifact(call: AnyCaller, kind: str, name: str) -> dict[str, Any]:
-    """The latest version, with the aliases that exist."""
+async def get_artifact(call: AnyCaller, kind: str, name: str, response: Response) -> dict[str, Any]:
+    """The latest version, with the aliases that exist. The tag changes when any of it does."""
     ref = parse_ref(f"{kind}/{name}")
     if _is_config(call, kind):
         environment = call.platform.settings.environment
-        return _config_json(
-            await call.platform.database.read(lambda db: config.get_config(db, call.project, kind, name, environment))
-        )
-    version = await _version(call, ref)
-    found = await call.platform.database.read(lambda db: aliases.list_aliases(db, call.project, ref))
-    return version_json(version) | {"aliases": {each.alias: f"v{each.version.number}" for each in found}}
+        found = await call.platform.database.read(lambda db: config.get_config(db, call.project, kind, name, environment))
+        response.headers["etag"] = tag(found.environment, found.updated_ns, found.spec, found.description, found.tags)
+        return _config_json(found)
+    pointed = await call.platform.database.read(lambda db: aliases.list_aliases(db, call.project, ref))
+    response.headers["etag"] = _state(pointed)
+    return version_json(pointed[0].version) | {"aliases": {each.alias: f"v{each.version.number}" for each in pointed}}
+
+
+def artifact_tag(db: Database, project: str, ref: Ref) -> str:
+    """The tag of an artifact as `get_artifact` answers it, to be checked in the transaction that changes it."""
+    return _state(aliases.list_aliases(db, project, ref))
+
+
+def _state(pointed: Sequence[Alias]) -> str:
+    latest = pointed[0].version
+    moves = [(each.alias, each.version.number, each.moved_ns) for each in pointed]
+    return tag(latest.digest, latest.number, latest.description, dict(latest.tags), latest.owner, moves)
 
 
 @router.get("/artifacts/{kind}/{name}/versions")
@@ -99,18 +136,47 @@ async def list_versions(call: AnyCaller, kind: str, name: str, limit: Limit = 10
 
 
 @router.get("/artifacts/{kind}/{name}/versions/{version}")
-async def get_version(call: AnyCaller, kind: str, name: str, version: str) -> dict[str, Any]:
+async def get_version(call: AnyCaller, kind: str, name: str, version: str, response: Response) -> dict[str, Any]:
     """One version: `v3`, an alias, or a digest."""
-    return version_json(await _version(call, parse_ref(f"{kind}/{name}@{version}")))
+    found = await _version(call, parse_ref(f"{kind}/{name}@{version}"))
+    headers = immutable(found.digest, found.number, found.description, dict(found.tags), found.owner)
+    if version.startswith("sha256:") or version == f"v{found.number}":
+        response.headers.update(headers)
+    else:
+        response.headers["etag"] = headers["etag"]
+    return version_json(found)
+
+
+@router.get("/artifacts/{kind}/{name}/aliases")
+async def list_aliases(call: AnyCaller, kind: str, name: str, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """Where the aliases point, by name; `latest` too."""
+    ref = parse_ref(f"{kind}/{name}")
+    found = await call.platform.database.read(lambda db: aliases.list_aliases(db, call.project, ref))
+    rest = sorted((each for each in found if cursor is None or each.alias > cursor), key=lambda each: each.alias)
+    shown = make_page(rest[: limit + 1], limit=limit, cursor_of=lambda each: each.alias)
+    return page([_alias_json(each) for each in shown.items], shown.next)
+
+
+@router.get("/artifacts/{kind}/{name}/aliases/{alias}")
+async def get_alias(call: AnyCaller, kind: str, name: str, alias: str, response: Response) -> dict[str, Any]:
+    """Where an alias points, who moved it there and when."""
+    ref = parse_ref(f"{kind}/{name}")
+    found = await call.platform.database.read(lambda db: aliases.get_alias(db, call.project, ref, alias))
+    response.headers["etag"] = _alias_tag(found)
+    return _alias_json(found)
 
 
 @router.put("/artifacts/{kind}/{name}/aliases/{alias}")
-async def put_alias(call: AnyCaller, kind: str, name: str, alias: str, body: NewAlias) -> dict[str, Any]:
-    """Move an alias. Answers the version that it points to now."""
+async def put_alias(
+    call: AnyCaller, kind: str, name: str, alias: str, body: NewAlias, if_match: IfMatch, response: Response
+) -> dict[str, Any]:
+    """Move an alias; with `If-Match`, only when it still is where the caller saw it. Answers the version it points to now."""
     ref = parse_ref(f"{kind}/{name}@{body.version}")
     now_ns = call.platform.clock.now_ns()
-    moved = await call.platform.database.write(
-        lambda db: aliases.set_alias(
+
+    def work(db: Database) -> Alias:
+        if_match.check_state(lambda: _alias_tag(aliases.get_alias(db, call.project, ref, alias)))
+        return aliases.set_alias(
             db,
             call.project,
             ref,
@@ -122,8 +188,55 @@ async def put_alias(call: AnyCaller, kind: str, name: str, alias: str, body: New
             expected=body.expected,
             now_ns=now_ns,
         )
-    )
+
+    moved = await call.platform.database.write(work)
+    kept = await call.platform.database.read(lambda db: aliases.get_alias(db, call.project, ref, alias))
+    response.headers["etag"] = _alias_tag(kept)
     return version_json(moved.version) | {"alias": moved.alias}
+
+
+def _alias_tag(found: Alias) -> str:
+    return tag(found.alias, found.version.number, found.version.digest, found.moved_ns, found.moved_by)
+
+
+def _alias_json(found: Alias) -> dict[str, Any]:
+    version = found.version
+    return {
+        "alias": found.alias,
+        "ref": version.ref,
+        "version": f"v{version.number}",
+        "digest": version.digest,
+        "moved_by": found.moved_by or None,
+        "why": found.why,
+        "moved": iso(found.moved_ns or version.created_ns),
+    }
+
+
+def tags_of(written: Sequence[str]) -> dict[str, str]:
+    """Tags as `KEY=VALUE`. Raises `Invalid` for any other form."""
+    found: dict[str, str] = {}
+    for each in written:
+        key, equals, value = each.partition("=")
+        if not equals:
+            raise Invalid(f"the tag {each[:140]!r} has no value", hint="Write KEY=VALUE, as in team=search.")
+        found[check_tag(key)] = value
+    return found
+
+
+async def _list_deleted(call: Caller, kind: str | None, *, limit: int, cursor: str | None) -> Page:
+    found = await call.platform.database.read(lambda db: list_deleted(db, call.project, kind=kind, limit=limit, cursor=cursor))
+    window_ns = int(call.platform.settings.retention * 10**9)
+    items = [
+        version_json(each.version)
+        | {
+            "deleted": iso(each.deleted_ns),
+            "deleted_by": each.deleted_by,
+            "why": each.why,
+            "until": iso(each.deleted_ns + window_ns),
+        }
+        for each in found.items
+    ]
+    return page(items, found.next)
 
 
 def _is_config(call: Caller, kind: str) -> bool:

@@ -27,7 +27,7 @@ Streams = Callable[[str, str], bool]
 """Whether a method on a path reads its body piece by piece."""
 
 
-class ClientGone(Exception):  # noqa: N818  (not a failure: nobody is left to answer)
+class ClientGone(Exception):
     """The caller hung up before the body was whole."""
 
 

@@ -12,7 +12,7 @@ from tidemill.api.append import append_to_dataset, appended_json
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Sample, Version
-from tidemill.core.refs import Ref
+from tidemill.core.refs import parse_ref
 from tidemill.data.append import Appended, append_rows
 from tidemill.data.dataset import load_samples
 from tidemill.data.specs import RolesSpec
@@ -33,12 +33,13 @@ async def list_samples(
     call: AnyCaller, name: str, version: str | None = None, limit: Limit = 100, cursor: str | None = None
 ) -> Page:
     """The samples in order, each with its row and digest."""
-    ref = Ref(kind="dataset", name=name, version=version)
+    pinned = cursor.partition(".")[0] if cursor is not None else version  # the pages of one list are of one version
+    ref = parse_ref(f"{name}@{pinned}" if pinned else name, kind="dataset")
     found = await call.platform.database.read(lambda db: registry.get_version(db, call.project, ref))
     samples = await anyio.to_thread.run_sync(load_samples, found, call.platform.blobs(call.project))
-    start = _start(cursor)
+    start = _start(cursor, found)
     shown = samples[start : start + limit]
-    following = str(start + limit) if start + limit < len(samples) else None
+    following = f"{found.digest}.{start + limit}" if start + limit < len(samples) else None
     return page([_sample_json(each) for each in shown], following)
 
 
@@ -52,10 +53,11 @@ async def append_samples(call: AnyCaller, name: str, body: NewSamples) -> dict[s
     return appended_json(*await append_to_dataset(call, name, make))
 
 
-def _start(cursor: str | None) -> int:
-    if cursor is not None and not cursor.isdecimal():
+def _start(cursor: str | None, version: Version) -> int:
+    digest, _, start = (cursor or f"{version.digest}.0").partition(".")
+    if digest != version.digest or not start.isdecimal():
         raise Invalid(f"cursor {cursor!r} is not one of this list")
-    return int(cursor or 0)
+    return int(start)
 
 
 def _sample_json(sample: Sample) -> dict[str, Any]:

@@ -16,8 +16,7 @@ _TEXT: Final[Mapping[str, tuple[str, str]]] = {
         "The server's log has the details under the request's id, which `instance` names; please report it.",
     ),
     "invalid": (
-        "Something in the request is wrong: a field, a value, a reference, a file. `detail` says what, `where` says where, and"
-        " `problems` lists every one when there are several. Nothing was changed.",
+        "Something in the request is wrong. `detail` says what, `where` where, `problems` lists every one. Nothing was changed.",
         "Correct what is named and send it again; the same request would fail again.",
     ),
     "not_found": (
@@ -29,7 +28,7 @@ _TEXT: Final[Mapping[str, tuple[str, str]]] = {
         "Read the state again and decide; with `Retry-After` wait so many seconds and send the same request again.",
     ),
     "precondition_failed": (
-        "The request named, in `If-Match`, the state that it was made for, and that is no longer the state. Nothing was changed.",
+        "The request named, in `If-Match`, the state that it was made for, and the state is another now. Nothing was changed.",
         "Get the resource again, look at what changed, and send the request with the new `ETag`.",
     ),
     "key_reused": (
@@ -55,7 +54,7 @@ _TEXT: Final[Mapping[str, tuple[str, str]]] = {
         "Send it again over a better line, or in smaller parts.",
     ),
     "denied": (
-        "The caller is known and may not do this: the role, the project, or a policy stands against it. The attempt is audited.",
+        "The caller is known and may not do this: the role, the project or a policy is against it. The attempt is audited.",
         "`hint` names who may. Ask for a key with that role, or for the approval that the policy asks for.",
     ),
     "unauthenticated": (

@@ -1,22 +1,24 @@
 """Entity tags (RFC 9110): what a caller has already is answered with 304; what it did not see is not overwritten, 412.
 
-A route that can be written names the state of its resource: `response.headers["etag"] = tag(version, moved_ns)`. Its writes
-take `if_match: IfMatch` and call `if_match.check(tag(…))` inside the transaction that writes. Every other answer to a GET that is
-JSON gets a tag of its bytes, so that it can be asked for conditionally too.
+A route whose resource can be written names its state: `response.headers["etag"] = tag(version, moved_ns)`. The routes that
+write it take `if_match: IfMatch`, and call `if_match.check_state(…)` in the transaction that writes. Every other answer to a
+GET gets a tag of its bytes, so that it can be asked for conditionally too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tidemill.core.errors import Invalid, PreconditionFailed
+from tidemill.api.problems import problem_response
+from tidemill.core.errors import Invalid, NotFound, PreconditionFailed
 
-_IMMUTABLE: Final = "private, max-age=31536000, immutable"
+_IMMUTABLE: Final = "private, max-age=60"
 _FRESH: Final = "private, no-cache"
 _LENGTH: Final = 32
 _PACKED: Final = ("-gzip", "-zstd")
@@ -28,14 +30,12 @@ def tag(*state: object) -> str:
     return f'"{hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_LENGTH]}"'
 
 
-def digest_tag(digest: str) -> str:
-    """The tag of what is immutable: its digest."""
-    return f'"{digest}"'
+def immutable(digest: str, *beside: object) -> dict[str, str]:
+    """Headers of what never changes: its digest as tag, to be kept by the caller for a minute, for it may be deleted.
 
-
-def immutable(digest: str) -> dict[str, str]:
-    """Headers of an answer that will never change: the digest as tag, to be kept by the caller for a year."""
-    return {"etag": digest_tag(digest), "cache-control": _IMMUTABLE}
+    `beside` is what stands in the answer and is outside the digest: a description, tags.
+    """
+    return {"etag": f'"{digest}.{tag(*beside)[1:9]}"', "cache-control": _IMMUTABLE}
 
 
 class Precondition:
@@ -65,8 +65,21 @@ class Precondition:
                 hint="Get it again, look at what changed, and send its new ETag.",
             )
 
+    def check_state(self, now: Callable[[], str]) -> None:
+        """`check` of a tag that takes reading the resource, which is read only for a request with a condition.
 
-def _precondition(request: Request) -> Precondition:
+        A resource that does not exist (`NotFound`) has no tag.
+        """
+        if self._if_match is None and not self._must_be_new:
+            return
+        try:
+            found: str | None = now()
+        except NotFound:
+            found = None
+        self.check(found)
+
+
+async def _precondition(request: Request) -> Precondition:
     if_match = request.headers.getlist("if-match")
     must_be_new = request.headers.get("if-none-match", "").strip() == "*"
     if not if_match:
@@ -77,6 +90,11 @@ def _precondition(request: Request) -> Precondition:
     return Precondition(named, must_be_new=must_be_new)
 
 
+def takes_condition(route: APIRoute) -> bool:
+    """Whether a route keeps `If-Match`."""
+    return any(each.call is _precondition for each in route.dependant.dependencies)
+
+
 IfMatch = Annotated[Precondition, Depends(_precondition)]
 """The condition of a request, to be checked in its transaction."""
 
@@ -84,17 +102,30 @@ IfMatch = Annotated[Precondition, Depends(_precondition)]
 class Conditional:
     """ASGI middleware: tags answers to GET that have no tag, and answers 304 to a caller who has the tag already."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, takes_condition: Callable[[str, str], bool]) -> None:
         self._app = app
+        self._takes_condition = takes_condition
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on with a `send` that compares."""
+        """Hand on with a `send` that compares. A change whose route cannot keep the condition is refused, not made."""
         if scope["method"] != "GET":
+            if not self._is_kept(scope):
+                refused = Invalid(
+                    "this route takes no If-Match: it cannot promise that nothing changed in between",
+                    where="header.if-match",
+                    hint="Leave it out; nothing was changed.",
+                )
+                await problem_response(refused)(scope, receive, send)
+                return
             await self._app(scope, receive, send)
             return
         given = [value for name, value in scope["headers"] if name == b"if-none-match"]
         known = _tags(b",".join(given).decode("latin-1")) if given else []
         await self._app(scope, receive, _Sender(known, send))
+
+    def _is_kept(self, scope: Scope) -> bool:
+        has_one = any(name == b"if-match" for name, _ in scope["headers"])
+        return not has_one or self._takes_condition(scope["method"], scope["path"])
 
 
 class _Sender:

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from tidemill.api.caller import AnyCaller, Page, page
+from tidemill.api.caller import AnyCaller, Limit, Page, page
 from tidemill.api.times import iso
 from tidemill.core.errors import NotFound
 from tidemill.core.json import dump_json
@@ -33,9 +33,10 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 @router.get("/jobs")
-async def list_jobs(call: AnyCaller, limit: int = 50) -> Page:
-    """The newest first."""
-    return page([job_json(each) for each in await call.platform.jobs.list(call.project, limit=max(1, min(limit, 500)))])
+async def list_jobs(call: AnyCaller, kind: str | None = None, limit: Limit = 50, cursor: str | None = None) -> Page:
+    """The newest first; of one kind, or of all."""
+    found = await call.platform.jobs.list(call.project, kind=kind, limit=limit, cursor=cursor)
+    return page([job_json(each) for each in found.items], found.next)
 
 
 @router.get("/jobs/{job_id}")

@@ -56,10 +56,10 @@ async def list_models(call: AnyCaller, asked: Annotated[Asked, Query()]) -> Page
     own = [each for each in await _own(call) if is_wanted(each, wanted, catalogue)]
     found = await anyio.to_thread.run_sync(search, catalogue, wanted)
     items: list[Version | Entry] = [*own, *(() if asked.configured else found.entries)]
-    start = _start(asked.cursor)
-    shown = [_item(each, catalogue) for each in items[start : start + asked.limit]]
-    end = start + len(shown)
-    return page(shown, str(end) if end < len(items) else None) | {
+    start = _start(asked.cursor, own, found.entries)
+    shown = items[start : start + asked.limit]
+    following = _place(shown[-1]) if shown and start + len(shown) < len(items) else None
+    return page([_item(each, catalogue) for each in shown], following) | {
         "total": len(items), "facets": found.facets, "sources": sources(catalogue),
     }  # fmt: skip
 
@@ -122,9 +122,19 @@ def _item(found: Version | Entry, catalogue: Catalogue) -> dict[str, Any]:
     return version_json(found) | own_summary(found, catalogue) if isinstance(found, Version) else summary(found)
 
 
-def _start(cursor: str | None) -> int:
+def _place(last: Version | Entry) -> str:
+    return f"own {last.kind}/{last.name}" if isinstance(last, Version) else f"listed {last.name}"
+
+
+def _start(cursor: str | None, own: Sequence[Version], listed: Sequence[Entry]) -> int:
+    """Where a page begins: behind the item that the cursor names, by kind and name for the project's own."""
     if cursor is None:
         return 0
-    if not cursor.isdigit():
-        raise Invalid(f"{cursor!r} is not a cursor", where="cursor", hint="Give back what `next` said.")
-    return int(cursor)
+    where, _, last = cursor.partition(" ")
+    if where == "own":
+        order = _KINDS.index(last.partition("/")[0]) if last.partition("/")[0] in _KINDS else len(_KINDS)
+        return sum(1 for each in own if (_KINDS.index(each.kind), each.name) <= (order, last.partition("/")[2]))
+    names = [each.name for each in listed]
+    if where != "listed" or last not in names:
+        raise Invalid(f"{cursor!r} is not a cursor", where="cursor", hint="Begin the list anew, without a cursor.")
+    return len(own) + names.index(last) + 1

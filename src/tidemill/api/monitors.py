@@ -14,7 +14,7 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api.alerts import DELIVER
 from tidemill.api.append import append_to_dataset, appended_json
-from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.caller import AnyCaller, Body, Limit, Page, page, page_by
 from tidemill.api.live_quality import quality_json
 from tidemill.api.platform import Platform
 from tidemill.api.times import iso, to_ns
@@ -85,16 +85,17 @@ def proposal_json(each: Proposal) -> dict[str, Any]:
 
 
 @router.get("/monitors")
-async def list_monitors(call: AnyCaller) -> Page:
-    """Every monitor, with its newest run."""
+async def list_monitors(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """Every monitor by name, with its newest run."""
     environment = call.platform.settings.environment
 
-    def work(db: Database) -> list[dict[str, Any]]:
-        found = {each.name: each for each in config.list_configs(db, call.project, kind="monitor")
+    def work(db: Database) -> tuple[list[dict[str, Any]], str | None]:
+        named = {each.name: each for each in config.list_configs(db, call.project, kind="monitor")
                  if each.environment in {None, environment}}  # fmt: skip
-        return [_monitor_json(db, call.project, each) for each in found.values()]
+        found = page_by(named.values(), key=lambda each: each.name, limit=limit, cursor=cursor)
+        return [_monitor_json(db, call.project, each) for each in found.items], found.next
 
-    return page(list(await call.platform.database.read(work)))
+    return page(*await call.platform.database.read(work))
 
 
 @router.get("/monitors/{name}")

@@ -10,9 +10,11 @@ from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.cursors import seal
+from tidemill.api.secrets import check_named
 from tidemill.api.times import iso
 from tidemill.core.records import Version
-from tidemill.core.refs import Ref
+from tidemill.core.refs import Ref, parse_ref
 from tidemill.jobs.cron import parse_cron
 from tidemill.store import pipelines, registry
 from tidemill.store.pipelines import PipelineRun, StepRow
@@ -82,6 +84,9 @@ async def get_pipeline(call: AnyCaller, name: str) -> dict[str, Any]:
 @router.post("/pipelines/{name}:run", status_code=202)
 async def run_pipeline(call: AnyCaller, name: str, body: NewPipelineRun) -> dict[str, Any]:
     """Start a run of the latest version, or of the one named (`improve@v3`). It is held to that version until its end."""
+    ref = parse_ref(name, kind="pipeline")
+    version = await call.platform.database.read(lambda db: registry.get_version(db, call.project, ref))
+    await check_named(call, [version.spec, dict(body.inputs)])
     run = await call.platform.pipelines.begin(
         call.project, name, body.inputs, who=call.who, role=call.principal.role, run_id=body.id
     )
@@ -122,11 +127,11 @@ async def list_pipeline_lines(
         if step is not None:
             pipelines.get_step(db, found.id, step)
         lines = pipelines.list_lines(db, found.id, step=step, limit=limit, cursor=cursor)
-        items = [{"cursor": str(each.id), "step": each.step, "at": iso(each.at_ns), "line": each.line} for each in lines.items]
+        items = [{"cursor": each.id, "step": each.step, "at": iso(each.at_ns), "line": each.line} for each in lines.items]
         return items, lines.next
 
     items, following = await call.platform.database.read(work)
-    return page(items, following)
+    return page([{**each, "cursor": seal(str(each["cursor"]))} for each in items], following)
 
 
 @router.post("/pipeline-runs/{run}:cancel")

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
-from tidemill.api.caller import AnyCaller, Body, Page, page
+from tidemill.api.caller import AnyCaller, Body, Limit, Page, page, page_by
 from tidemill.core.extend import Door
 from tidemill.core.json import JsonObject
 from tidemill.govern.approve import check_target
@@ -43,10 +43,11 @@ def policy_json(policy: Policy) -> dict[str, Any]:
 
 
 @router.get("/policies")
-async def list_policies(call: AnyCaller) -> Page:
-    """Every policy of the project as it is in force; one with `enabled` false protects nothing."""
-    found = await call.platform.database.read(lambda db: in_force(db, call.project))
-    return page([policy_json(each) for each in found])
+async def list_policies(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """Every policy of the project as it is in force, by name; one with `enabled` false protects nothing."""
+    policies = await call.platform.database.read(lambda db: in_force(db, call.project))
+    found = page_by(policies, key=lambda each: each.version.name, limit=limit, cursor=cursor)
+    return page([policy_json(each) for each in found.items], found.next)
 
 
 @router.post("/policies:check", response_model=None)

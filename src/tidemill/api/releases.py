@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import version_json
 from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.etags import immutable
 from tidemill.core.records import Bundle
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.store import release
@@ -40,9 +41,11 @@ async def make_release(call: AnyCaller, body: NewRelease) -> dict[str, Any]:
 
 
 @router.get("/releases/{digest}")
-async def get_release(call: AnyCaller, digest: str) -> dict[str, Any]:
+async def get_release(call: AnyCaller, digest: str, response: Response) -> dict[str, Any]:
     """A release and everything that it locks."""
     bundle = await load_bundle(call, digest)
+    if is_digest(digest):
+        response.headers.update(immutable(bundle.release, [(each.ref, each.description) for each in bundle.versions.values()]))
     artifacts = [version_json(each) for each in bundle.versions.values()]
     return {"digest": bundle.release, "root": bundle.root.ref, "hermetic": bundle.hermetic, "artifacts": artifacts}
 

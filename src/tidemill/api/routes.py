@@ -10,6 +10,8 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
+from tidemill.api.etags import takes_condition
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
@@ -51,6 +53,11 @@ class Routes:
     def methods_of(self, path: str) -> list[str]:
         """The methods that an address answers, whichever route each belongs to; empty when there is none."""
         return sorted({method for each in self.known if each.pattern.match(path) for method in each.methods})
+
+    def takes_condition(self, method: str, path: str) -> bool:
+        """Whether a request's route keeps `If-Match`; an address without a route answers for itself."""
+        found = [each for each in self.known if method in each.methods and each.pattern.match(path) is not None]
+        return not found or any(takes_condition(each.route) for each in found)
 
     def streams(self, method: str, path: str) -> bool:
         """Whether a request goes to a route that reads its body piece by piece."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query
 
-from tidemill.api.caller import AnyCaller, Body, Page, page
+from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.feedback import feedback_of
 from tidemill.api.times import to_ns
 
@@ -17,7 +18,7 @@ class Search(Body):
     """Words that a span's input or output must hold."""
 
     text: str
-    limit: int = 50
+    limit: Limit = 50
 
 
 @router.get("/traces")
@@ -27,7 +28,7 @@ async def list_traces(
     filter: str | None = None,  # noqa: A002  (the promised name)
     from_: Annotated[str | None, Query(alias="from")] = None,
     to: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: Limit = 50,
     cursor: str | None = None,
 ) -> Page:
     """The newest first; `q` searches the text of inputs and outputs."""
@@ -36,7 +37,7 @@ async def list_traces(
     found = await telemetry.list_traces(
         call.project, q=q, filter=filter, from_ns=to_ns(from_), to_ns=to_ns(to), limit=limit, cursor=cursor
     )
-    return dict(found)
+    return page(list(cast("Sequence[Any]", found["items"])), cast("str | None", found["next"]))
 
 
 @router.get("/traces/{trace_id}")

@@ -16,6 +16,7 @@ from sqlalchemy import Connection as Database
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.jobs import job_json
 from tidemill.api.platform import Platform
+from tidemill.api.secrets import check_secrets
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
@@ -86,11 +87,12 @@ async def start_tune(call: AnyCaller, body: NewTune) -> dict[str, Any]:
     require_tune()
     planned = await _plan(call.platform, call.project, body)
     asked = planned.asked
+    await check_secrets(call, (asked.base,), environment=call.platform.settings.environment)
     run: JsonObject = {
         "tune": asked.tune.ref, "data": asked.data.ref, "output": asked.output, "run": planned.order.key,
         "evaluate_on": list[Json](body.evaluate_on),
     }  # fmt: skip
-    for job in await _tunes(call.platform, call.project, limit=100):
+    for job in (await call.platform.jobs.list(call.project, kind=KIND, limit=100)).items:
         if job.status not in job_rows.FINISHED and all(job.payload.get(name) == each for name, each in run.items()):
             return {"id": job.id, "job": job.id, "estimate": job.payload["estimate"]}
     judging: list[Json] = [each.ref for each in asked.judging]
@@ -100,9 +102,10 @@ async def start_tune(call: AnyCaller, body: NewTune) -> dict[str, Any]:
 
 
 @router.get("/tunes")
-async def list_tunes(call: AnyCaller, limit: Limit = 50) -> Page:
+async def list_tunes(call: AnyCaller, limit: Limit = 50, cursor: str | None = None) -> Page:
     """The newest first, without their losses."""
-    return page([_tune_json(each, None) for each in await _tunes(call.platform, call.project, limit=limit)])
+    found = await call.platform.jobs.list(call.project, kind=KIND, limit=limit, cursor=cursor)
+    return page([_tune_json(each, None) for each in found.items], found.next)
 
 
 @router.get("/tunes/{tune}")
@@ -263,12 +266,6 @@ def _output(body: NewTune, tune: Version) -> str:
 
 def _home(platform: Platform) -> Path:
     return platform.data / "tune"
-
-
-async def _tunes(platform: Platform, project: str, *, limit: int) -> list[Job]:
-    """The newest runs, each as it stands now."""
-    found = await platform.database.read(lambda db: job_rows.list_jobs(db, project, kind=KIND, limit=limit))
-    return [await platform.jobs.get(each.id) for each in found.items]
 
 
 def _tune_json(job: Job, losses: Sequence[float] | None) -> dict[str, Any]:

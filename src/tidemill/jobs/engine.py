@@ -1,17 +1,20 @@
 """Jobs: submit, follow, cancel, and resume after a kill.
 
 A job is acknowledged when its row is written. The driver (`durable.py`) starts it again after a kill until it ends; the row in
-the metadata database says what became of it. Handlers run on the server's event loop.
+the metadata database says what became of it. Handlers run on the server's event loop. On a database that several processes
+share, the row also says whose it is: when its process dies, another takes it up (`presence.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,36 +26,49 @@ from tidemill.core.extend import JobHandler
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Job, JobStatus
 from tidemill.core.suggest import did_you_mean
-from tidemill.jobs.durable import Durable, Interrupted
+from tidemill.jobs.durable import MAX_STARTS, Durable, Interrupted
+from tidemill.jobs.presence import Presence, Watch
 from tidemill.jobs.running import RunningJob
 from tidemill.store import jobs as rows
 from tidemill.store.database import Database
+from tidemill.store.jobs import cancelled_jobs
+from tidemill.store.page import Page
+from tidemill.store.processes import claim_job, orphaned_jobs
 
 FINISHED: Final = rows.FINISHED
 _MOST_WAITING: Final = 10_000
 _STOP_SECONDS: Final = 10.0
 _CANCEL_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.5  # between two looks at a job that another process does
+_NEVER_LIVED: Final = "it was started many times and the server never lived to its end"
 _log = logging.getLogger(__name__)
 
 
 class Jobs:
     """Runs long work, at most `concurrency` new jobs at a time, the oldest first.
 
-    `handlers` maps a job's kind to what does it. `jobs_db` is the driver's own file.
+    `handlers` maps a job's kind to what does it. `jobs_db` is the driver's own file, or the URL of the PostgreSQL database that
+    `presence` shares with other processes.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        jobs_db: Path,
+        jobs_db: Path | str,
         handlers: Mapping[str, JobHandler],
         clock: Clock,
         ids: Ids,
         concurrency: int = 4,
+        presence: Presence | None = None,
     ) -> None:
         self._database = database
-        self._durable = Durable(jobs_db, self._run_in_thread)
+        self._owner = presence.id if presence is not None and presence.is_shared else None
+        self._durable = Durable(jobs_db, self._run_in_thread, **({} if self._owner is None else {"executor": self._owner}))
+        if presence is not None:
+            presence.watch(Watch(find=orphaned_jobs, take=self._take_up))
+            presence.watch(Watch(find=lambda db: cancelled_jobs(db, presence.id), take=self._stop_cancelled))
+            presence.on_lost(self._interrupt_all)
         self._handlers = handlers
         self._clock = clock
         self._ids = ids
@@ -71,7 +87,7 @@ class Jobs:
     async def start(self) -> None:
         """Begin, and resume in the background what a kill cut off. Without any such job, nothing is imported."""
         self._loop = asyncio.get_running_loop()
-        if await self._database.read(rows.unfinished_jobs):
+        if self._owner is None and await self._database.read(rows.unfinished_jobs):
             self._dispatch()
 
     async def stop(self) -> None:
@@ -80,8 +96,7 @@ class Jobs:
         if self._dispatcher is not None:
             self._dispatcher.cancel()
             await asyncio.gather(self._dispatcher, return_exceptions=True)
-        for each in self._running.values():
-            each.interrupt()
+        self._interrupt_all()
         with anyio.move_on_after(_STOP_SECONDS):
             while self._running:
                 await next(iter(self._running.values())).ended.wait()
@@ -112,7 +127,7 @@ class Jobs:
             created_ns=now,
             updated_ns=now,
         )
-        job, created = await self._database.write(lambda db: rows.create_job(db, wanted))
+        job, created = await self._database.write(lambda db: rows.create_job(db, wanted, owner=self._owner))
         if (job.project, job.kind, job.payload) != (project, kind, payload):
             raise Conflict(f"job {job.id!r} exists and is another {job.kind} job", hint="Use a new id.")
         if created:
@@ -133,10 +148,12 @@ class Jobs:
             return running.job
         return await self._database.read(lambda db: rows.get_job(db, None, job_id))
 
-    async def list(self, project: str, *, limit: int = 50) -> Sequence[Job]:
-        """The newest jobs of a project first."""
-        page = await self._database.read(lambda db: rows.list_jobs(db, project, limit=limit))
-        return [self._running[each.id].job if each.id in self._running else each for each in page.items]
+    async def list(self, project: str, *, kind: str | None = None, limit: int = 50, cursor: str | None = None) -> Page[Job]:
+        """A page of a project's jobs, the newest first; of one kind, or of all."""
+        page = await self._database.read(lambda db: rows.list_jobs(db, project, kind=kind, limit=limit, cursor=cursor))
+        return replace(
+            page, items=tuple(self._running[each.id].job if each.id in self._running else each for each in page.items)
+        )
 
     async def cancel(self, job_id: str) -> Job:
         """Ask a job to stop; what it finished stays. A job that has ended is left as it is."""
@@ -154,6 +171,24 @@ class Jobs:
                 await running.ended.wait()
         self._announce(job_id)
         return await self.get(job_id)
+
+    async def _take_up(self, found: Sequence[str]) -> None:
+        """Jobs that are nobody's: of processes that died or stopped."""
+        new = [each for each in found if each not in self._waiting and each not in self._handed]
+        if new and not self._stopping and self._broken is None:
+            self._waiting.extend(new[: _MOST_WAITING - len(self._waiting)])
+            self._dispatch()
+
+    async def _stop_cancelled(self, found: Sequence[str]) -> None:
+        """Jobs of this process that were cancelled at another."""
+        for job_id in found:
+            running = self._running.get(job_id)
+            if running is not None:
+                running.cancel()
+
+    def _interrupt_all(self) -> None:
+        for each in self._running.values():
+            each.interrupt()
 
     async def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """The job once it has ended. Raises `TimeoutError` after `timeout` seconds; the job goes on."""
@@ -180,7 +215,11 @@ class Jobs:
                 if self._changed.get(job_id) is changed:
                     del self._changed[job_id]
                 return
-            await changed.wait()
+            if self._owner is not None and job_id not in self._running:
+                with anyio.move_on_after(_LOOK_SECONDS):  # it may go on in another process
+                    await changed.wait()
+            else:
+                await changed.wait()
 
     def _dispatch(self) -> None:
         self._wake.set()
@@ -191,12 +230,13 @@ class Jobs:
         """Start the driver, settle what an earlier process left, then hand it one waiting job after another."""
         try:
             await anyio.to_thread.run_sync(self._durable.launch)
-            await self._settle()
+            if self._owner is None:
+                await self._settle()
             while True:
                 while self._waiting and len(self._handed) < self._concurrency:
                     job_id = self._waiting.popleft()
                     self._handed.add(job_id)
-                    await anyio.to_thread.run_sync(self._durable.start, job_id)
+                    await self._begin(job_id)
                 self._wake.clear()
                 await self._wake.wait()
         except TidemillError as error:
@@ -204,6 +244,21 @@ class Jobs:
             self._broken = error
             for job_id in (*self._waiting, *self._handed):
                 await self._finish(job_id, status="failed", error=str(error))
+
+    async def _begin(self, job_id: str) -> None:
+        """Hand a job to the driver, unless another process was quicker."""
+        owner, number = self._owner, None
+        if owner is not None:
+            now_ns = self._clock.now_ns()
+            number = await self._database.write(lambda db: claim_job(db, job_id, owner=owner, now_ns=now_ns))
+            if number is None:
+                self._handed.discard(job_id)
+                return
+            if number > MAX_STARTS:
+                await self._finish(job_id, status="failed", error=_NEVER_LIVED)
+                self._handed.discard(job_id)
+                return
+        await anyio.to_thread.run_sync(partial(self._durable.start, job_id, number=number))
 
     async def _settle(self) -> None:
         """Queue the jobs that the driver does not know, and close those that it will not start again."""
@@ -215,9 +270,7 @@ class Jobs:
             if standing == "unknown":
                 self._waiting.append(job.id)
             elif standing == "closed":
-                await self._finish(
-                    job.id, status="failed", error="it was started many times and the server never lived to its end"
-                )
+                await self._finish(job.id, status="failed", error=_NEVER_LIVED)
 
     def _run_in_thread(self, job_id: str) -> None:
         """Called by the driver, in its thread, for each start of a job. Returns when the job has ended."""
@@ -230,15 +283,16 @@ class Jobs:
         except Exception:  # noqa: BLE001  (a driver that saw it would close the job for good; left open, it resumes)
             _log.exception("job %s could not be noted; it stays open and resumes at the next start", job_id)
             ended = False
-        if not ended:
-            raise Interrupted
+        if not ended and self._owner is None:
+            raise Interrupted  # with an owner the row says that it is open, and the driver need not
 
     async def _perform(self, job_id: str) -> bool:
         """Do a job; False when it was interrupted and is to be resumed."""
         try:
-            if job_id in self._running:
+            while job_id in self._running:
                 await self._running[job_id].ended.wait()
-                return not self._stopping
+                if self._owner is None or self._stopping:
+                    return not self._stopping
             job, is_cancelled = await self._database.read(
                 lambda db: (rows.get_job(db, None, job_id), rows.is_cancel_requested(db, job_id))
             )
@@ -259,7 +313,9 @@ class Jobs:
             await self._finish(job.id, status="failed", error=f"this version does not know jobs of kind {job.kind!r}")
             return True
         started = replace(job, status="running", updated_ns=self._clock.now_ns())
-        running = RunningJob(started, database=self._database, clock=self._clock, changed=self._announce)
+        running = RunningJob(
+            started, database=self._database, clock=self._clock, changed=self._announce, owner=self._owner
+        )
         self._running[job.id] = running
         if job.id in self._cancelled:
             running.cancel()
@@ -294,10 +350,13 @@ class Jobs:
         return None if running.interrupted else replace(running.job, status="cancelled")
 
     async def _finish(self, job_id: str, *, status: JobStatus, error: str | None = None, result: Json = None) -> None:
-        now = self._clock.now_ns()
-        await self._database.write(
-            lambda db: rows.update_job(db, job_id, now_ns=now, status=status, error=error, result=result)
-        )
+        now, said = self._clock.now_ns(), None if error is None else error.replace("\0", "\ufffd")
+        with contextlib.suppress(Conflict):  # it is another process's by now, which does it again and says how it ended
+            await self._database.write(
+                lambda db: rows.update_job(
+                    db, job_id, now_ns=now, status=status, error=said, result=result, owner=self._owner
+                )
+            )
         self._announce(job_id)
 
     def _announce(self, job_id: str) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy import Connection as SqlConnection
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.engine import Row
 
 from tidemill.core.chat import Connection, Secret
 from tidemill.core.errors import Conflict, NotFound
 from tidemill.core.json import JsonObject
 from tidemill.core.suggest import did_you_mean
+from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import configs
 from tidemill.store.upsert import upsert
 
@@ -85,6 +86,22 @@ def list_configs(db: SqlConnection, project: str, *, kind: str | None = None) ->
         query = query.where(configs.c.kind == kind)
     rows = db.execute(query.order_by(configs.c.kind, configs.c.name, configs.c.environment))
     return tuple(_config(row) for row in rows)
+
+
+def page_of_configs(
+    db: SqlConnection, project: str, *, kind: str, q: str | None = None, limit: int = 100, cursor: str | None = None
+) -> Page[Config]:
+    """Documents of a kind by name and environment; `q` is part of the name."""
+    query = select(configs).where(configs.c.project == project, configs.c.kind == kind)
+    if q:
+        query = query.where(configs.c.name.icontains(q, autoescape=True))
+    if cursor is not None:
+        name, _, environment = cursor.partition("/")
+        after = and_(configs.c.name == name, configs.c.environment > environment)
+        query = query.where(or_(configs.c.name > name, after))
+    rows = db.execute(query.order_by(configs.c.name, configs.c.environment).limit(check_limit(limit) + 1))
+    found = [_config(row) for row in rows]
+    return make_page(found, limit=limit, cursor_of=lambda each: f"{each.name}/{each.environment or ''}")
 
 
 def connection_for(db: SqlConnection, project: str, name_or_provider: str, environment: str) -> Connection | None:

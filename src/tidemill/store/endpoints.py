@@ -17,6 +17,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.store import audit
 from tidemill.store.approvals import for_release
 from tidemill.store.lineage_notes import note_served
+from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.rollout_rows import Rollout, end_rollout, running_rollout
 from tidemill.store.tables import endpoint_moves, endpoints
 from tidemill.store.upsert import upsert
@@ -73,6 +74,15 @@ def list_endpoints(db: Connection, project: str) -> tuple[Endpoint, ...]:
     """Every endpoint by name."""
     rows = db.execute(select(endpoints).where(endpoints.c.project == project).order_by(endpoints.c.name)).all()
     return tuple(_endpoint(db, project, row) for row in rows)
+
+
+def page_of_endpoints(db: Connection, project: str, *, limit: int = 100, cursor: str | None = None) -> Page[Endpoint]:
+    """The same, a page at a time."""
+    query = select(endpoints).where(endpoints.c.project == project)
+    if cursor is not None:
+        query = query.where(endpoints.c.name > cursor)
+    rows = db.execute(query.order_by(endpoints.c.name).limit(check_limit(limit) + 1)).all()
+    return make_page([_endpoint(db, project, row) for row in rows], limit=limit, cursor_of=lambda each: each.name)
 
 
 def deploy(  # noqa: PLR0913  (what goes where, by whom)

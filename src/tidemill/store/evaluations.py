@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 from sqlalchemy.engine import Row
 
-from tidemill.core.errors import Conflict, NotFound
+from tidemill.core.errors import Conflict, Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
 from tidemill.store.lineage_notes import find_point, note_decision, note_evaluation
 from tidemill.store.page import Page, check_limit, make_page
@@ -136,6 +136,21 @@ def get_samples(db: Connection, evaluation_id: str) -> list[SampleRow]:
     query = select(evaluation_samples).where(evaluation_samples.c.evaluation == evaluation_id)
     rows = db.execute(query.order_by(evaluation_samples.c.sample, evaluation_samples.c.replicate))
     return [SampleRow(sample=row.sample, replicate=row.replicate, data=row.data) for row in rows]
+
+
+def page_of_samples(db: Connection, evaluation_id: str, *, limit: int, cursor: str | None = None) -> Page[SampleRow]:
+    """The same, a page at a time. Raises `Invalid` for a cursor that is none of these."""
+    query = select(evaluation_samples).where(evaluation_samples.c.evaluation == evaluation_id)
+    if cursor is not None:
+        replicate, _, sample = cursor.partition(".")
+        if not replicate.isdecimal():
+            raise Invalid(f"cursor {cursor!r} is not one of this list", hint="Pass on what `next` said, unchanged.")
+        same = and_(evaluation_samples.c.sample == sample, evaluation_samples.c.replicate > int(replicate))
+        query = query.where(or_(evaluation_samples.c.sample > sample, same))
+    ordered = query.order_by(evaluation_samples.c.sample, evaluation_samples.c.replicate)
+    rows = db.execute(ordered.limit(check_limit(limit) + 1))
+    found = [SampleRow(sample=row.sample, replicate=row.replicate, data=row.data) for row in rows]
+    return make_page(found, limit=limit, cursor_of=lambda each: f"{each.replicate}.{each.sample}")
 
 
 def put_decision(db: Connection, project: str, decision: Decision) -> None:

@@ -1,0 +1,114 @@
+"""Entity tags: nothing is sent twice, and nothing is overwritten that the caller did not see."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.house import Project
+from tidemill.api.etags import Precondition, tag
+from tidemill.core.errors import PreconditionFailed
+
+OTHER = "kind: prompt\nname: ask\nmessages: [{role: user, content: 'Answer: {{question}}'}]"
+
+
+def etag(project: Project, path: str) -> str:
+    return project.raw("GET", path).headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/artifacts/prompt/ask", "/artifacts/prompt/ask/versions/v1", "/artifacts/prompt/ask/aliases/latest",
+        "/artifacts", "/artifacts/prompt/ask/versions", "/jobs", "/keys", "/audit", "/policies",
+    ],
+)  # fmt: skip
+def test_what_the_caller_has_is_not_sent_again(filled: Project, path: str) -> None:
+    first = filled.raw("GET", path)
+    known = first.headers["etag"]
+    again = filled.raw("GET", path, headers={"if-none-match": f'"other", {known}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", known)
+    assert filled.raw("GET", path, headers={"if-none-match": "*"}).status_code == 304
+    assert filled.raw("GET", path, headers={"if-none-match": '"other"'}).status_code == 200
+    assert "private" in first.headers["cache-control"]
+
+
+def test_a_version_is_tagged_by_its_digest_and_stays(filled: Project) -> None:
+    version = filled.raw("GET", "/artifacts/prompt/ask/versions/v1")
+    assert version.headers["etag"].startswith('"' + version.json()["digest"])
+    assert version.headers["cache-control"].startswith("private, max-age=")
+    filled.apply(a=OTHER)
+    assert etag(filled, "/artifacts/prompt/ask/versions/v1") == version.headers["etag"]
+    by_alias = filled.raw("GET", "/artifacts/prompt/ask/versions/latest")
+    assert by_alias.headers["etag"] != version.headers["etag"]
+    assert "max-age" not in by_alias.headers["cache-control"]
+    release = filled.post("/releases", {"root": "chain/tide"})["digest"]
+    assert filled.raw("GET", f"/releases/{release}").headers["etag"].startswith(f'"{release}')
+
+
+def test_a_description_outside_of_the_digest_changes_the_tag(project: Project) -> None:
+    project.apply(a="kind: prompt\nname: ask\ntext: hello")
+    before = etag(project, "/artifacts/prompt/ask/versions/v1")
+    project.apply(a="kind: prompt\nname: ask\ndescription: greets\ntext: hello")
+    assert etag(project, "/artifacts/prompt/ask/versions/v1") != before
+
+
+def test_an_alias_is_moved_by_who_saw_it(filled: Project) -> None:
+    path = "/artifacts/prompt/ask/aliases/good"
+    made = filled.raw("PUT", path, json={"version": "v1"}, headers={"if-none-match": "*"})
+    assert made.status_code == 200, made.text
+    seen = etag(filled, path)
+    assert made.headers["etag"] == seen
+    filled.apply(a=OTHER)
+    moved = filled.raw("PUT", path, json={"version": "v2"}, headers={"if-match": seen})
+    assert moved.status_code == 200
+    late = filled.raw("PUT", path, json={"version": "v1"}, headers={"if-match": seen})
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    assert filled.get(path)["version"] == "v2"
+    assert filled.raw("PUT", path, json={"version": "v1"}, headers={"if-none-match": "*"}).status_code == 412
+    packed = moved.headers["etag"][:-1] + '-gzip"'
+    assert filled.raw("PUT", path, json={"version": "v1"}, headers={"if-match": packed}).status_code == 200
+    assert filled.raw("PUT", path, json={"version": "v2"}, headers={"if-match": "*"}).status_code == 200
+    weak = "W/" + etag(filled, path)
+    assert filled.raw("PUT", path, json={"version": "v1"}, headers={"if-match": weak}).status_code == 412
+
+
+def test_an_endpoint_is_deployed_and_rolled_back_by_who_saw_it(filled: Project) -> None:
+    path = "/endpoints/tide"
+    absent = filled.raw("POST", f"{path}:deploy", json={"app": "chain/tide"}, headers={"if-match": '"any"'})
+    assert absent.status_code == 412
+    first = filled.raw("POST", f"{path}:deploy", json={"app": "chain/tide"}).headers["etag"]
+    assert etag(filled, path) == first
+    filled.apply(a=OTHER)
+    filled.apply(
+        b="kind: chain\nname: tide\ninputs: {question: string}\nsteps: [{id: again, prompt: prompt/ask, model: model/said, with: {question: x}}]"
+    )
+    second = filled.raw("PUT", path, json={"app": "chain/tide"}, headers={"if-match": first})
+    assert second.status_code == 200, second.text
+    assert second.headers["etag"] != first
+    for method, address, body in (("PUT", path, {"app": "chain/tide"}), ("POST", f"{path}:rollback", None)):
+        late = filled.raw(method, address, json=body, headers={"if-match": first})
+        assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    back = filled.raw("POST", f"{path}:rollback", headers={"if-match": second.headers["etag"]})
+    assert back.status_code == 200, back.text
+
+
+def test_a_condition_that_no_route_keeps_is_refused(filled: Project) -> None:
+    answer = filled.raw("POST", "/releases", json={"root": "chain/tide"}, headers={"if-match": '"x"'})
+    assert answer.status_code == 400
+    assert "If-Match" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("given", "holds"), [(['"a"'], True), (["*"], True), (['"b"'], False), (["W/x"], False)])
+def test_conditions(given: list[str], holds: bool) -> None:
+    if holds:
+        Precondition(given).check('"a"')
+    else:
+        with pytest.raises(PreconditionFailed):
+            Precondition(given).check('"a"')
+    with pytest.raises(PreconditionFailed):
+        Precondition(given).check(None)
+    Precondition().check(None)
+
+
+def test_a_tag_tells_states_apart() -> None:
+    assert tag("a", 1) == tag("a", 1) != tag("a", 2) != tag("a1")
