@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from tidemill.api.alerts import DELIVER, AlertJob, AlertRetries
 from tidemill.api.control import control_plane, in_form
+from tidemill.api.delete import PurgeLook
 from tidemill.api.entry import Entry
 from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
@@ -49,6 +50,7 @@ from tidemill.store import config, sessions
 from tidemill.store.access import Principal
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
+from tidemill.store.purge import users_of
 from tidemill.store.folder import DataFolder
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
@@ -146,6 +148,7 @@ async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[
     platform.schedules.add(watching.source())
     platform.schedules.also(watching.look)
     platform.schedules.also(AlertRetries(platform).look)
+    platform.schedules.also(PurgeLook(platform).look)
     platform.schedules.also(IdempotencyPurge(database=database, clock=platform.clock).look)
     handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
@@ -178,7 +181,11 @@ def _assemble(
     ids = Ids(clock=clock)
 
     def blobs(project: str) -> Blobs:
-        return Blobs(settings.blobs or folder.blobs, project)
+        def users(digest: str) -> list[str]:
+            with database.engine.connect().execution_options(tidemill_reads=True) as connection:
+                return users_of(connection, project, digest)
+
+        return Blobs(settings.blobs or folder.blobs, project, users=users)
 
     admin_token_hash = folder.admin_token_hash()
     telemetry = Telemetry(folder.root)

@@ -19,6 +19,7 @@ from tidemill.api import (
     delete,
     endpoints,
     environments,
+    erase,
     evaluations,
     evidence,
     feedback,
@@ -57,7 +58,7 @@ from tidemill.version import __version__
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
     artifacts.router, alias_moves.router, tags.router, delete.router, models.router, models_compare.router,
-    plan.router, blobs.router, releases.router, runs.router, datasets.router,
+    plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
     from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,

@@ -13,6 +13,7 @@ import anyio
 import orjson
 
 from tidemill.client import shapes
+from tidemill.client.artifacts import ArtifactCalls
 from tidemill.client.catalogue import CatalogueCalls
 from tidemill.client.connect import open_line, segment
 from tidemill.client.environments import EnvironmentCalls
@@ -37,6 +38,7 @@ _POLL = 0.5
 
 
 class AsyncClient(
+    ArtifactCalls,
     CatalogueCalls,
     EnvironmentCalls,
     EvidenceCalls,
@@ -106,10 +108,18 @@ class AsyncClient(
         return cast("shapes.Applied", await self._send_files("/apply", collected, more))
 
     async def artifacts(
-        self, *, kind: str | None = None, q: str | None = None, limit: int | None = None
+        self,
+        *,
+        kind: str | None = None,
+        q: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        owner: str | None = None,
+        limit: int | None = None,
     ) -> Sequence[shapes.VersionJson]:
-        """The latest version of every artifact, of one kind or of all."""
-        return await self._list("/artifacts", shapes.VersionJson, params={"kind": kind, "q": q}, limit=limit)
+        """The latest version of every artifact, of one kind or of all; `q` finds words in names, descriptions and tags."""
+        wanted = [f"{key}={value}" for key, value in (tags or {}).items()] or None
+        params = {"kind": kind, "q": q, "tag": wanted, "owner": owner}
+        return await self._list("/artifacts", shapes.VersionJson, params=params, limit=limit)
 
     async def artifact(self, ref: str) -> shapes.VersionJson:
         """One version: the one that `ref` names, else the latest."""

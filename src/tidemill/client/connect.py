@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ from tidemill.core.settings import Settings
 _IN_PROCESS = "http://127.0.0.1"
 _PIECE = 1024 * 1024
 _TIMEOUT = httpx.Timeout(300.0, connect=10.0)
-Params = Mapping[str, str | int | float | bool | None]
+Params = Mapping[str, str | int | float | bool | Sequence[str] | None]
 
 
 class Line:

@@ -65,6 +65,27 @@ def check_changes(db: Connection, project: str, plan: Plan, *, who: str, role: s
         audit.append(db, project, who=who, action=action, target=version.bare, detail=detail, now_ns=now_ns)
 
 
+def check_latest_moved(
+    db: Connection, project: str, before: Version | None, after: Version | None, *, who: str, role: str | None, now_ns: int
+) -> None:
+    """Within the transaction that deletes or restores versions: the same for a policy whose latest version is another now."""
+    named = before or after
+    if named is None or named.kind != "policy":
+        return
+    old = None if before is None else Policy.of(before)
+    if old is None:
+        losses: tuple[str, ...] = ()
+    elif after is None:
+        losses = ("is deleted",) if old.enabled else ()
+    else:
+        losses = weakened(old, Policy.of(after))
+    detail: JsonObject = {"before": before and before.ref, "after": after and after.ref, "losses": list(losses)}
+    if losses and not may_operate(db, project, who, role):
+        _refuse(project, named.bare, losses, who=who, detail=detail, now_ns=now_ns)
+    action = "policy.weakened" if losses else "policy.set"
+    audit.append(db, project, who=who, action=action, target=named.bare, detail=detail, now_ns=now_ns)
+
+
 def weakened(old: Policy, new: Policy) -> tuple[str, ...]:
     """What the old policy protected or required and the new one does not; nothing when the old one was turned off."""
     if not old.enabled:

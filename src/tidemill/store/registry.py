@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, String, and_, bindparam, insert, or_, select, tuple_, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.engine import Row
 
 from tidemill.core.digests import artifact_digest
@@ -22,6 +23,7 @@ from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import alias_moves, aliases, artifacts, versions
 
 LATEST = "latest"
+_JSON_MARKS = frozenset('{}":,\\')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,9 +173,20 @@ def find_by_digests(
 
 
 def list_artifacts(
-    db: Connection, project: str, *, kind: str | None = None, q: str | None = None, limit: int = 100, cursor: str | None = None
+    db: Connection,
+    project: str,
+    *,
+    kind: str | None = None,
+    q: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    owner: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
 ) -> Page[Artifact]:
-    """Artifacts by kind and name; `q` is a part of the name or of the description of the latest version."""
+    """Artifacts by kind and name, found by their latest version.
+
+    `q` is a part of its name, description, owner or tags, in any case; `tags` are those that it has, with their values.
+    """
     check_limit(limit)
     query = (
         select(versions, artifacts.c.last_number, artifacts.c.updated_ns)
@@ -183,9 +196,14 @@ def list_artifacts(
     if kind is not None:
         query = query.where(artifacts.c.kind == kind)
     if q:
-        query = query.where(
-            or_(artifacts.c.name.icontains(q, autoescape=True), versions.c.description.icontains(q, autoescape=True))
-        )
+        texts: list[ColumnElement[str]] = [artifacts.c.name, versions.c.description, versions.c.owner]
+        if not _JSON_MARKS.intersection(q):  # these stand between the tags
+            texts.append(sql_cast(versions.c.tags, String))
+        query = query.where(or_(*(text.icontains(q, autoescape=True) for text in texts)))
+    for key, value in (tags or {}).items():
+        query = query.where(versions.c.tags[key].as_string() == value)
+    if owner is not None:
+        query = query.where(versions.c.owner == owner)
     if cursor is not None:
         after = parse_ref(cursor)
         query = query.where(tuple_(artifacts.c.kind, artifacts.c.name) > tuple_(after.kind, after.name))

@@ -1,7 +1,7 @@
 """What is left of a blob of rows after some were erased: `NAME.erased` beside the place of the blob `NAME`.
 
-Its first line is `{"schema": "tidemill-erased/1", "blob", "content", "erased": [{"row", "at_ns", "why", "by"}, …]}`; its `content`
-is the digest of all that follows: the blob's lines, an empty one in the place of each that was erased. So rows keep their
+Its first line is `{"schema": "tidemill-erased/1", "blob", "content", "erased": [{"row", "at_ns", "why", "by"}]}`; `content` is
+the digest of all that follows: the lines of the blob, an empty one in the place of each that was erased. So rows keep their
 numbers, and nobody needs the registry to see that rows were erased and not lost.
 """
 

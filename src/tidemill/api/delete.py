@@ -1,0 +1,159 @@
+"""Deleting versions, restoring them, and purging what was deleted long ago."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import anyio.to_thread
+from fastapi import APIRouter
+from sqlalchemy import Connection as Database
+
+from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.platform import Platform
+from tidemill.core.errors import Invalid, NotFound, TidemillError, Unavailable
+from tidemill.core.records import Version
+from tidemill.core.refs import Ref, parse_ref
+from tidemill.data.build import read_manifest
+from tidemill.govern.changes import check_latest_moved
+from tidemill.store import purge
+from tidemill.store.delete import LatestMoves, Removed, delete_versions, restore_versions
+from tidemill.store.erase import finish_erasures
+
+router = APIRouter(tags=["artifacts"])
+_EVERY_NS = 3600 * 10**9
+_log = logging.getLogger(__name__)
+
+
+class Restore(Body):
+    """Why, and which version: all that are deleted when none is named."""
+
+    version: str | None = None
+    why: str = ""
+
+
+@router.delete("/artifacts/{kind}/{name}")
+async def delete_artifact(
+    call: AnyCaller, kind: str, name: str, why: str = "", *, although_evaluated: bool = False
+) -> dict[str, Any]:
+    """Delete an artifact with all its versions, unless anything depends on one. It can be restored for a while."""
+    return await _delete(call, parse_ref(f"{kind}/{name}"), why=why, although_evaluated=although_evaluated)
+
+
+@router.delete("/artifacts/{kind}/{name}/versions/{version}")
+async def delete_version(
+    call: AnyCaller, kind: str, name: str, version: str, why: str = "", *, although_evaluated: bool = False
+) -> dict[str, Any]:
+    """Delete one version, `v3` or a digest, unless anything depends on it. It can be restored for a while."""
+    ref = parse_ref(f"{kind}/{name}@{version}")
+    if ref.alias:
+        raise Invalid(f"{ref} names a version by an alias, which may move", hint=f"Write {ref.bare}@v3, or its digest.")
+    return await _delete(call, ref, why=why, although_evaluated=although_evaluated)
+
+
+@router.post("/artifacts/{kind}/{name}:restore")
+async def restore(call: AnyCaller, kind: str, name: str, body: Restore) -> dict[str, Any]:
+    """Restore a deleted version, or every one of the artifact."""
+    ref = parse_ref(f"{kind}/{name}" + (f"@{body.version}" if body.version else ""))
+    now_ns = call.platform.clock.now_ns()
+    done = await call.platform.database.write(
+        lambda db: restore_versions(db, call.project, ref, by=call.who, now_ns=now_ns, may=_guard(call, now_ns), why=body.why)
+    )
+    return _removed_json(done, "restored")
+
+
+@router.post("/artifacts:purge")
+async def purge_now(call: AnyCaller) -> dict[str, Any]:
+    """Remove for good what was deleted longer ago than the retention window, and the blobs that nothing uses."""
+    gone, blobs = await purge_deleted(call.platform, by=call.who)
+    return {"purged": [each.ref for each in gone if each.project == call.project], "blobs": blobs}
+
+
+class PurgeLook:
+    """Purges once an hour; the schedules of a server ask it at every tick."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._next_ns = 0
+
+    async def look(self) -> Sequence[str]:
+        """Purge when it is time; it starts nothing that anybody would follow."""
+        now_ns = self._platform.clock.now_ns()
+        if self._next_ns - _EVERY_NS <= now_ns < self._next_ns:  # a clock that was set back does not stop it
+            return ()
+        self._next_ns = now_ns + _EVERY_NS
+        platform = self._platform
+        await anyio.to_thread.run_sync(finish_erasures, platform.database, platform.blobs)  # what a kill left undone
+        await purge_deleted(platform, by="retention")
+        return ()
+
+
+async def purge_deleted(platform: Platform, *, by: str) -> tuple[list[Version], int]:
+    """Purge every project; the versions that went, and how many blobs."""
+    now_ns = platform.clock.now_ns()
+    before_ns = now_ns - int(platform.settings.retention * 10**9)
+    gone: list[Version] = []
+    removed = 0
+
+    def inside(version: Version) -> Iterable[str]:
+        return blobs_inside(platform, version)
+
+    def known_inside(version: Version) -> Iterable[str]:
+        with contextlib.suppress(NotFound, Unavailable, Invalid):  # it cannot be read: what it named stays
+            return inside(version)
+        return ()
+
+    while True:
+        purged = await platform.database.write(
+            lambda db: purge.purge_versions(db, before_ns=before_ns, by=by, now_ns=now_ns, inside=known_inside)
+        )
+        if not purged.versions:
+            return gone, removed
+        gone += purged.versions
+        for project, candidates in purged.blobs.items():
+            blobs = platform.blobs(project)
+            try:
+                found = await platform.database.write(
+                    lambda db, blobs=blobs, left=candidates: purge.remove_unused(db, blobs, left, inside=inside)
+                )
+            except TidemillError as error:
+                _log.warning("purge: no blob of project %s was removed: %s", project, error)
+            else:
+                removed += len(found)
+
+
+def blobs_inside(platform: Platform, version: Version) -> Iterable[str]:
+    """The documents of an index, which stand in the manifest that it names. Raises what reading it raises."""
+    if version.kind != "index" or "documents" not in version.blobs:
+        return ()
+    return [each.blob for each in read_manifest(platform.blobs(version.project).get(version.blobs["documents"]))]
+
+
+async def _delete(call: Caller, ref: Ref, *, why: str, although_evaluated: bool) -> dict[str, Any]:
+    found = call.platform.kinds.get(ref.kind)
+    if found is not None and not found.versioned:
+        raise Invalid(
+            f"{ref} has no versions", hint="Only what has versions can be deleted; what is in no file any more stays."
+        )
+    now_ns = call.platform.clock.now_ns()
+    may = _guard(call, now_ns)
+    done = await call.platform.database.write(
+        lambda db: delete_versions(
+            db, call.project, ref, by=call.who, now_ns=now_ns, may=may, why=why, although_evaluated=although_evaluated
+        )
+    )
+    return _removed_json(done, "deleted")
+
+
+def _guard(call: Caller, now_ns: int) -> LatestMoves:
+    def may(db: Database, before: Version | None, after: Version | None) -> None:
+        role = call.principal.role
+        check_latest_moved(db, call.project, before, after, who=call.who, role=role, now_ns=now_ns)
+
+    return may
+
+
+def _removed_json(done: Removed, verb: str) -> dict[str, Any]:
+    return {verb: [each.ref for each in done.versions], "latest": done.latest and done.latest.ref}
