@@ -84,6 +84,7 @@ def keys_of_kinds() -> Mapping[str, Sequence[str]]:
     found["tool"] = ["python", "parameters", "effects", "purpose"]
     found["guardrail"] = ["on", "check", "action", "message", "replacement"]
     found["endpoint"] = ["app", "release"]
+    found["environment"] = ["from", "protected"]
     found["pipeline"] = ["inputs", "on", "steps", *forms.FORMS, *spec.SHARED]
     return found
 

@@ -171,7 +171,7 @@ def evidence_of(db: Database, project: str, release: str, *, now_ns: int | None)
     found = evaluations.list_evaluations(db, project, release=release, limit=_EVALUATIONS).items
     done = [each for each in found if each.status == "done"]
     gates: list[Json] = [
-        {"gate": each.gate, "evaluation": each.evaluation, "result": each.result}
+        {"gate": f"gate/{each.gate}", "evaluation": each.evaluation, "result": each.result}
         for row in done
         for each in evaluations.list_decisions(db, project, evaluation=row.id)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from tidemill.core.chat import Connection, Secret
 from tidemill.core.errors import Denied, Problem
 
+_LIKE_ONE = re.compile(r"(?:^|[-_])(?:token|secret|password|api[-_]?key)$")
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "cookie", "proxy-authorization", "x-goog-api-key"})
 
 
@@ -37,7 +39,7 @@ def credential_problems(headers: Mapping[str, str]) -> list[Problem]:
             message=f"the header {name} holds a secret as text", where=f"headers.{name}", hint="Write env:NAME or file:PATH."
         )
         for name, value in headers.items()
-        if name.lower() in _CREDENTIALS and not value.startswith(("env:", "file:"))
+        if (name.lower() in _CREDENTIALS or _LIKE_ONE.search(name.lower())) and not value.startswith(("env:", "file:"))
     ]
 
 
