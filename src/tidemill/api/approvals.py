@@ -108,6 +108,8 @@ async def revoke_approval(call: AnyCaller, approval: str, if_match: IfMatch, bod
     now_ns, why = call.platform.clock.now_ns(), (body or Revocation()).why  # pyright: ignore[reportCallIssue]  (pydantic's default)
 
     def work(db: Database) -> Approval:
+        given = approvals.get_approval(db, call.project, approval)
+        call.check("approve", given.target or given.root)
         if_match.check_state(lambda: approval_tag(approvals.get_approval(db, call.project, approval), now_ns=now_ns))
         return approvals.revoke_approval(db, call.project, approval, by=call.who, why=why, now_ns=now_ns)
 

@@ -84,11 +84,11 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
     drift: list[applied.Drift] = []
 
     def check(db: Database, made: planning.Plan) -> None:
+        for change in made.changes:
+            call.check("develop", change.ref)
         drift[:] = applied.find_drift(db, call.project, made.entries, whole=body.whole)
         if not body.overwrite:
             applied.refuse_undoing(drift)
-        for change in made.changes:
-            call.check("develop", change.ref)
         check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns)
 
     def work(db: Database) -> planning.Applied:

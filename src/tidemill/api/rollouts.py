@@ -73,6 +73,7 @@ async def list_rollouts(
 async def start_rollout(call: AnyCaller, body: NewRollout) -> dict[str, Any]:
     """Let a share of the callers have another release from the next request on. The rest keep what they have."""
     endpoint, share = parse_ref(body.endpoint, kind="endpoint").name, parse_share(body.share)
+    call.check("deploy", f"endpoint/{endpoint}")
     bundle = await lock_bundle(call, body.app)
     now_ns, rollout_id = call.platform.clock.now_ns(), call.platform.ids.text()
     key = secrets.token_hex(_KEY_BYTES)
@@ -105,6 +106,7 @@ async def get_rollout(call: AnyCaller, rollout: str) -> dict[str, Any]:
 async def promote_rollout(call: AnyCaller, rollout: str, body: Ending | None = None) -> dict[str, Any]:
     """All callers get the canary from the next request on; a rollback of the endpoint brings the stable release back."""
     now_ns, why = call.platform.clock.now_ns(), (body or Ending()).why  # pyright: ignore[reportCallIssue]  (pydantic's default)
+    await _check_ending(call, rollout)
     ended = await call.platform.database.write(
         lambda db: rollouts.promote_rollout(
             db,
@@ -124,10 +126,16 @@ async def promote_rollout(call: AnyCaller, rollout: str, body: Ending | None = N
 async def abort_rollout(call: AnyCaller, rollout: str, body: Ending | None = None) -> dict[str, Any]:
     """All callers get the stable release from the next request on."""
     now_ns, why = call.platform.clock.now_ns(), (body or Ending()).why  # pyright: ignore[reportCallIssue]  (the same)
+    await _check_ending(call, rollout)
     ended = await call.platform.database.write(
         lambda db: rollouts.abort_rollout(db, call.project, rollout, by=call.who, why=why, now_ns=now_ns)
     )
     return await _ended(call, ended)
+
+
+async def _check_ending(call: Caller, rollout: str) -> None:
+    found = await call.platform.database.read(lambda db: rollouts.get_rollout(db, call.project, rollout))
+    call.check("deploy", f"endpoint/{found.endpoint}")
 
 
 def parse_share(given: float | str) -> float:

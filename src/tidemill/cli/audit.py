@@ -14,6 +14,8 @@ from tidemill.core.json import JsonObject
 
 _TOLD: Mapping[str, Sequence[str]] = {
     "key": ("role", "person"),
+    "access": ("why", "rule", "role", "on", "count"),
+    "login": ("session",),
     "policy": ("door", "release", "after"),
     "approval": ("role", "reason", "why"),
     "rollout": ("share", "release", "why"),
@@ -28,6 +30,7 @@ async def list_audit(
     who: str | None = None,
     since: str | None = None,
     limit: int = 50,
+    server: bool = False,
     options: Options = DEFAULTS,
 ) -> None:
     """List what happened, the newest first.
@@ -37,9 +40,11 @@ async def list_audit(
     :param who: Only by this one, as in person/ana.
     :param since: Only from this time on, as in 2026-01-31.
     :param limit: At most N.
+    :param server: What belongs to no project: projects, people, logins, attempts by nobody known.
     """
     async with open_client(options) as client:
-        found = await client.audit(action=action, target=target, who=who, since=since, limit=limit)
+        ask = client.server_audit if server else client.audit
+        found = await ask(action=action, target=target, who=who, since=since, limit=limit)
     if options.json:
         say_json({"items": found})
         return
@@ -59,15 +64,16 @@ async def list_audit(
         say(line)
 
 
-async def verify_audit(*, anchor: str | None = None, options: Options = DEFAULTS) -> int:
+async def verify_audit(*, anchor: str | None = None, server: bool = False, options: Options = DEFAULTS) -> int:
     """Recompute the chain, and name the first line that does not hold.
 
     Exit 1 when there is one.
 
     :param anchor: A line that was seen before, NUMBER:sha256:…; a chain cut off or written anew since then shows.
+    :param server: The chain of what belongs to no project.
     """
     async with open_client(options) as client:
-        report = await client.verify_audit(anchor=anchor)
+        report = await (client.verify_server_audit(anchor=anchor) if server else client.verify_audit(anchor=anchor))
     if options.json:
         say_json(report)
     elif report.get("ok"):

@@ -18,6 +18,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
     "Start": {
         "init": Command("init", "Make a project from a template", "tidemill init myapp --template rag --source mydocs/"),
         "up": Command("up", "Run the server", "tidemill up --port 8710"),
+        "login": Command("login", "Log in to the web page by a link that works once", "tidemill login --person ana"),
         "doctor": Command("doctor", "Check this machine and this project", "tidemill doctor"),
     },
     "Build": {
@@ -63,7 +64,9 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
     "Operate": {
         "deploy": Command("deploy", "Serve an app at an endpoint", "tidemill deploy chain/handbook --to endpoint/handbook"),
         "environments": Command(
-            "environments", "See environments, their connections, and what is promoted there", "tidemill environments production"
+            "environments",
+            "See environments, their connections, and what is promoted there",
+            "tidemill environments production",
         ),
         "promote": Command(
             "promote", "Move a release into another environment", "tidemill promote chain/handbook@staging --to production"
@@ -84,7 +87,12 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         ),
         "alerts": Command("alerts", "See and acknowledge alerts", "tidemill alerts list"),
         "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
-        "keys": Command("keys", "Make and revoke API keys", "tidemill keys create --endpoint handbook"),
+        "projects": Command("projects", "See, make and archive projects", "tidemill projects create shop --description TEXT"),
+        "people": Command("people", "Add people and service accounts, let them in or out", "tidemill people add ana"),
+        "access": Command(
+            "access", "Grant and deny, and say who may do what and why", "tidemill access check ana deploy endpoint/prod"
+        ),
+        "keys": Command("keys", "Make, rotate and revoke API keys", "tidemill keys create --endpoint handbook --expires 30d"),
         "schema": Command("schema", "Print the API's description, or list the kinds", "tidemill schema kinds"),
     },
     "Govern": {

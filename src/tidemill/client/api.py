@@ -13,6 +13,7 @@ import anyio
 import orjson
 
 from tidemill.client import shapes
+from tidemill.client.access import AccessCalls
 from tidemill.client.artifacts import ArtifactCalls
 from tidemill.client.catalogue import CatalogueCalls
 from tidemill.client.connect import open_line, segment
@@ -38,6 +39,7 @@ _POLL = 0.5
 
 
 class AsyncClient(
+    AccessCalls,
     ArtifactCalls,
     CatalogueCalls,
     EnvironmentCalls,
@@ -84,6 +86,11 @@ class AsyncClient(
     def in_process(self) -> bool:
         """Whether the application runs in this process, so that its jobs stop when the client is closed."""
         return self._line.in_process
+
+    @property
+    def address(self) -> str:
+        """The server's address; the data folder when the application runs in this process."""
+        return self._line.where
 
     # Artifacts and plans
 
@@ -260,7 +267,7 @@ class AsyncClient(
         """Every endpoint."""
         return await self._list("/endpoints", shapes.EndpointJson)
 
-    # Traces, datasets, indexes, keys
+    # Traces, datasets, indexes
 
     async def traces(self, *, q: str | None = None, limit: int = 20) -> Sequence[shapes.TraceJson]:
         """Traces, newest first; `q` finds words in inputs and outputs."""
@@ -290,21 +297,6 @@ class AsyncClient(
         body: JsonObject = {"query": query, "k": k, "mode": mode}
         found = await self._line.send("POST", f"/indexes/{segment(name)}:search", body=body)
         return cast("Mapping[str, Sequence[JsonObject]]", found)["items"]
-
-    async def keys(self) -> Sequence[shapes.KeyJson]:
-        """The project's API keys, without their secrets."""
-        return await self._list("/keys", shapes.KeyJson)
-
-    async def create_key(
-        self, *, endpoints: Sequence[str] = (), role: str = "developer", person: str | None = None
-    ) -> shapes.KeyJson:
-        """Make an API key, a person's when one is named; `key` in the answer is shown only now."""
-        body: JsonObject = {"endpoints": list(endpoints), "role": role, "person": person}
-        return cast("shapes.KeyJson", await self._line.send("POST", "/keys", body=body))
-
-    async def revoke_key(self, key_id: str) -> None:
-        """Revoke an API key; it stops working at once."""
-        await self._line.send("DELETE", f"/keys/{segment(key_id)}")
 
     # Jobs
 

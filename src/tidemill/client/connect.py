@@ -32,7 +32,7 @@ class Line:
     def __init__(self, http: httpx.AsyncClient, *, project: str, where: str, in_process: bool) -> None:
         self._http = http
         self._base = f"/api/v1/projects/{project}"
-        self._where = where
+        self.where = where
         self.in_process = in_process
 
     async def send(
@@ -102,7 +102,7 @@ class Line:
     def _unreachable(self, error: httpx.HTTPError) -> Unavailable:
         reason = str(error) or type(error).__name__
         return Unavailable(
-            f"the server does not answer: {reason}", where=self._where, hint="Is it running? Start one with: tidemill up"
+            f"the server does not answer: {reason}", where=self.where, hint="Is it running? Start one with: tidemill up"
         )
 
 

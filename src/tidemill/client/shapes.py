@@ -350,5 +350,11 @@ class KeyJson(TypedDict, total=False):
     role: str
     person: str | None
     endpoints: Sequence[str]
+    may: Sequence[str] | None
+    project: str
     created: str
+    expires: str | None
+    used: str | None
+    state: Literal["valid", "expired", "revoked"]
     revoked: bool
+    replaces: str

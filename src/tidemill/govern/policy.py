@@ -25,6 +25,7 @@ from tidemill.govern.missing import Missing, explain
 from tidemill.govern.rules import Rule
 from tidemill.store import audit, environments, people, registry
 from tidemill.store.database import KeptRefusal
+from tidemill.store.grants import Decision
 
 _OPERATES = frozenset({"operator", "admin"})
 
@@ -81,6 +82,7 @@ class Policies:
     ) -> None:
         """As `PolicyCheck.check`. A refusal is kept although the change that it ends is not."""
         now_ns = self._clock.now_ns()
+        _check_granted(db, project, who, target=target, now_ns=now_ns)
         decision = self.decide(db, project, door=door, target=target, release=release, who=who, role=role)
         if not decision.policies and decision.allowed:
             return
@@ -96,6 +98,8 @@ class Policies:
         self, db: Connection, project: str, *, door: Door, target: str, release: str, who: str, role: str | None = None
     ) -> PolicyDecision:
         """What `check` would say; nothing is written."""
+        granted = people.decide_deploy(db, project, who, target=target)
+        role = people.role_at(db, project, who, role, target=target)
         guarding = tuple(each for each in in_force(db, project) if each.guards(target) and door in each.doors)
         missing = [
             each
@@ -109,7 +113,8 @@ class Policies:
             who=who,
             policies=guarding,
             missing=tuple(missing),
-            role=_role_problem(db, project, who, role) if guarding or _is_protected(db, project, target) else "",
+            role=_granted_problem(granted, who)
+            or (_role_problem(db, project, who, role) if guarding or _is_protected(db, project, target) else ""),
         )
 
     def _missing(
@@ -128,6 +133,27 @@ class Policies:
         )
         found = [_judged(text, facts, policy=policy.version.bare) for text in policy.require]
         return [each for each in found if each is not None]
+
+
+def _granted_problem(granted: Decision | None, who: str) -> str:
+    return "" if granted is None or granted.allowed else f"{who} may not deploy there: {granted.why}"
+
+
+def _check_granted(db: Connection, project: str, who: str, *, target: str, now_ns: int) -> None:
+    """Raise `Denied` when the grants of somebody, or of whoever wrote a machine, do not reach the target."""
+    granted = people.decide_deploy(db, project, who, target=target)
+    if granted is None or granted.allowed:
+        return
+    detail: JsonObject = {"why": granted.why, "right": "deploy", "count": 1}
+
+    def keep(db: Connection) -> object:
+        return audit.append(db, project, who=who, action="access.denied", target=target, detail=detail, now_ns=now_ns)
+
+    raise KeptRefusal(
+        f"{who} may not deploy {target}: {granted.why}",
+        hint=f"See: tidemill access check {who.partition('/')[2]} deploy {target}",
+        keep=keep,
+    )
 
 
 def _judged(text: str, facts: Facts, *, policy: str) -> Missing | None:
