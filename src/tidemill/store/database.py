@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
@@ -83,7 +84,7 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` over one snapshot."""
-        return await asyncio.wrap_future(self._read_pool.submit(self.read_sync, work))
+        return await asyncio.wrap_future(self._read_pool.submit(copy_context().run, self.read_sync, work))
 
     async def remember(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """`read`, or what the last reading under this `key` gave when nothing was written since. For reads on every request.
@@ -107,7 +108,7 @@ class Database:
 
         Raises `StorageFull` when the disk is full; then nothing was written.
         """
-        return await asyncio.wrap_future(self._write_pool.submit(self.write_sync, work))
+        return await asyncio.wrap_future(self._write_pool.submit(copy_context().run, self.write_sync, work))
 
     def read_sync(self, work: Callable[[Connection], T]) -> T:
         """`read` on this thread."""
