@@ -64,7 +64,7 @@ async def follow_job(client: AsyncClient, job_id: str, *, label: str, quiet: boo
     """
     import anyio
 
-    from tidemill.client.api import ended_well
+    from tidemill.client.jobs import ended_well
 
     began = time.monotonic()
     line = ProgressLine(label=label, started=began)

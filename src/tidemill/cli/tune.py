@@ -160,7 +160,7 @@ async def _follow(client: AsyncClient, job_id: str, *, quiet: bool) -> None:
     """Watch a run: steps, time left, and the last loss. Raises what it failed with."""
     import anyio
 
-    from tidemill.client.api import ended_well
+    from tidemill.client.jobs import ended_well
 
     line = ProgressLine(label="tuning", started=time.monotonic())
     last = None

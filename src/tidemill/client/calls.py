@@ -7,12 +7,15 @@ from typing import TypeVar, cast
 
 from tidemill.client.connect import Line, Params
 from tidemill.core.errors import Invalid
+from tidemill.core.settings import Settings
 
 T = TypeVar("T")
 
 
 class Calls:
-    """A group of calls of `AsyncClient`, which is made of all of them."""
+    """A group of calls of `AsyncClient`, which is made of all of them. `settings` say where it looks and what it works on."""
+
+    settings: Settings
 
     def __init__(self) -> None:
         self._opened: Line | None = None

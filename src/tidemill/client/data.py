@@ -1,0 +1,41 @@
+"""Datasets and indexes, as calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+from tidemill.client.calls import Calls
+from tidemill.client.connect import segment
+from tidemill.core.json import JsonObject
+from tidemill.core.refs import parse_ref
+
+
+class DataCalls(Calls):
+    """Rows of datasets, and indexes."""
+
+    async def samples(self, dataset: str, *, limit: int | None = None) -> Sequence[JsonObject]:
+        """Rows of a dataset."""
+        ref = parse_ref(dataset, kind="dataset")
+        return await self._list(
+            f"/datasets/{segment(ref.name)}/samples", JsonObject, params={"version": ref.version}, limit=limit
+        )
+
+    async def build_index(self, index: str) -> str:
+        """Start to build an index; the job's id. What is built already is not built again."""
+        name = _versioned(index, "index")
+        return cast("Mapping[str, str]", await self._line.send("POST", f"/indexes/{segment(name)}:build"))["job"]
+
+    async def search_index(
+        self, index: str, query: str, *, k: int = 6, mode: Literal["vector", "fulltext", "hybrid"] = "hybrid"
+    ) -> Sequence[JsonObject]:
+        """The chunks of an index nearest to a query, best first."""
+        name = _versioned(index, "index")
+        body: JsonObject = {"query": query, "k": k, "mode": mode}
+        found = await self._line.send("POST", f"/indexes/{segment(name)}:search", body=body)
+        return cast("Mapping[str, Sequence[JsonObject]]", found)["items"]
+
+
+def _versioned(ref: str, kind: str) -> str:
+    parsed = parse_ref(ref, kind=kind)
+    return parsed.name + (f"@{parsed.version}" if parsed.version else "")
