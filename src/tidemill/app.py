@@ -39,6 +39,7 @@ from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
+from tidemill.jobs.presence import Presence
 from tidemill.jobs.schedules import Schedules
 from tidemill.models.service import Models
 from tidemill.pipelines.service import Pipelines
@@ -191,7 +192,9 @@ def _assemble(
     telemetry = Telemetry(folder.root)
     models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
-    jobs = Jobs(database=database, jobs_db=folder.jobs_database, handlers=handlers, clock=clock, ids=ids)
+    presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)
+    jobs_db = settings.database_url() or folder.jobs_database
+    jobs = Jobs(database=database, jobs_db=jobs_db, handlers=handlers, clock=clock, ids=ids, presence=presence)
     return Platform(
         settings=settings,
         data=folder.root,
@@ -206,7 +209,7 @@ def _assemble(
         indexes=indexes,
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
         jobs=jobs,
-        pipelines=Pipelines(database=database, clock=clock, ids=ids, handlers=steps, jobs=jobs),
+        pipelines=Pipelines(database=database, clock=clock, ids=ids, handlers=steps, jobs=jobs, presence=presence),
         schedules=Schedules(database=database, clock=clock),
         live=LiveEndpoints(database),
         policies=Policies(clock=clock),

@@ -1,4 +1,7 @@
-"""Durable execution by DBOS on SQLite: it remembers which jobs were started and starts those again that did not end.
+"""Durable execution by DBOS: it remembers which jobs were started and starts those again that did not end.
+
+On SQLite it does so by itself at the next start. On PostgreSQL, where several processes have jobs, whose turn it is stands in
+the jobs' own rows (`store/processes.py`), and each start is a workflow of its own.
 
 DBOS is one to a process and takes about half a second to import, so it is imported when there is work, and in a thread.
 """
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from tidemill.core.errors import Conflict, Unavailable
 from tidemill.core.json import dump_json, parse_json
+from tidemill.store.drivers import place_of_url
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
@@ -22,7 +26,9 @@ Standing: TypeAlias = Literal["unknown", "open", "closed"]
 
 _APPLICATION_VERSION: Final = "tidemill-jobs/1"  # fixed, so that an upgraded server resumes what an older one began
 _EXECUTOR: Final = "tidemill"
-_MAX_STARTS: Final = 20
+_SCHEMA: Final = "tidemill_jobs"
+MAX_STARTS: Final = 20
+"""A job that was started so many times, and whose process never lived to its end, is not started again."""
 _OPEN: Final = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
 
 
@@ -43,12 +49,19 @@ class _Process:
 class Durable:
     """Runs `run(job_id)` in a thread of its own until it returns, over restarts and kills of the process.
 
-    Every method blocks; call them from a worker thread.
+    `where` is a SQLite file of its own, or the URL of a PostgreSQL database, which `executor` shares with others. Every method
+    blocks; call them from a worker thread.
     """
 
-    def __init__(self, path: Path, run: Callable[[str], None]) -> None:
-        self.path = path
+    def __init__(self, where: Path | str, run: Callable[[str], None], *, executor: str = _EXECUTOR) -> None:
+        self.where = where
         self.run = run
+        self.executor = executor
+
+    @property
+    def place(self) -> str:
+        """The database as it is named in messages: without user and password."""
+        return place_of_url(self.where) if isinstance(self.where, str) else str(self.where)
 
     def launch(self) -> None:
         """Open the database, and start again in the background what was cut off.
@@ -60,27 +73,33 @@ class Durable:
         with _lock:
             if _Process.current is not None:
                 raise Conflict(
-                    f"this process already runs the jobs of {_Process.current.path}",
+                    f"this process already runs the jobs of {_Process.current.place}",
                     hint="Close that one first, or use a process of its own for each data folder.",
                 )
             if _Process.workflow is None:
-                _Process.workflow = DBOS.workflow(name="tidemill.job", max_recovery_attempts=_MAX_STARTS)(_run_current)
+                _Process.workflow = DBOS.workflow(name="tidemill.job", max_recovery_attempts=MAX_STARTS)(_run_current)
             _Process.current = self
             try:
                 with self._explained():
-                    DBOS(config=_config(self.path))
+                    DBOS(config=_config(self.where, self.executor))
                     DBOS.launch()
             except Unavailable:
                 _Process.current = None
                 DBOS.destroy()
                 raise
 
-    def start(self, job_id: str) -> None:
-        """Begin a job. A job that was begun before, here or in an earlier process, is not begun twice."""
+    def start(self, job_id: str, *, number: int | None = None) -> None:
+        """Begin a job. A job that was begun before, here or in an earlier process, is not begun twice.
+
+        `number` says that it is the job's how manyeth start; what is left of the one before is closed.
+        """
         from dbos import DBOS, SetWorkflowID  # noqa: PLC0415  (slow; see above)
 
         assert _Process.workflow is not None
-        with self._explained(), SetWorkflowID(job_id):
+        if number is not None and number > 1:
+            with contextlib.suppress(Exception):  # one that never came to be; nothing depends on it
+                DBOS.cancel_workflow(f"{job_id}.{number - 1}")
+        with self._explained(), SetWorkflowID(job_id if number is None else f"{job_id}.{number}"):
             DBOS.start_workflow(_Process.workflow, job_id)
 
     def standing(self, job_id: str) -> Standing:
@@ -108,8 +127,9 @@ class Durable:
         try:
             yield
         except Exception as error:
+            said = str(error) if isinstance(self.where, Path) else type(error).__name__  # the other might name the password
             raise Unavailable(
-                f"the jobs database {self.path} does not work: {error}",
+                f"the jobs database {self.place} does not work: {said}",
                 hint="Make room or mend it. Moved away, it is made anew, and unfinished jobs start from their last step.",
             ) from error
 
@@ -121,7 +141,7 @@ def _run_current(job_id: str) -> None:
     current.run(job_id)
 
 
-def _config(path: Path) -> DBOSConfig:
+def _config(where: Path | str, executor: str) -> DBOSConfig:
     from dbos import Serializer  # noqa: PLC0415  (slow; see above)
 
     class JsonSerializer(Serializer):
@@ -138,9 +158,10 @@ def _config(path: Path) -> DBOSConfig:
 
     return {
         "name": "tidemill",
-        "system_database_url": f"sqlite:///{path}",
+        "system_database_url": where if isinstance(where, str) else f"sqlite:///{where}",
+        "dbos_system_schema": _SCHEMA,
         "application_version": _APPLICATION_VERSION,
-        "executor_id": _EXECUTOR,
+        "executor_id": executor,
         "serializer": JsonSerializer(),
         "log_level": "ERROR",
     }

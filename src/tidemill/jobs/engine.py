@@ -33,7 +33,7 @@ from tidemill.store import jobs as rows
 from tidemill.store.database import Database
 from tidemill.store.jobs import cancelled_jobs
 from tidemill.store.page import Page
-from tidemill.store.processes import claim_job, orphaned_jobs
+from tidemill.store.processes import claim_job, open_jobs
 
 FINISHED: Final = rows.FINISHED
 _MOST_WAITING: Final = 10_000
@@ -48,7 +48,7 @@ class Jobs:
     """Runs long work, at most `concurrency` new jobs at a time, the oldest first.
 
     `handlers` maps a job's kind to what does it. `jobs_db` is the driver's own file, or the URL of the PostgreSQL database that
-    `presence` shares with other processes.
+    `presence` shares with other processes; it begins and ends with the jobs.
     """
 
     def __init__(
@@ -63,10 +63,11 @@ class Jobs:
         presence: Presence | None = None,
     ) -> None:
         self._database = database
+        self._presence = presence
         self._owner = presence.id if presence is not None and presence.is_shared else None
         self._durable = Durable(jobs_db, self._run_in_thread, **({} if self._owner is None else {"executor": self._owner}))
         if presence is not None:
-            presence.watch(Watch(find=orphaned_jobs, take=self._take_up))
+            presence.watch(Watch(find=lambda db: open_jobs(db, presence.id), take=self._take_up))
             presence.watch(Watch(find=lambda db: cancelled_jobs(db, presence.id), take=self._stop_cancelled))
             presence.on_lost(self._interrupt_all)
         self._handlers = handlers
@@ -87,6 +88,8 @@ class Jobs:
     async def start(self) -> None:
         """Begin, and resume in the background what a kill cut off. Without any such job, nothing is imported."""
         self._loop = asyncio.get_running_loop()
+        if self._presence is not None:
+            await self._presence.start()
         if self._owner is None and await self._database.read(rows.unfinished_jobs):
             self._dispatch()
 
@@ -101,6 +104,8 @@ class Jobs:
             while self._running:
                 await next(iter(self._running.values())).ended.wait()
         await anyio.to_thread.run_sync(self._durable.close)
+        if self._presence is not None:
+            await self._presence.stop()
         for event in self._changed.values():
             event.set()
 
@@ -131,8 +136,7 @@ class Jobs:
         if (job.project, job.kind, job.payload) != (project, kind, payload):
             raise Conflict(f"job {job.id!r} exists and is another {job.kind} job", hint="Use a new id.")
         if created:
-            self._waiting.append(job.id)
-            self._dispatch()
+            self.adopt(job)
         return job
 
     def adopt(self, job: Job) -> None:
@@ -169,11 +173,14 @@ class Jobs:
             running.cancel()
             with anyio.move_on_after(_CANCEL_SECONDS):
                 await running.ended.wait()
+        elif self._owner is not None and job.status == "running":
+            with contextlib.suppress(TimeoutError):  # the process that does it is about to see it
+                await self.wait(job_id, timeout=_CANCEL_SECONDS)
         self._announce(job_id)
         return await self.get(job_id)
 
     async def _take_up(self, found: Sequence[str]) -> None:
-        """Jobs that are nobody's: of processes that died or stopped."""
+        """Jobs that are nobody's, of processes that died or stopped; and own ones that a broken database cut off."""
         new = [each for each in found if each not in self._waiting and each not in self._handed]
         if new and not self._stopping and self._broken is None:
             self._waiting.extend(new[: _MOST_WAITING - len(self._waiting)])
@@ -313,9 +320,7 @@ class Jobs:
             await self._finish(job.id, status="failed", error=f"this version does not know jobs of kind {job.kind!r}")
             return True
         started = replace(job, status="running", updated_ns=self._clock.now_ns())
-        running = RunningJob(
-            started, database=self._database, clock=self._clock, changed=self._announce, owner=self._owner
-        )
+        running = RunningJob(started, database=self._database, clock=self._clock, changed=self._announce, owner=self._owner)
         self._running[job.id] = running
         if job.id in self._cancelled:
             running.cancel()
@@ -353,9 +358,7 @@ class Jobs:
         now, said = self._clock.now_ns(), None if error is None else error.replace("\0", "\ufffd")
         with contextlib.suppress(Conflict):  # it is another process's by now, which does it again and says how it ended
             await self._database.write(
-                lambda db: rows.update_job(
-                    db, job_id, now_ns=now, status=status, error=said, result=result, owner=self._owner
-                )
+                lambda db: rows.update_job(db, job_id, now_ns=now, status=status, error=said, result=result, owner=self._owner)
             )
         self._announce(job_id)
 

@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from tidemill.core.clock import Clock
+from tidemill.core.errors import Conflict
 from tidemill.core.records import Job, Progress
 from tidemill.store import jobs as rows
 from tidemill.store.database import Database
@@ -21,7 +22,9 @@ _SAVE_EVERY: Final = 0.5  # seconds between two writes of progress to the databa
 class RunningJob:
     """The `JobContext` of one job. `job` is its newest state; `ended` is set when its outcome has been stored."""
 
-    def __init__(self, job: Job, *, database: Database, clock: Clock, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self, job: Job, *, database: Database, clock: Clock, changed: Callable[[str], None], owner: str | None = None
+    ) -> None:
         self.job = job
         self.job_id = job.id
         self.project = job.project
@@ -31,6 +34,7 @@ class RunningJob:
         self._database = database
         self._clock = clock
         self._changed = changed
+        self._owner = owner
         self._saved = clock.monotonic()
 
     async def report(self, progress: Progress) -> None:
@@ -42,12 +46,17 @@ class RunningJob:
         await checkpoint()
 
     async def save(self) -> None:
-        """Write the newest state to the database."""
+        """Write the newest state to the database. A job that is another process's by now stops here."""
         self._saved = self._clock.monotonic()
-        job = self.job
-        await self._database.write(
-            lambda db: rows.update_job(db, job.id, now_ns=job.updated_ns, status="running", progress=job.progress)
-        )
+        job, owner = self.job, self._owner
+        try:
+            await self._database.write(
+                lambda db: rows.update_job(
+                    db, job.id, now_ns=job.updated_ns, status="running", progress=job.progress, owner=owner
+                )
+            )
+        except Conflict:
+            self.interrupt()
 
     def cancel(self) -> None:
         """Stop for good."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,14 +20,17 @@ from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.flows.names import steps_in
 from tidemill.jobs.engine import Jobs
+from tidemill.jobs.presence import Presence, Watch
 from tidemill.pipelines.going import GoingRun, Parts
 from tidemill.pipelines.step import StepHandler
 from tidemill.store import audit, registry
 from tidemill.store import pipelines as rows
 from tidemill.store.database import Database
 from tidemill.store.pipelines import ENDED, PipelineRun, StepRow, Trigger
+from tidemill.store.processes import cancelled_runs, orphaned_runs
 
 _CANCEL_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.5  # between two looks at a run that another process carries on
 _log = logging.getLogger(__name__)
 
 
@@ -43,8 +47,8 @@ class Cause:
 class Pipelines:
     """Carries runs on, each as a task of this process; a run that waits costs no thread and no place among the jobs.
 
-    `handlers` maps a kind of step to what does it. One process carries the runs of a database: at its start it takes up all
-    that had not ended.
+    `handlers` maps a kind of step to what does it. On SQLite one process carries the runs: at its start it takes up all that
+    had not ended. On PostgreSQL each run belongs to one of the processes of `presence`; when that dies, another takes it up.
     """
 
     def __init__(
@@ -55,12 +59,18 @@ class Pipelines:
         ids: Ids,
         handlers: Mapping[str, StepHandler],
         jobs: Jobs | None = None,
+        presence: Presence | None = None,
     ) -> None:
         self._parts = Parts(database=database, clock=clock, handlers=handlers, jobs=jobs)
         self._database = database
         self._clock = clock
         self._ids = ids
-        self._owner = ids.text()
+        self._owner = ids.text() if presence is None else presence.id
+        self._is_shared = presence is not None and presence.is_shared
+        if presence is not None:
+            presence.watch(Watch(find=orphaned_runs, take=self._take_up))
+            presence.watch(Watch(find=lambda db: cancelled_runs(db, presence.id), take=self._stop_cancelled))
+            presence.on_lost(self._interrupt_all)
         self._going: dict[str, GoingRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -70,18 +80,33 @@ class Pipelines:
         return run_id in self._going
 
     async def start(self) -> None:
-        """Take up what an earlier process left."""
+        """Take up what an earlier process left; where others share the database, that is found at the first beat."""
+        if self._is_shared:
+            return
         for run in await self._database.read(rows.unfinished_runs):
             await self.carry_on(run)
 
     async def stop(self) -> None:
         """Interrupt every run; the next start goes on."""
         self._stopping = True
+        self._interrupt_all()
+        if self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _interrupt_all(self) -> None:
         for each in self._going.values():
             each.interrupted = True
             each.scope.cancel()
-        if self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _take_up(self, found: Sequence[str]) -> None:
+        for run_id in found:
+            run = await self._database.read(lambda db, run_id=run_id: rows.get_run(db, None, run_id))
+            await self.carry_on(run)
+
+    async def _stop_cancelled(self, found: Sequence[str]) -> None:
+        for run_id in found:
+            if run_id in self._going:
+                self._going[run_id].scope.cancel()
 
     async def begin(
         self,
@@ -185,6 +210,9 @@ class Pipelines:
             going.scope.cancel()
             with anyio.move_on_after(_CANCEL_SECONDS):
                 await going.ended.wait()
+        elif self._is_shared and run.owner is not None:
+            with contextlib.suppress(TimeoutError):  # whoever carries it on is about to see it, or takes it up cancelled
+                await self.wait(run.id, timeout=_CANCEL_SECONDS)
         else:
             await self._database.write(lambda db: rows.end_run(db, run.id, status="cancelled", error=None, now_ns=now_ns))
         return await self._database.read(lambda db: rows.get_run(db, project, run.id))
@@ -196,6 +224,11 @@ class Pipelines:
             async with asyncio.timeout(timeout):
                 await going.ended.wait()
         run = await self._database.read(lambda db: rows.get_run(db, None, run_id))
+        if self._is_shared:
+            async with asyncio.timeout(timeout):
+                while run.status not in ENDED and not self._stopping:
+                    await anyio.sleep(_LOOK_SECONDS)
+                    run = await self._database.read(lambda db: rows.get_run(db, None, run_id))
         if run.status not in ENDED:
             raise Unavailable(f"run {run_id} does not go on here", hint="It goes on at the next start of the server.")
         return run

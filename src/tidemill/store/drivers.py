@@ -88,6 +88,11 @@ def place_of(engine: Engine) -> str:
     return place(engine.url) if engine.dialect.name == "postgresql" else engine.url.database or ""
 
 
+def place_of_url(url: str) -> str:
+    """The same of a URL."""
+    return place(make_url(url))
+
+
 def explain(error: DBAPIError, engine: Engine) -> TidemillError:
     """What a driver's error means to a user."""
     if engine.dialect.name == "postgresql":

@@ -16,14 +16,16 @@ from tidemill.store.tables import jobs
 FINISHED: frozenset[JobStatus] = frozenset({"done", "failed", "cancelled"})
 
 
-def create_job(db: Connection, job: Job) -> tuple[Job, bool]:
-    """Keep a new job; whether it was created. One of the same id, project and kind is returned as it is.
+def create_job(db: Connection, job: Job, *, owner: str | None = None) -> tuple[Job, bool]:
+    """Keep a new job, to be done by the process `owner`; whether it was created.
+
+    One of the same id, project and kind is returned as it is.
 
     Raises `Conflict` when the id belongs to a job of another project or kind.
     """
     row = db.execute(select(jobs).where(jobs.c.id == job.id)).first()
     if row is None:
-        db.execute(insert(jobs), {**_values(job), "cancel_requested": False})
+        db.execute(insert(jobs), {**_values(job), "cancel_requested": False, "owner": owner})
         return job, True
     if (row.project, row.kind) != (job.project, job.kind):
         raise Conflict(f"job {job.id} exists already, of another kind")
@@ -74,11 +76,17 @@ def update_job(
     progress: Progress | None = None,
     result: Json = None,
     error: str | None = None,
+    owner: str | None = None,
 ) -> Job:
-    """Note how far a job is, or how it ended. A job that has ended stays as it is."""
+    """Note how far a job is, or how it ended. A job that has ended stays as it is.
+
+    With `owner`, raises `Conflict` when the job is another process's by now.
+    """
     row = db.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).first()
     if row is None:
         raise NotFound(f"there is no job {job_id!r}")
+    if owner is not None and row.owner != owner:
+        raise Conflict(f"job {job_id} is done by another process now")
     if row.status in FINISHED:
         return _job(row)
     values: dict[str, Any] = {"updated_ns": now_ns}
@@ -97,6 +105,12 @@ def request_cancel(db: Connection, project: str, job_id: str, *, now_ns: int) ->
         return job
     db.execute(update(jobs).where(jobs.c.id == job_id).values(cancel_requested=True, updated_ns=now_ns))
     return update_job(db, job_id, now_ns=now_ns, status="cancelled") if job.status == "queued" else job
+
+
+def cancelled_jobs(db: Connection, owner: str) -> tuple[str, ...]:
+    """The ids of a process's unfinished jobs that somebody asked to stop."""
+    asked = (jobs.c.owner == owner, jobs.c.status.in_(("queued", "running")), jobs.c.cancel_requested.is_(True))
+    return tuple(db.execute(select(jobs.c.id).where(*asked).order_by(jobs.c.id)).scalars())
 
 
 def is_cancel_requested(db: Connection, job_id: str) -> bool:

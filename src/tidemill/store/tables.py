@@ -252,6 +252,8 @@ jobs = Table(
     Column("cancel_requested", Boolean, nullable=False),
     _ns("created_ns"),
     _ns("updated_ns"),
+    Column("owner", String, nullable=True),  # of several processes on one database the one that does it
+    Column("starts", Integer, nullable=False, server_default="0"),
     Index("jobs_by_project", "project", "id"),
     Index("jobs_by_status", "status"),
 )
