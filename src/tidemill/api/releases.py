@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
+import anyio.to_thread
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import version_json
-from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.etags import immutable
-from tidemill.core.records import Bundle
+from tidemill.api.times import iso
+from tidemill.core.errors import Invalid
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.store import release
 from tidemill.store.endpoints import get_endpoint
+from tidemill.store.signatures import find_signature, signature_json
+from tidemill.store.verify import Stored, verify_lock
 
 router = APIRouter(tags=["releases"])
 
@@ -24,9 +31,23 @@ class NewRelease(Body):
     root: str
 
 
+class Verify(Body):
+    """A release by its digest, its root or its reference, or the content of its lock file; `key` must have signed it."""
+
+    release: str | None = None
+    lock: dict[str, Any] | None = None
+    key: str = ""
+
+
 def release_json(made: release.Release) -> dict[str, Any]:
     """A release as everyone sees it: its digest, root and lock."""
-    return {"digest": made.digest, "root": made.root.ref, "ref": made.version.ref, "lock": made.lock}
+    return {
+        "digest": made.digest,
+        "root": made.root.ref,
+        "ref": made.version.ref,
+        "lock": made.lock,
+        "signature": None if made.signature is None else signature_json(made.signature),
+    }
 
 
 @router.post("/releases", status_code=201)
@@ -34,10 +55,45 @@ async def make_release(call: AnyCaller, body: NewRelease) -> dict[str, Any]:
     """Lock an application. The same content gives the same release."""
     root = parse_ref(body.root)
     now_ns = call.platform.clock.now_ns()
-    made = await call.platform.database.write(
-        lambda db: release.make_release(db, call.project, root, now_ns=now_ns, by=call.who, signer=call.platform.sign)
-    )
-    return release_json(made)
+
+    def work(db: Database) -> dict[str, Any]:
+        made = release.make_release(db, call.project, root, now_ns=now_ns, by=call.who, signer=call.platform.sign)
+        bundle = release.load_bundle(db, call.project, made.digest)
+        return release_json(made) | {"why_not_hermetic": release.why_not_hermetic(bundle.versions.values())}
+
+    return await call.platform.database.write(work)
+
+
+@router.get("/releases")
+async def list_releases(call: AnyCaller, root: str | None = None, limit: Limit = 100, cursor: str | None = None) -> Page:
+    """The releases that were made, by name, the newest of a name first; with `root`, those of `chain/x`."""
+
+    def work(db: Database) -> Page:
+        found = release.list_releases(db, call.project, root=root, limit=limit, cursor=cursor)
+        return page([_listed(db, each) for each in found.items], found.next)
+
+    return await call.platform.database.read(work)
+
+
+@router.post("/releases:verify")
+async def verify_release(call: AnyCaller, body: Verify) -> dict[str, Any]:
+    """Recompute every digest of a release from what is kept, hash the bytes of every blob, and check the signature."""
+    project, blobs = call.project, call.platform.blobs(call.project)
+
+    def read(db: Database) -> tuple[JsonObject, Stored]:
+        lock = body.lock
+        if lock is None:
+            named = _served(db, call, body.release or "")
+            is_made = is_digest(named) or named.startswith("release/")
+            lock = release.lock_of(db, project, named if is_made else release.load_bundle(db, project, named).release)
+        return lock, Stored(db, project, lock, blobs)
+
+    if (body.lock is None) == (body.release is None):
+        raise Invalid("name a release, or give a lock", hint='Send {"release": "chain/handbook"}.')
+    lock, source = await call.platform.database.read(read)
+    found = await anyio.to_thread.run_sync(lambda: verify_lock(lock, source, key=body.key))
+    own = await anyio.to_thread.run_sync(lambda: call.platform.sign(b"").fingerprint)
+    return dict(found.as_json()) | {"own_key": found.fingerprint == own}
 
 
 @router.get("/releases/{digest}")
@@ -46,8 +102,15 @@ async def get_release(call: AnyCaller, digest: str, response: Response) -> dict[
     bundle = await load_bundle(call, digest)
     if is_digest(digest):
         response.headers.update(immutable(bundle.release, [(each.ref, each.description) for each in bundle.versions.values()]))
-    artifacts = [version_json(each) for each in bundle.versions.values()]
-    return {"digest": bundle.release, "root": bundle.root.ref, "hermetic": bundle.hermetic, "artifacts": artifacts}
+    signature = await call.platform.database.read(lambda db: find_signature(db, call.project, bundle.release))
+    return {
+        "digest": bundle.release,
+        "root": bundle.root.ref,
+        "hermetic": bundle.hermetic,
+        "why_not_hermetic": release.why_not_hermetic(bundle.versions.values()),
+        "signature": None if signature is None else signature_json(signature),
+        "artifacts": [version_json(each) for each in bundle.versions.values()],
+    }
 
 
 @router.get("/releases/{digest}/diff/{other}")
@@ -84,6 +147,19 @@ async def lock_bundle(call: Caller, reference: str) -> Bundle:
         return release.load_bundle(db, call.project, named)
 
     return await call.platform.database.write(work)
+
+
+def _listed(db: Database, each: Version) -> dict[str, Any]:
+    signature = find_signature(db, each.project, each.digest)
+    return {
+        "ref": each.ref,
+        "digest": each.digest,
+        "root": each.spec["root"],
+        "hermetic": each.spec["hermetic"],
+        "artifacts": len(cast("Mapping[str, Json]", each.spec["artifacts"])),
+        "fingerprint": None if signature is None else signature.fingerprint,
+        "created": iso(each.created_ns),
+    }
 
 
 def _served(db: Database, call: Caller, reference: str) -> str:

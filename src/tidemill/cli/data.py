@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidemill.cli.erase import erase
 from tidemill.cli.figures import as_text
 from tidemill.cli.from_traces import from_traces
 from tidemill.cli.get import print_artifacts
@@ -39,4 +40,4 @@ async def show_dataset(dataset: str, /, *, limit: int = 20, options: Options = D
                 say(f"  {name:<11}{one_line(as_text(value), longest=width() - 13)}")
 
 
-COMMANDS = {"list": list_datasets, "show": show_dataset, "from-traces": from_traces}
+COMMANDS = {"list": list_datasets, "show": show_dataset, "from-traces": from_traces, "erase": erase}

@@ -7,7 +7,7 @@ from typing import TypedDict, cast
 
 from tidemill.client.calls import Calls
 from tidemill.client.connect import segment
-from tidemill.client.shapes import VersionJson
+from tidemill.client.shapes import ReleaseJson, VersionJson
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.refs import Ref, parse_ref
 
@@ -70,6 +70,7 @@ class VerificationJson(TypedDict, total=False):
     root: str
     holds: bool
     fingerprint: str | None
+    own_key: bool
     lines: Sequence[VerifiedLine]
 
 
@@ -144,6 +145,10 @@ class ArtifactCalls(Calls):
         ref = parse_ref(dataset, kind="dataset")
         body: JsonObject = {"samples": list(samples), "why": why, "version": ref.version}
         return cast("ErasedJson", await self._line.send("POST", f"/datasets/{segment(ref.name)}/samples:erase", body=body))
+
+    async def releases(self, *, root: str | None = None, limit: int | None = None) -> Sequence[ReleaseJson]:
+        """The releases that were made, of one app or of all, the newest of a name first."""
+        return await self._list("/releases", ReleaseJson, params={"root": root}, limit=limit)
 
     async def verify_release(
         self, release: str | None = None, *, lock: Mapping[str, Json] | None = None, key: str = ""

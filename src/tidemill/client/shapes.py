@@ -324,9 +324,16 @@ class VersionJson(TypedDict, total=False):
 class ReleaseJson(TypedDict, total=False):
     """An application's lock: every reference resolved to a digest."""
 
+    ref: str
     digest: str
     root: str
     lock: Mapping[str, Json]
+    hermetic: bool
+    why_not_hermetic: Sequence[str]
+    signature: Mapping[str, str] | None
+    fingerprint: str | None
+    artifacts: Sequence[Mapping[str, Json]] | int
+    created: str
 
 
 class EndpointJson(TypedDict, total=False):

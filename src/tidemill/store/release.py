@@ -6,20 +6,30 @@ without refs and blobs; the lock's `engine` and `signature` stand outside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, and_, or_, select
 
 from tidemill.core.digests import SCHEMA
 from tidemill.core.errors import Invalid, NotFound
-from tidemill.core.json import JsonObject
+from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import Ref, is_digest, parse_ref
-from tidemill.store.registry import add_version, digest_of, find_by_digest, find_by_digests, get_version, is_hermetic
+from tidemill.store.page import Page, check_limit, make_page
+from tidemill.store.registry import (
+    add_version,
+    digest_of,
+    find_by_digest,
+    find_by_digests,
+    get_version,
+    is_hermetic,
+    version_of,
+)
 from tidemill.store.signatures import Signer, find_signature, sign_release, signature_json
 from tidemill.store.signing import Signature
+from tidemill.store.tables import versions
 
 ENGINE = "tidemill-engine/1"
 ROOT_KINDS = ("chain", "agent", "prompt", "model", "function")
@@ -79,6 +89,50 @@ def get_release(db: Connection, project: str, ref_or_digest: Ref | str, *, engin
     return Release(digest=version.digest, root=bundle.root, lock=lock, version=version, signature=signature)
 
 
+def list_releases(
+    db: Connection, project: str, *, root: str | None = None, limit: int = 100, cursor: str | None = None
+) -> Page[Version]:
+    """Releases as artifacts, by name, the newest of a name first; of one root (`chain/x`) or of all."""
+    query = select(versions).where(versions.c.project == project, versions.c.kind == "release")
+    if root is not None:
+        ref = parse_ref(root)
+        written = versions.c.spec["root"].as_string()
+        query = query.where(
+            versions.c.name == ref.name, or_(written == ref.bare, written.startswith(f"{ref.bare}@", autoescape=True))
+        )
+    if cursor is not None:
+        after = parse_ref(cursor, kind="release")
+        if after.number is None:
+            raise Invalid(f"cursor {cursor!r} is not one of this list")
+        older = and_(versions.c.name == after.name, versions.c.number < after.number)
+        query = query.where(or_(versions.c.name > after.name, older))
+    rows = db.execute(query.order_by(versions.c.name, versions.c.number.desc()).limit(check_limit(limit) + 1))
+    return make_page([version_of(row) for row in rows], limit=limit, cursor_of=lambda each: each.ref)
+
+
+def lock_of(db: Connection, project: str, ref_or_digest: Ref | str) -> JsonObject:
+    """The content of a release's lock file, also when something that it locks is gone. Raises `NotFound`."""
+    version = _release_version(db, project, ref_or_digest)
+    return _lock(version.spec, version.digest, ENGINE, find_signature(db, project, version.digest))
+
+
+def why_not_hermetic(found: Iterable[Version]) -> list[str]:
+    """For each version whose digest does not cover all that it runs, why not."""
+    return [f"{each.bare}: {why}" for each in found for why in _reasons(each.spec)]
+
+
+def _reasons(value: Json) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        why = value.get("why")
+        if value.get("hermetic") is False and isinstance(why, Sequence) and not isinstance(why, str):
+            yield from map(str, why)
+        for each in value.values():
+            yield from _reasons(each)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for each in value:
+            yield from _reasons(each)
+
+
 def load_bundle(db: Connection, project: str, ref_or_digest: Ref | str) -> Bundle:
     """An application ready to run, by a release's digest or reference, or by its root's reference.
 
@@ -92,11 +146,11 @@ def load_bundle(db: Connection, project: str, ref_or_digest: Ref | str) -> Bundl
     if ref.kind not in ROOT_KINDS:
         raise Invalid(f"{ref} cannot be run", hint=f"An application is one of {', '.join(ROOT_KINDS)}, or a release.")
     root = get_version(db, project, ref)
-    versions = _closure(db, root)
-    hermetic = all(is_hermetic(db, each) for each in versions.values())
-    bundle = Bundle(release="", root=root, versions=versions, hermetic=hermetic)
+    found = _closure(db, root)
+    hermetic = all(is_hermetic(db, each) for each in found.values())
+    bundle = Bundle(release="", root=root, versions=found, hermetic=hermetic)
     digest = digest_of("release", spec=_lock_spec(bundle), refs={}, blobs={})
-    return Bundle(release=digest, root=root, versions=versions, hermetic=hermetic)
+    return Bundle(release=digest, root=root, versions=found, hermetic=hermetic)
 
 
 def _release_version(db: Connection, project: str, ref_or_digest: Ref | str) -> Version:
@@ -158,12 +212,10 @@ def _unlock(db: Connection, project: str, release: Version) -> Bundle:
     stored: dict[tuple[str, str], Version] = {
         (each.bare, each.digest): each for each in find_by_digests(db, project, sorted(set(locked.values())))
     }
-    versions: dict[str, Version] = {}
+    found: dict[str, Version] = {}
     for name, digest in locked.items():
         version = stored.get((name.partition("@")[0], digest))
         if version is None:
             raise NotFound(f"{release.ref} locks {name}@{digest}, which is gone")
-        versions[digest] = version
-    return Bundle(
-        release=release.digest, root=versions[locked[spec["root"]]], versions=versions, hermetic=bool(spec["hermetic"])
-    )
+        found[digest] = version
+    return Bundle(release=release.digest, root=found[locked[spec["root"]]], versions=found, hermetic=bool(spec["hermetic"]))
