@@ -46,6 +46,7 @@ BODIES: Mapping[str, JsonObject] = {
     "scorer": {"scorer": "recall_at_k", "options": {"k": 3}},
     "gate": {"checks": [{"metric": "token_f1", "min": 0.5}]},
     "endpoint": {"app": "chain/c"},
+    "environment": {"from": "staging", "protected": True},
     "adapter": {"base": "model/m", "path": "adapter"},
     "monitor": {"endpoint": "endpoint/x", "reference": "dataset/d"},
     "pipeline": {"steps": [{"id": "measure", "evaluate": {"app": "chain/c", "data": "dataset/d"}}]},
