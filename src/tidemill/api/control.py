@@ -28,6 +28,7 @@ from tidemill.api import (
     indexes,
     jobs,
     keys,
+    lineage,
     maturity,
     models,
     models_compare,
@@ -59,7 +60,7 @@ PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
     artifacts.router, alias_moves.router, tags.router, delete.router, models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
-    from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router,
+    from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
     tune.router, environments.router, promote.router, projects.router, access.router,

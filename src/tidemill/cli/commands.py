@@ -34,6 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "diff": Command(
             "diff", "Show what differs between two versions or releases", "tidemill diff prompt/answer@v1 prompt/answer@v2"
         ),
+        "lineage": Command("lineage", "Show what made a thing, and what it feeds", "tidemill lineage prompt/answer"),
         "alias": Command("alias", "Name a version", "tidemill alias chain/handbook@v3 production"),
         "tag": Command("tag", "Tag and describe an artifact without a file", "tidemill tag prompt/answer team=search"),
         "delete": Command("delete", "Delete a version or an artifact", "tidemill delete prompt/answer@v3"),
