@@ -28,6 +28,7 @@ from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
+from tidemill.api.transfer import IMPORT, ImportJob
 from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
 from tidemill.core.clock import Clock, Ids, SystemClock
@@ -62,14 +63,16 @@ _LOCK_WAIT = 2.0  # seconds: a command that is just ending lets go of the folder
 
 
 @contextlib.asynccontextmanager
-async def open_app(settings: Settings, *, hosts: frozenset[str] = frozenset()) -> AsyncGenerator[ASGIApp]:
+async def open_app(
+    settings: Settings, *, hosts: frozenset[str] = frozenset(), clock: Clock | None = None
+) -> AsyncGenerator[ASGIApp]:
     """The whole platform over one data folder, as an ASGI application; closing it loses nothing that was acknowledged.
 
     Raises `Conflict` when another process holds the folder, or a newer Tidemill made it.
     """
     folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
     with folder:
-        async with _open_parts(settings, folder) as platform:
+        async with _open_parts(settings, folder, clock or SystemClock()) as platform:
             yield _front(platform, hosts)
 
 
@@ -96,7 +99,7 @@ async def serve(
     with folder, contextlib.closing(bind(host, port)) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        async with _open_parts(settings, folder) as platform:
+        async with _open_parts(settings, folder, SystemClock()) as platform:
             link = "" if json else await _login_link(platform, url)
 
             def ready() -> None:
@@ -133,16 +136,17 @@ def _announce(url: str, token_file: Path, link: str, *, json: bool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _open_parts(settings: Settings, folder: DataFolder) -> AsyncGenerator[Platform]:
+async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> AsyncGenerator[Platform]:
     if str(settings.root) not in sys.path:
         sys.path.insert(0, str(settings.root))  # where `call: module:function` is looked for
     database = await anyio.to_thread.run_sync(Database.open, settings.database_url() or folder.database)
     handlers: dict[str, JobHandler] = {}
     steps: dict[str, StepHandler] = {}
-    platform = _assemble(settings, folder, database, handlers, steps)
+    platform = _assemble(settings, folder, database, handlers, steps, clock=clock)
     handlers["evaluation"] = EvaluationJob(platform)
     handlers["index.build"] = IndexBuildJob(platform)
     handlers["tune"] = TuneJob(platform)
+    handlers[IMPORT] = ImportJob(platform)
     handlers[RUN] = MonitorJob(platform)
     handlers[DELIVER] = AlertJob(platform)
     watching = MonitorSchedule(platform)
@@ -177,8 +181,9 @@ def _assemble(
     database: Database,
     handlers: Mapping[str, JobHandler],
     steps: Mapping[str, StepHandler],
+    *,
+    clock: Clock,
 ) -> Platform:
-    clock = SystemClock()
     ids = Ids(clock=clock)
 
     def blobs(project: str) -> Blobs:

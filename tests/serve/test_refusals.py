@@ -118,7 +118,7 @@ async def test_keys_let_in_only_where_they_belong(tmp_path):
             with pytest.raises(openai.PermissionDeniedError) as denied:
                 await narrow.chat.completions.create(model=model, messages=QUESTION)
             assert denied.value.code == "permission_denied"
-        with pytest.raises(openai.PermissionDeniedError):
+        with pytest.raises(openai.NotFoundError, match="there is no project 'another'"):
             await narrow.chat.completions.create(
                 model="water", messages=QUESTION, extra_headers={"x-tidemill-project": "another"}
             )

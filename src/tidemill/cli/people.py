@@ -92,7 +92,9 @@ async def enable_person(name: str, /, *, options: Options = DEFAULTS) -> None:
 
 
 async def link_person(name: str, /, *, options: Options = DEFAULTS) -> None:
-    """Make a link by which somebody logs in, once, within 15 minutes. Whoever has it is them: send it safely.
+    """Make a link by which somebody logs in, once, within 15 minutes.
+
+    Whoever has it is them: send it safely.
 
     :param name: As in ana.
     """
