@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from api.described import check
 from tidemill.api.listen import bind
 from tidemill.app import open_app
 from tidemill.core.limits import Limits
@@ -100,7 +101,8 @@ class House:
 
     def client(self, token: str | None, **headers: str) -> httpx.Client:
         own = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers={**own, **headers}, timeout=60, trust_env=False)
+        hooks = {"response": [_described]}
+        return httpx.Client(base_url=self.url, headers={**own, **headers}, timeout=60, trust_env=False, event_hooks=hooks)
 
     def project(self) -> Project:
         """A new one."""
@@ -111,6 +113,13 @@ class House:
         """A bare connection."""
         host, _, port = self.url.removeprefix("http://").partition(":")
         return socket.create_connection((host, int(port)), timeout=20)
+
+
+def _described(response: httpx.Response) -> None:
+    """Every answer of every test is held to the document."""
+    if "text/event-stream" not in response.headers.get("content-type", ""):
+        response.read()
+        check(response)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from tidemill.api import (
     compare,
     datasets,
     delete,
+    diff,
     endpoints,
     environments,
     erase,
@@ -25,6 +26,7 @@ from tidemill.api import (
     feedback,
     from_traces,
     gate,
+    history,
     indexes,
     jobs,
     keys,
@@ -45,10 +47,13 @@ from tidemill.api import (
     session,
     tags,
     traces,
+    transfer,
     tune,
 )
 from tidemill.api.bodies import Bodies
 from tidemill.api.cursors import Cursors
+from tidemill.api.docs_page import install_docs
+from tidemill.api.document import install_document
 from tidemill.api.etags import Conditional
 from tidemill.api.idempotency import Idempotency
 from tidemill.api.platform import Platform
@@ -58,12 +63,12 @@ from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
-    artifacts.router, alias_moves.router, tags.router, delete.router, models.router, models_compare.router,
+    artifacts.router, alias_moves.router, tags.router, delete.router, diff.router, history.router, models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
     from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
-    tune.router, environments.router, promote.router, projects.router, access.router,
+    tune.router, transfer.router, environments.router, promote.router, projects.router, access.router,
 )  # fmt: skip
 OUTSIDE = "/api/v1"
 _OUTSIDE: tuple[APIRouter, ...] = (
@@ -90,6 +95,8 @@ def control_plane(platform: Platform) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     for router in _OUTSIDE:
         app.include_router(router, prefix=OUTSIDE)
+    install_document(app, _ROUTES)
+    install_docs(app)
     return app
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Caller
+from tidemill.api.cursors import seal
 from tidemill.api.lineage_impact import impact_json
 from tidemill.api.lineage_start import Start, start_of
 from tidemill.api.lineage_view import View, by_artifact, only_kinds
@@ -60,7 +61,7 @@ async def get_lineage(call: AnyCaller, question: Annotated[Question, Query()]) -
     return {
         "of": start.named.point.ref if by == "artifact" and start.named.artifact else start.ref,
         "direction": direction, "by": by, **shown.as_json(), "truncated": truncated,
-        "note": _WORDS if truncated else None, "next": following if len(asked) == 1 else None,
+        "note": _WORDS if truncated else None, "next": seal(following) if len(asked) == 1 else None,
     }  # fmt: skip
 
 

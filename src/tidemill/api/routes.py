@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
 from tidemill.api.etags import takes_condition
+
+_PROJECT: Final = "/api/v1/projects/{project}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +24,21 @@ class Known:
     methods: frozenset[str]
     pattern: re.Pattern[str]
     route: APIRoute
+
+    @property
+    def documented_path(self) -> str:
+        """The path as the OpenAPI document has it."""
+        return re.sub(r"\{(\w+):\w+\}", r"{\1}", self.path)
+
+    @property
+    def below(self) -> str:
+        """The path below the project; of a route outside of projects, the whole."""
+        return self.documented_path.removeprefix(_PROJECT)
+
+    @property
+    def takes_condition(self) -> bool:
+        """Whether it keeps `If-Match`."""
+        return takes_condition(self.route)
 
     @property
     def streams(self) -> bool:
@@ -57,7 +75,7 @@ class Routes:
     def takes_condition(self, method: str, path: str) -> bool:
         """Whether a request's route keeps `If-Match`; an address without a route answers for itself."""
         found = [each for each in self.known if method in each.methods and each.pattern.match(path) is not None]
-        return not found or any(takes_condition(each.route) for each in found)
+        return not found or any(each.takes_condition for each in found)
 
     def streams(self, method: str, path: str) -> bool:
         """Whether a request goes to a route that reads its body piece by piece."""

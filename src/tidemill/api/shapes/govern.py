@@ -1,0 +1,215 @@
+"""Answers about who may what, and what happened: keys, audit, approvals, policies, alerts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+
+class AuditShape(TypedDict):
+    """One line of the audit."""
+
+    number: int
+    at: str
+    who: str
+    action: str
+    target: str
+    detail: dict[str, Any]
+    previous: str
+    digest: str
+
+
+class AuditReportShape(TypedDict):
+    """Whether the audit's chain holds; `head` is a line to keep as an anchor."""
+
+    ok: bool
+    lines: int
+    head: str | None
+    broken: int | None
+    fault: str | None
+    message: str
+
+
+class ApprovalShape(TypedDict("_For", {"for": str | None})):
+    """A person's word that a release may go somewhere."""
+
+    id: str
+    release: str
+    app: str
+    who: str
+    role: str
+    reason: str
+    state: Literal["valid", "expired", "revoked"]
+    created: str
+    expires: str | None
+    revoked: str | None
+    revoked_by: str | None
+
+
+class PolicyShape(TypedDict):
+    """A policy as it is in force; one that is not enabled protects nothing."""
+
+    ref: str
+    name: str
+    digest: str
+    description: str
+    enabled: bool
+    protects: list[str]
+    doors: list[str]
+    require: list[Any]
+    gates: dict[str, str]
+
+
+class PolicyAnswerShape(TypedDict):
+    """What the policies say, and what is missing."""
+
+    door: str
+    target: str
+    release: str
+    who: str
+    allowed: bool
+    policies: list[dict[str, Any]]
+    missing: list[dict[str, Any]]
+    role: str | None
+
+
+class ActionShape(TypedDict):
+    """What an alert set off."""
+
+    kind: str
+    status: str
+    attempts: int
+    detail: str
+    to: str | None
+    updated: str
+
+
+class AlertShape(TypedDict):
+    """An alert of a monitor, and what became of all that it set off."""
+
+    id: str
+    monitor: str | None
+    run: str
+    name: str
+    when: str
+    message: str
+    target: str
+    release: str
+    values: dict[str, Any]
+    status: Literal["open", "acknowledged"]
+    note: str
+    acknowledged_by: str | None
+    acknowledged: str | None
+    created: str
+    actions: list[ActionShape]
+
+
+class KeyShape(TypedDict):
+    """A key, without its text. `endpoints` are the only ones that it may call, none: all."""
+
+    id: str
+    role: str
+    person: str | None
+    endpoints: list[str]
+    may: list[str] | None
+    created: str
+    expires: str | None
+    used: str | None
+    state: str
+    revoked: bool
+
+
+class MadeKeyShape(KeyShape):
+    """A key that was made; `key`, its text, is shown only now."""
+
+    key: str
+    project: str
+
+
+class RuleShape(TypedDict):
+    """A grant or a denial."""
+
+    id: str
+    person: str
+    project: str
+    effect: str
+    role: str | None
+    may: list[str]
+    on: str
+    text: str
+    created: str
+    created_by: str
+
+
+class ReasonShape(TypedDict):
+    """What one rule says to a question."""
+
+    by: str
+    allowed: bool
+    why: str
+    rule: str | None
+
+
+class AccessAnswerShape(TypedDict):
+    """Whether somebody may do something, and why."""
+
+    person: str
+    right: str
+    on: str | None
+    allowed: bool
+    why: str
+    rules: list[ReasonShape]
+
+
+class ProjectShape(TypedDict):
+    """A project."""
+
+    name: str
+    description: str
+    created: str
+    created_by: str
+    archived: bool
+
+
+class PersonShape(TypedDict):
+    """A person, or a service account."""
+
+    name: str
+    who: str
+    service: bool
+    email: str | None
+    created: str
+    created_by: str
+    disabled: bool
+
+
+class CallerShape(TypedDict):
+    """Who is calling, and what they may do where."""
+
+    who: str
+    person: str | None
+    admin: bool
+    by: str
+    endpoints: list[str] | None
+    projects: list[dict[str, Any]]
+    csrf: str | None
+
+
+class SessionShape(TypedDict):
+    """A login."""
+
+    id: str
+    who: str
+    agent: str
+    created: str
+    seen: str
+    ends: str
+    this: bool
+
+
+class LoginLinkShape(TypedDict("_LinkFor", {"for": str})):
+    """A link that logs in once; `path` is shown only now."""
+
+    path: str
+    expires: str

@@ -1,0 +1,103 @@
+"""Holds answers to the OpenAPI document: status, headers, content type, and a body with every field described and no other."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from functools import cache
+from typing import Any
+
+import httpx
+import jsonschema_rs
+
+from tidemill.api.control import control_plane
+from tidemill.api.shapes.table import ANSWERS
+
+OPEN_ENDED = {"Change"}  # what changed stands beside, by kind of artifact
+_PLAIN = ("/docs", "/openapi.json", "/healthz", "/readyz", "/login")
+
+
+@cache
+def document() -> dict[str, Any]:
+    return control_plane(None).openapi()  # pyright: ignore[reportArgumentType]  (no route is called)
+
+
+@cache
+def _strict() -> dict[str, Any]:
+    """The document, refusing fields that it does not describe."""
+    strict = copy.deepcopy(document())
+    shapes = {
+        each.__name__.removesuffix("Shape") for answer in ANSWERS.values() for each in (answer.shape, *answer.other) if each
+    }
+    for name, schema in strict["components"]["schemas"].items():
+        is_answer = name in shapes or name == "Problem"
+        if is_answer and name not in OPEN_ENDED and "properties" in schema:
+            schema["additionalProperties"] = False
+    return strict
+
+
+@cache
+def _paths() -> list[tuple[re.Pattern[str], str]]:
+    return [
+        (re.compile(re.sub(r"\{(\w+)\}", r"[^/]+", path).replace("/models/[^/]+", "/models/.+") + "$"), path)
+        for path in document()["paths"]
+    ]
+
+
+@cache
+def _validator(pointer: str) -> Any:
+    return jsonschema_rs.Draft202012Validator(
+        {"$ref": pointer, "components": _strict()["components"], "paths": _strict()["paths"]}
+    )
+
+
+def check(response: httpx.Response) -> None:
+    """Raise `AssertionError` for an answer that the document does not describe."""
+    request = response.request
+    path = request.url.path
+    if path == "/" or path.startswith(_PLAIN):
+        return
+    found = [template for pattern, template in _paths() if pattern.match(path)]
+    template = next(
+        (
+            each
+            for each in sorted(found, key=lambda each: each.count("{"))
+            if request.method.lower() in document()["paths"][each]
+        ),
+        None,
+    )
+    if template is None:
+        assert response.status_code in {400, 401, 403, 404, 405, 414, 431}, response.text
+        return
+    described = document()["paths"][template][request.method.lower()]["responses"]
+    told = f"{request.method} {template} answered {response.status_code}"
+    status = str(response.status_code)
+    assert status in described, f"{told}, which is not described: {response.text[:300]}"
+    assert response.headers["x-request-id"]
+    if response.status_code in {204, 304}:
+        assert not response.content, told
+        return
+    pointer = f"#/paths/{_escaped(template)}/{request.method.lower()}/responses/{status}"
+    if "$ref" in described[status]:
+        pointer = described[status]["$ref"]
+    content = _at(pointer)["content"]
+    kind = response.headers["content-type"].partition(";")[0]
+    assert kind in content, f"{told} as {kind}"
+    if kind.endswith("json"):
+        errors = [
+            f"{each.instance_path}: {each.message}"
+            for each in _validator(f"{pointer}/content/{_escaped(kind)}/schema").iter_errors(json.loads(response.content))
+        ]
+        assert not errors, f"{told}: {'; '.join(errors[:5])[:1500]}"
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1").replace("{", "%7B").replace("}", "%7D")
+
+
+def _at(pointer: str) -> Any:
+    found: Any = document()
+    for each in pointer.removeprefix("#/").split("/"):
+        found = found[each.replace("~1", "/").replace("~0", "~").replace("%7B", "{").replace("%7D", "}")]
+    return found
