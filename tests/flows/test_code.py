@@ -2,20 +2,33 @@
 
 import pytest
 
+from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid
 from tidemill.flows.code import read_code
 from tidemill.flows.kinds import FunctionKind, ToolKind
 from tidemill.flows.load_code import load_callable
+from tidemill.flows.lock_file import LOCK_FILES
 from tidemill.flows.signature import schema_of
 
 
+class Kept:
+    """Where blobs are put."""
+
+    def __init__(self):
+        self.blobs = {}
+
+    def put_blob(self, content):
+        self.blobs[digest_bytes(content)] = content
+        return digest_bytes(content)
+
+
 def function(entry, **rest):
-    return FunctionKind().parse({"call": entry, **rest}, files=None)
+    return FunctionKind().parse({"call": entry, **rest}, files=Kept())
 
 
 def problem_of(kind, body):
     with pytest.raises(Invalid) as caught:
-        kind().parse(body, files=None)
+        kind().parse(body, files=Kept())
     (problem,) = caught.value.problems
     return problem
 
@@ -33,7 +46,8 @@ def test_the_closure_is_the_projects_modules_and_the_versions_of_packages(code):
     found = parsed.spec["code"]
     assert set(found["modules"]) == {"app", "app.main", "app.words", "app.deep", "app.deep.more"}
     assert set(found["packages"]) == {"orjson"}
-    assert parsed.hermetic
+    assert found["why"] == ["imports orjson, and there is no lock file"]
+    assert [each.message for each in parsed.notes] == ["hermetic: false: imports orjson, and there is no lock file"]
     assert load_callable(found, what="function/x")("a") == "A"
 
 
@@ -68,8 +82,92 @@ def test_what_cannot_be_followed_is_not_hermetic(code):
     parsed = function("dyn:go")
     assert not parsed.hermetic
     assert parsed.spec["code"]["hermetic"] is False
+    assert parsed.spec["code"]["why"] == ["dyn calls import_module with a name that is not written there"]
     code("pyx.py", "from nowhere import x\n\ndef go(): return x\n")
-    assert not function("pyx:go").hermetic
+    assert function("pyx:go").spec["code"]["why"] == ["imports nowhere, which is not installed"]
+    code("run.py", "def go(text): return eval(text)\n")
+    assert function("run:go").spec["code"]["why"] == ["run calls eval"]
+
+
+@pytest.mark.parametrize("name", LOCK_FILES)
+def test_the_lock_file_is_part_of_the_digest(code, name):
+    code("app/__init__.py", "")
+    code("app/main.py", "import orjson\n\ndef go(): return 1\n")
+    open_ = function("app.main:go")
+    code(name, 'name = "orjson"\nversion = "1"\n')
+    first = function("app.main:go")
+    assert first.hermetic
+    assert first.notes == ()
+    assert first.spec["code"]["lock"]["file"] == name
+    assert first.blobs == {"lock": first.spec["code"]["lock"]["digest"]}
+    code(name, 'name = "orjson"\nversion = "2"\n')
+    assert function("app.main:go").spec["code"] not in (first.spec["code"], open_.spec["code"])
+    code(name, 'name = "orjson-extra"\n')
+    assert function("app.main:go").spec["code"]["why"] == [f"imports orjson, which {name} does not have"]
+
+
+def test_the_lock_file_of_a_project_with_sources_below_it_is_found(code):
+    code("pyproject.toml", "[project]\n")
+    code("uv.lock", 'name = "orjson"\n')
+    code("deep/pack/__init__.py", "")
+    code("main.py", "import deep.pack.more\n\ndef go(): return 1\n")
+    code("deep/pack/more.py", "import orjson\n")
+    assert function("main:go").hermetic
+
+
+def test_without_packages_no_lock_file_matters(code):
+    code("uv.lock", "one")
+    code("plain.py", "import json\n\ndef go(): return 1\n")
+    before = function("plain:go")
+    code("uv.lock", "two")
+    assert function("plain:go") == before
+    assert "lock" not in before.spec["code"]
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({"main.py": "import a.b.c\n", "a/b/c.py": ""}, {"a", "a.b", "a.b.c"}),  # namespace packages
+        ({"main.py": "import one\n", "one.py": "import two\n", "two.py": "import one\n"}, {"one", "two"}),  # a ring
+        ({"main.py": "from p.q import r\n", "p/__init__.py": "", "p/q/__init__.py": "", "p/q/r.py": "from ...p import s\n",
+          "p/s.py": ""}, {"p", "p.q", "p.q.r", "p.s"}),
+        ({"main.py": "try:\n    import fast\nexcept ImportError:\n    import slow as fast\n", "slow.py": "", "fast.py": ""},
+         {"fast", "slow"}),
+        ({"main.py": "import importlib\nhelp = importlib.import_module('late.more')\n", "late/__init__.py": "",
+          "late/more.py": "import further\n", "further.py": ""}, {"late", "late.more", "further"}),
+        ({"main.py": "x = __import__('late')\n", "late.py": ""}, {"late"}),
+        ({"main.py": "import p\n", "p/__init__.py": "from importlib import import_module\nimport_module('.q', __package__)\n",
+          "p/q.py": ""}, {"p", "p.q"}),
+        ({"main.py": "from p import *\n", "p/__init__.py": "__all__ = ['q']\n", "p/q.py": ""}, {"p", "p.q"}),
+        ({"main.py": "class A:\n    def f(self):\n        from late import x\n        return x\n", "late.py": "x = 1\n"},
+         {"late"}),
+    ],
+)  # fmt: skip
+def test_the_closure_follows_every_form_of_import(code, files, wanted):
+    for name, text in files.items():
+        code(name, text + ("\ndef go(): return 1\n" if name == "main.py" else ""))
+    parsed = function("main:go")
+    assert set(parsed.spec["code"]["modules"]) == {"main", *wanted}
+    assert parsed.hermetic
+    assert load_callable(parsed.spec["code"], what="f")() == 1
+
+
+def test_what_is_imported_by_name_is_the_releases_own(code):
+    code("by_name.py", "import importlib\n\ndef go(): return importlib.import_module('word_of').WORD\n")
+    code("word_of.py", "WORD = 'one'\n")
+    old = function("by_name:go").spec["code"]
+    code("word_of.py", "WORD = 'two, and longer'\n")
+    assert load_callable(function("by_name:go").spec["code"], what="f")() == "two, and longer"
+    assert load_callable(old, what="f")() == "one"
+
+
+def test_a_change_anywhere_in_the_closure_is_another_digest(code):
+    code("top.py", "import middle\n\ndef go(): return middle.go()\n")
+    code("middle.py", "from bottom import go\n")
+    code("bottom.py", "def go(): return 1\n")
+    before = function("top:go").spec
+    code("bottom.py", "def go(): return 22\n")
+    assert function("top:go").spec != before
 
 
 @pytest.mark.parametrize(
@@ -108,7 +206,7 @@ def look(item: str, n: int = 3, *, tags: list[str] | None = None, how: Literal["
     """
 ''',
     )
-    spec = ToolKind().parse({"python": "t:look"}, files=None).spec
+    spec = ToolKind().parse({"python": "t:look"}, files=Kept()).spec
     assert spec["purpose"] == "Look something up."
     assert spec["parameters"] == {
         "type": "object",

@@ -47,9 +47,8 @@ async def erase(
     if options.json:
         say_json(done)
         return 0
-    say(
-        f"erased    {done.get('rows')} rows from {done.get('blobs')} blobs, of {', '.join(done.get('versions', ())) or 'no version'}"
-    )
+    versions = ", ".join(done.get("versions", ())) or "no version"
+    say(f"erased    {done.get('rows')} rows from {done.get('blobs')} blobs, of {versions}")
     kept = {"samples of evaluations": "evaluation_samples", "cached outputs": "steps", "cached scores": "scores"}
     say(f"purged    {', '.join(f'{done.get(key, 0)} {name}' for name, key in kept.items())}")
     return 0

@@ -78,7 +78,7 @@ class ScorerKind:
     name = "scorer"
     versioned = True
 
-    def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
+    def parse(self, body: JsonObject, *, files: Files) -> Parsed:
         """Canonical form: `scorer` and `options`, or `code` and `reads`."""
         spec = parse_body(_ScorerSpec, body, what="scorer")
         if spec.scorer is not None:
@@ -89,7 +89,9 @@ class ScorerKind:
             code = read_code(spec.call)
         except Invalid as error:
             raise Invalid(error.message, where="call", hint=error.hint) from error
-        return Parsed(spec={"code": code.as_json(), "reads": sorted(spec.reads)}, hermetic=code.hermetic)
+        blobs = {} if code.lock is None else {"lock": files.put_blob(code.lock.content)}
+        content: JsonObject = {"code": code.as_json(), "reads": sorted(spec.reads)}
+        return Parsed(spec=content, blobs=blobs, hermetic=code.hermetic, notes=code.notes)
 
     def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
         """`scorer` with its options, or `call` with the project's own modules as files."""

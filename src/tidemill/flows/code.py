@@ -1,7 +1,8 @@
 """The code that an artifact runs, found without running it: its source, and the project's modules that it imports.
 
 The sources stand in the spec, so a digest covers them and a release runs the code that it was made of. Modules of the standard
-library and of installed packages stay outside; of a package its version is kept.
+library and of installed packages stay outside; of a package its version is kept, and the digest of the project's lock file.
+Where the digest does not cover all that runs, it says why: see `Code.why`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from importlib.machinery import BuiltinImporter, ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean
+from tidemill.flows.lock_file import LockFile, find_lock
 
 _LARGEST: Final = 1_000_000
-_DYNAMIC: Final = frozenset({"__import__", "import_module", "exec", "eval", "compile", "run_module", "run_path"})
+_IMPORTING: Final = frozenset({"__import__", "import_module"})
+_DYNAMIC: Final = frozenset({"exec", "eval", "compile", "run_module", "run_path"})
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _FORM: Final = "Write package.module:callable, with the module in the project folder or installed."
 
@@ -32,27 +35,41 @@ _FORM: Final = "Write package.module:callable, with the module in the project fo
 class Code:
     """What `module:callable` needs: `modules` by name with their sources, `packages` with their versions.
 
-    `definition` is the callable's syntax when it is a plain function; `hermetic` is False when something was imported that
-    could not be followed.
+    `definition` is the callable's syntax when it is a plain function. `why` says what the digest does not cover: something
+    imported that could not be followed, or packages without a lock file. `lock` is that of the project, when packages are used.
     """
 
     entry: str
     modules: Mapping[str, str]
     packages: Mapping[str, str]
-    hermetic: bool
+    why: tuple[str, ...]
     definition: Definition | None
+    lock: LockFile | None = None
+
+    @property
+    def hermetic(self) -> bool:
+        """Whether the digest covers all that runs."""
+        return not self.why
+
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        """What a plan tells of it."""
+        hint = "A release with it says hermetic: false."
+        return tuple(Problem(message=f"hermetic: false: {each}", hint=hint) for each in self.why)
 
     def as_json(self) -> JsonObject:
         """Its canonical form, which `load_code` reads."""
         spec: dict[str, Json] = {"entry": self.entry, "modules": dict(self.modules), "packages": dict(self.packages)}
-        return spec if self.hermetic else {**spec, "hermetic": False}
+        if self.lock is not None:
+            spec["lock"] = {"file": self.lock.name, "digest": self.lock.digest}
+        return spec if self.hermetic else {**spec, "hermetic": False, "why": list(self.why)}
 
 
 @dataclass(slots=True)
 class _Closure:
     modules: dict[str, str] = field(default_factory=dict[str, str])
     packages: dict[str, str] = field(default_factory=dict[str, str])
-    hermetic: bool = True
+    why: dict[str, None] = field(default_factory=dict[str, None])
     size: int = 0
 
 
@@ -71,13 +88,27 @@ def read_code(entry: str) -> Code:
         _follow(module, closure)
     else:
         _note_package(module, closure)
+    lock = None
+    if closure.packages:
+        lock = find_lock(find_module(module.partition(".")[0]) if _is_local(module) else None)
+        _note_lock(lock, closure)
     return Code(
         entry=entry,
         modules=dict(sorted(closure.modules.items())),
         packages=dict(sorted(closure.packages.items())),
-        hermetic=closure.hermetic,
+        why=tuple(sorted(closure.why)),
         definition=definition,
+        lock=lock,
     )
+
+
+def _note_lock(lock: LockFile | None, closure: _Closure) -> None:
+    if lock is None:
+        closure.why[f"imports {', '.join(sorted(closure.packages))}, and there is no lock file"] = None
+    else:
+        lacking = lock.lacks(sorted(closure.packages))
+        if lacking:
+            closure.why[f"imports {', '.join(lacking)}, which {lock.name} does not have"] = None
 
 
 def find_module(name: str) -> ModuleSpec | None:
@@ -149,15 +180,18 @@ def _follow(first: str, closure: _Closure) -> None:
         spec = find_module(module)
         if spec is None:
             continue
-        source = _source_of(module) or ""
+        source = _source_of(module)
+        if source is None and spec.origin is not None:
+            closure.why[f"{module} is not Python source"] = None
+        source = source or ""
         closure.modules[module] = source
         closure.size += len(source)
         if closure.size > _LARGEST:
             raise Invalid(f"the code of {first!r} and what it imports from the project is larger than {_LARGEST:,} characters")
         package = module if spec.submodule_search_locations is not None else module.rpartition(".")[0]
         tree = _parse(source, module=module)
-        if any(_is_dynamic(node) for node in ast.walk(tree)):
-            closure.hermetic = False
+        for each in _dynamic(tree):
+            closure.why[f"{module} {each}"] = None
         for each in _imported(tree, package=package):
             left.extend(_local_parts(each, closure))
         left.extend(_parents(module))
@@ -174,7 +208,21 @@ def _imported(tree: ast.Module, *, package: str) -> Iterator[str]:
                 parts = parts[: len(parts) - node.level + 1]
                 base = ".".join([*parts, base] if base else parts)
             yield base
-            yield from (f"{base}.{each.name}" for each in node.names if each.name != "*")
+            names = [each.name for each in node.names]
+            yield from (f"{base}.{each}" for each in (_all_of(base) if names == ["*"] else names))
+        elif isinstance(node, ast.Call) and _called(node) in _IMPORTING and (name := _named(node)) is not None:
+            parts = package.split(".")
+            above = len(name) - len(name.lstrip("."))
+            yield ".".join([*parts[: len(parts) - above + 1], name.lstrip(".")]) if above else name
+
+
+def _all_of(module: str) -> list[str]:
+    """The names in a package's `__all__`, which an import of `*` imports too."""
+    source = _source_of(module) if _is_local(module) else None
+    for node in _parse(source, module=module).body if source is not None else ():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List | ast.Tuple) and "__all__" in _bound(node):
+            return [str(each.value) for each in node.value.elts if isinstance(each, ast.Constant)]
+    return []
 
 
 def _parents(module: str) -> list[str]:
@@ -229,14 +277,37 @@ def _note_package(name: str, closure: _Closure) -> None:
         for each in distributions:
             closure.packages[each] = metadata.version(each)
     elif top != "tidemill":
-        closure.hermetic = False
+        closure.why[f"imports {top}, which is not installed"] = None
 
 
-def _is_dynamic(node: ast.AST) -> bool:
-    """A call that may import or run what cannot be read from the source."""
-    if not isinstance(node, ast.Call):
-        return False
+def _dynamic(tree: ast.Module) -> Iterator[str]:
+    """What a module does that may import or run what cannot be read from its source."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = _called(node)
+            if called in _IMPORTING and _named(node) is None:
+                yield f"calls {called} with a name that is not written there"
+            elif called in _DYNAMIC:
+                yield f"calls {called}"
+
+
+def _called(node: ast.Call) -> str:
+    """The name of what is called: of a method only where it means the same as the function."""
     called = node.func
     if isinstance(called, ast.Name):
-        return called.id in _DYNAMIC
-    return isinstance(called, ast.Attribute) and called.attr in {"import_module", "run_module", "run_path"}
+        return called.id
+    if isinstance(called, ast.Attribute) and called.attr in {"import_module", "run_module", "run_path"}:
+        return called.attr
+    return ""
+
+
+def _named(node: ast.Call) -> str | None:
+    """The module that a call imports, where it is written as text; a relative name only beside `__package__`."""
+    given = [*node.args, *(each.value for each in node.keywords if each.arg == "package")]
+    if not given or len(given) != len(node.args) + len(node.keywords):
+        return None
+    first, *rest = given
+    if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return None
+    is_here = len(rest) == 1 and isinstance(rest[0], ast.Name) and rest[0].id == "__package__"
+    return first.value if (is_here if first.value.startswith(".") else not rest) else None

@@ -27,13 +27,13 @@ class FunctionKind:
     name = "function"
     versioned = True
 
-    def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
+    def parse(self, body: JsonObject, *, files: Files) -> Parsed:
         """Canonical form: `code` (entry and sources), `parameters` (a JSON Schema), `effects`."""
         problems = Problems()
         fields = Fields(body, problems=problems)
         fields.only(("call", "parameters", "effects"), what="a function")
         code = _read_entry(fields, "call")
-        return _parsed(fields, code)
+        return _parsed(fields, code, files=files)
 
     def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
         """`call`, and the project's own modules as files."""
@@ -58,7 +58,7 @@ class ToolKind:
     name = "tool"
     versioned = True
 
-    def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
+    def parse(self, body: JsonObject, *, files: Files) -> Parsed:
         """Canonical form: `code`, `parameters` (from the signature unless given), `effects`, and `purpose` for the model."""
         problems = Problems()
         fields = Fields(body, problems=problems)
@@ -68,7 +68,7 @@ class ToolKind:
             problems.add(f"tools of the form {key} are not built yet", where=key, hint=hint)
         fields.only(("python", "parameters", "effects", "purpose", *_LATER), what="a tool")
         code = None if later else _read_entry(fields, "python")
-        return _parsed(fields, code, is_tool=True)
+        return _parsed(fields, code, files=files, is_tool=True)
 
     def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
         """`python`, and the project's own modules as files."""
@@ -98,7 +98,7 @@ def _read_entry(fields: Fields, key: str) -> Code | None:
         return None
 
 
-def _parsed(fields: Fields, code: Code | None, *, is_tool: bool = False) -> Parsed:
+def _parsed(fields: Fields, code: Code | None, *, files: Files, is_tool: bool = False) -> Parsed:
     effects = fields.choice("effects", EFFECTS, default="read") or "read"
     parameters = fields.schema("parameters")
     if code is not None and not fields.has("parameters"):
@@ -113,7 +113,8 @@ def _parsed(fields: Fields, code: Code | None, *, is_tool: bool = False) -> Pars
         spec["parameters"] = parameters
     if purpose:
         spec["purpose"] = purpose
-    return Parsed(spec=spec, hermetic=code.hermetic)
+    blobs = {} if code.lock is None else {"lock": files.put_blob(code.lock.content)}
+    return Parsed(spec=spec, blobs=blobs, hermetic=code.hermetic, notes=code.notes)
 
 
 def _derived(fields: Fields, code: Code, *, is_tool: bool) -> JsonObject | None:

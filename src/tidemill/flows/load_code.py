@@ -113,11 +113,23 @@ class _Loader(importlib.abc.Loader):
         level: int = 0,
     ) -> ModuleType:
         if level or name.partition(".")[0] not in self._roots:
-            return builtins.__import__(name, globals, locals, fromlist or (), level)
+            found = builtins.__import__(name, globals, locals, fromlist or (), level)
+            return self._importing() if found is importlib else found
         if fromlist:
             return builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist, 0)
         importlib.import_module(f"{self._package}.{name}")
         return sys.modules[f"{self._package}.{name.partition('.')[0]}"]
+
+    def _importing(self) -> ModuleType:
+        """`importlib` as these modules see it: what they import by name is their neighbour too."""
+
+        def import_module(name: str, package: str | None = None) -> ModuleType:
+            is_ours = package is None and name.partition(".")[0] in self._roots
+            return importlib.import_module(f"{self._package}.{name}" if is_ours else name, package)
+
+        seen = ModuleType("importlib")
+        seen.__dict__.update({**vars(importlib), "import_module": import_module})
+        return seen
 
 
 def as_json(value: object, *, what: str) -> Json:

@@ -36,7 +36,8 @@ class PipelineKind:
         spec: dict[str, Json] = {"inputs": inputs, "steps": list(steps)}
         if on:
             spec["on"] = on
-        return Parsed(spec=spec, references=reading.references, hermetic=reading.hermetic)
+        notes = tuple(reading.notes)
+        return Parsed(spec=spec, references=reading.references, hermetic=reading.hermetic, notes=notes)
 
     def materialise(self, version: Version, *, around: Surroundings) -> Material:  # noqa: ARG002  (the Protocol's argument)
         """Steps as they are written, and the project's own modules as files."""

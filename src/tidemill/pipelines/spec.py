@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tidemill.core.durations import parse_duration
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean, nearest
 from tidemill.flows.code import read_code
@@ -37,6 +37,7 @@ class Reading:
     inputs: tuple[str, ...] = ()
     references: dict[str, str] = field(default_factory=dict[str, str])
     hermetic: bool = True
+    notes: list[Problem] = field(default_factory=list[Problem])
     complete: bool = True
 
 
@@ -193,6 +194,7 @@ def _read_code(fields: Fields, step: dict[str, Json], reading: Reading) -> None:
         return
     step["code"] = code.as_json()
     reading.hermetic = reading.hermetic and code.hermetic
+    reading.notes.extend(replace(each, where=fields.at("python")) for each in code.notes)
 
 
 def _read_running(fields: Fields, step: dict[str, Json], form: Form) -> None:
