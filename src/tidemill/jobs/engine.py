@@ -327,6 +327,7 @@ class Jobs:
         try:
             await running.save()
             outcome = await self._outcome(handler, running)
+            await running.close()
             if outcome is None:
                 await running.save()
                 return False

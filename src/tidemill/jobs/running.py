@@ -35,6 +35,7 @@ class RunningJob:
         self._clock = clock
         self._changed = changed
         self._owner = owner
+        self._later: asyncio.Task[None] | None = None
         self._saved = clock.monotonic()
 
     async def report(self, progress: Progress) -> None:
@@ -43,6 +44,8 @@ class RunningJob:
         self._changed(self.job_id)
         if self._clock.monotonic() - self._saved >= _SAVE_EVERY:
             await self.save()
+        elif self._owner is not None and self._later is None:
+            self._later = asyncio.create_task(self._save_later(), name=f"progress of {self.job_id}")
         await checkpoint()
 
     async def save(self) -> None:
@@ -57,6 +60,18 @@ class RunningJob:
             )
         except Conflict:
             self.interrupt()
+
+    async def _save_later(self) -> None:
+        """Readers in other processes see the last report, too, when none follows it soon."""
+        await anyio.sleep(_SAVE_EVERY)
+        self._later = None
+        await self.save()
+
+    async def close(self) -> None:
+        """The handler has ended: what is left to be saved is the outcome."""
+        if self._later is not None:
+            self._later.cancel()
+            await asyncio.gather(self._later, return_exceptions=True)
 
     def cancel(self) -> None:
         """Stop for good."""
