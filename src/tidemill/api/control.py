@@ -63,7 +63,8 @@ from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[APIRouter, ...] = (
-    artifacts.router, alias_moves.router, tags.router, delete.router, diff.router, history.router, models.router, models_compare.router,
+    artifacts.router, alias_moves.router, tags.router, delete.router, diff.router, history.router,
+    models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
     from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,

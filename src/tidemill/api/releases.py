@@ -11,6 +11,7 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import version_json
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
+from tidemill.api.diff import differences
 from tidemill.api.etags import immutable
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
@@ -116,18 +117,7 @@ async def get_release(call: AnyCaller, digest: str, response: Response) -> dict[
 @router.get("/releases/{digest}/diff/{other}")
 async def diff_releases(call: AnyCaller, digest: str, other: str) -> dict[str, Any]:
     """What changed between two releases, component by component."""
-    old, new = await load_bundle(call, digest), await load_bundle(call, other)
-    before = {each.bare: each for each in old.versions.values()}
-    after = {each.bare: each for each in new.versions.values()}
-    changes: list[dict[str, Any]] = []
-    for bare in sorted(before | after):
-        a, b = before.get(bare), after.get(bare)
-        if a is not None and b is not None and a.digest == b.digest:
-            continue
-        action = "create" if a is None else "remove" if b is None else "update"
-        details = list(call.platform.kinds[a.kind].diff(a.spec, b.spec)) if a and b else []
-        changes.append({"ref": bare, "action": action, "details": details})
-    return {"from": old.release, "to": new.release, "changes": changes}
+    return await differences(call, digest, other, as_releases=True)
 
 
 async def load_bundle(call: Caller, reference: str) -> Bundle:

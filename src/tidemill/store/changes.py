@@ -70,9 +70,7 @@ class Change:
     @functools.cached_property
     def difference(self) -> Difference:
         """All that changed, with the references that moved at the end of its lines."""
-        found = self.explain()
-        moves = [f"{each.ref} {each.before} -> {each.after}" for each in self.references if each.before and each.after]
-        return found.with_lines(*moves) if moves else found
+        return with_moves(self.explain(), self.references)
 
     @property
     def details(self) -> tuple[str, ...]:
@@ -162,6 +160,12 @@ class Labels:
             return None
         number = self._numbers.get((bare, digest))
         return f"v{number}" if number is not None else digest[:15]
+
+
+def with_moves(difference: Difference, references: Iterable[Moved]) -> Difference:
+    """The difference, and a line for each reference that leads to another version now."""
+    moves = [f"{each.ref} {each.before} -> {each.after}" for each in references if each.before and each.after]
+    return difference.with_lines(*moves) if moves else difference
 
 
 def difference_between(kind: ArtifactKind | None, old: Version, new: Version, *, blobs: BlobReader | None) -> Difference:
