@@ -88,8 +88,7 @@ def test_anything_is_a_moment_or_refused(text):
         parse_moment(text, now_ns=int(NOW.timestamp() * 1e9), zone=dt.UTC)
 
 
-@given(st.datetimes(min_value=dt.datetime.min.replace(year=1971), max_value=dt.datetime.max.replace(year=9998)))
-def test_iso_is_read_exactly(time):
-    exact = time.replace(tzinfo=dt.UTC)
-    since = exact - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    assert parse_moment(exact.isoformat(), now_ns=0, zone=dt.UTC) == since // dt.timedelta(microseconds=1) * 1000
+@given(st.integers(min_value=31_536_000_000_000, max_value=253_000_000_000_000_000))
+def test_iso_is_read_exactly(microseconds):
+    time = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)
+    assert parse_moment(time.isoformat(), now_ns=0, zone=dt.UTC) == microseconds * 1000
