@@ -28,7 +28,8 @@ def dataset_material(version: Version, *, around: Surroundings) -> Material:
     """
     current = around.body
     lines = around.blobs.get(version.blobs["rows"])
-    rows = [cast("Row", decode_value(parse_json(each, what="a dataset's row"))) for each in lines.split(b"\n") if each]
+    columns = list(cast("JsonObject", version.spec["columns"]))
+    rows = [_row(each, columns) for each in lines.split(b"\n") if each]
     roles = cast("JsonObject", version.spec["roles"])
     if current is None or "rows" in current:
         is_inline = current is not None or len(rows) <= _INLINE
@@ -54,6 +55,12 @@ def index_material(version: Version, *, blobs: BlobReader) -> Material:
     listed = cast("Sequence[Mapping[str, str]]", parse_json(blobs.get(version.blobs["documents"]), what="the documents"))
     folder = str(source.get("folder") or "")
     return Material(body=body, files={posixpath.join(folder, each["id"]): blobs.get(each["blob"]) for each in listed})
+
+
+def _row(line: bytes, columns: Sequence[str]) -> Row:
+    """A row in the order of the columns."""
+    row = cast("Row", decode_value(parse_json(line, what="a dataset's row")))
+    return {name: row[name] for name in (*columns, *row) if name in row}
 
 
 def _places(version: Version, current: JsonObject | None, files: Files | None) -> Iterator[tuple[str, str | None, bytes]]:
