@@ -87,6 +87,8 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             "monitor", "Watch live traffic for drift, and score a share of it", "tidemill monitor run monitor/handbook"
         ),
         "alerts": Command("alerts", "See and acknowledge alerts", "tidemill alerts list"),
+        "export": Command("export", "Write the project to an archive in open formats", "tidemill export --out backup.zip"),
+        "import": Command("import_", "Take in an archive", "tidemill import backup.zip --into elsewhere --dry-run"),
         "jobs": Command("jobs", "See, follow and cancel long work", "tidemill jobs list"),
         "projects": Command("projects", "See, make and archive projects", "tidemill projects create shop --description TEXT"),
         "people": Command("people", "Add people and service accounts, let them in or out", "tidemill people add ana"),

@@ -28,6 +28,7 @@ from tidemill.client.plans import PlanCalls
 from tidemill.client.registry import RegistryCalls
 from tidemill.client.rollouts import RolloutCalls
 from tidemill.client.runs import RunCalls
+from tidemill.client.transfer import TransferCalls
 from tidemill.client.tune import TuneCalls
 from tidemill.core.settings import Settings, load_settings
 
@@ -51,6 +52,7 @@ class AsyncClient(
     RegistryCalls,
     RolloutCalls,
     RunCalls,
+    TransferCalls,
     TuneCalls,
     JobCalls,
 ):

@@ -52,16 +52,52 @@ class Line:
         """Send a request below the project and return the answer's bytes, which need not be JSON."""
         return await self._answer(method, self._base + path, body=body, content=None, params=params)
 
-    async def send_file(self, method: str, path: str, file: Path) -> None:
-        """Send a file's bytes below the project, a piece at a time."""
+    async def send_file(
+        self, method: str, path: str, file: Path, *, params: Params | None = None, seconds: float | None = None
+    ) -> Json:
+        """Send a file's bytes below the project, a piece at a time; the answer's JSON, None when it has no body.
+
+        `seconds` is how long the answer may take; without it, as long as any other.
+        """
         size = (await anyio.Path(file).stat()).st_size
         headers = {"content-type": "application/octet-stream", "content-length": str(size)}
-        request = self._http.build_request(method, self._base + path, content=_pieces(file), headers=headers)
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        request = self._http.build_request(
+            method, self._base + path, content=_pieces(file), headers=headers, params=given or None
+        )
+        if seconds is not None:
+            request.extensions["timeout"] = httpx.Timeout(seconds, connect=10.0).as_dict()
         try:
             response = await self._http.send(request)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         await raise_for_problem(response)
+        return parse_json(response.content, what=f"the answer to {method} {path}") if response.content else None
+
+    async def save(self, path: str, file: Path, *, params: Params | None = None, seconds: float | None = None) -> int:
+        """Write what a GET below the project answers to a file, a piece at a time; its size in bytes.
+
+        `seconds` is how long the answer may take to begin, and each piece of it to come.
+        """
+        request = self._request("GET", self._base + path, params=params)
+        if seconds is not None:
+            request.extensions["timeout"] = httpx.Timeout(seconds, connect=10.0).as_dict()
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        size = 0
+        try:
+            await raise_for_problem(response)
+            async with await anyio.open_file(file, "wb") as opened:
+                async for piece in response.aiter_bytes(_PIECE):
+                    size += len(piece)
+                    await opened.write(piece)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        finally:
+            await response.aclose()
+        return size
 
     async def _answer(self, method: str, path: str, *, body: Json, content: bytes | None, params: Params | None) -> bytes:
         try:
