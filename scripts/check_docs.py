@@ -103,6 +103,7 @@ def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     groups = project["entry-points"]
     from scripts.reference import outdated  # noqa: PLC0415
+    from scripts.sync_client import outdated as outdated_client  # noqa: PLC0415
 
     from tidemill.cli.commands import COMMANDS  # noqa: PLC0415
     from tidemill.core.errors import BY_CODE  # noqa: PLC0415
@@ -112,6 +113,7 @@ def main() -> int:
         *broken_links(),
         *unreachable(),
         *outdated(),
+        *outdated_client(),
         *undescribed("reference/extensions.md", list(groups)),
         *undescribed("reference/extensions.md", [name for group in groups.values() for name in group]),
         *undescribed("reference/exit-codes.md", list(BY_CODE)),

@@ -58,7 +58,7 @@ def edit(change: tuple[str, str]) -> None:
 
 async def apply(client: AsyncClient) -> str:
     """Apply the files, wait for the index, and lock the application; the release's digest."""
-    applied = await client.apply()
+    applied = await client.apply(wait=False)
     for job in applied.get("jobs", ()):
         built = (await follow_job(client, job, label="index")).get("result")
         if isinstance(built, dict):

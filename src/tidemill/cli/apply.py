@@ -51,7 +51,7 @@ async def apply(
                     note("nothing was applied")
                     return 1
                 overwrite = overwrite or bool(undone(seen.get("drift", ())))
-            applied = await client.apply(files, expected=(seen or {}).get("digest"), overwrite=overwrite)
+            applied = await client.apply(files, expected=(seen or {}).get("digest"), overwrite=overwrite, wait=False)
         except (Invalid, Conflict, NotFound, Denied) as error:
             code = report(error)
             note("nothing was applied")

@@ -11,6 +11,7 @@ from typing import Self
 from tidemill.client.access import AccessCalls
 from tidemill.client.artifacts import ArtifactCalls
 from tidemill.client.catalogue import CatalogueCalls
+from tidemill.client.changes import ChangeCalls
 from tidemill.client.connect import open_line
 from tidemill.client.data import DataCalls
 from tidemill.client.endpoints import EndpointCalls
@@ -26,10 +27,12 @@ from tidemill.client.monitors import MonitorCalls
 from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.plans import PlanCalls
 from tidemill.client.registry import RegistryCalls
+from tidemill.client.retry import RETRIES, TIMEOUT, Retries
 from tidemill.client.rollouts import RolloutCalls
 from tidemill.client.runs import RunCalls
 from tidemill.client.transfer import TransferCalls
 from tidemill.client.tune import TuneCalls
+from tidemill.core.errors import Invalid
 from tidemill.core.settings import Settings, load_settings
 
 
@@ -37,6 +40,7 @@ class AsyncClient(
     AccessCalls,
     ArtifactCalls,
     CatalogueCalls,
+    ChangeCalls,
     DataCalls,
     EndpointCalls,
     EnvironmentCalls,
@@ -70,14 +74,24 @@ class AsyncClient(
         project: str | None = None,
         data: Path | None = None,
         settings: Settings | None = None,
+        retries: int = RETRIES,
+        timeout: float = TIMEOUT,
     ) -> None:
+        """Choose where to look; nothing is opened yet.
+
+        A call that met a busy or unreachable server is tried again, at most `retries` times and for `timeout` seconds in all.
+        Raises `Invalid` for a setting that makes no sense.
+        """
+        if retries < 0 or timeout <= 0:
+            raise Invalid(f"retries {retries} and timeout {timeout} make no sense", hint="Use 0 or more, and more than 0 s.")
+        self._retries = Retries(most=retries, timeout=timeout)
         base = settings or load_settings(Path.cwd(), data=data, project=project)
         self.settings = replace(base, url=url or base.url, token=token or base.token)
         self._stack = AsyncExitStack()
         super().__init__()
 
     async def __aenter__(self) -> Self:
-        self._opened = await self._stack.enter_async_context(open_line(self.settings))
+        self._opened = await self._stack.enter_async_context(open_line(self.settings, retries=self._retries))
         return self
 
     async def __aexit__(

@@ -7,13 +7,13 @@ from typing import cast
 import anyio
 
 from tidemill.client import shapes
-from tidemill.client.calls import Calls
 from tidemill.client.files import Collected, collect
+from tidemill.client.jobs import JobCalls
 from tidemill.client.upload import upload
 from tidemill.core.json import Json, JsonObject
 
 
-class PlanCalls(Calls):
+class PlanCalls(JobCalls):
     """Calls about plans and applies."""
 
     async def plan(self, collected: Collected | None = None) -> shapes.Plan:
@@ -27,14 +27,18 @@ class PlanCalls(Calls):
         expected: str | None = None,
         overwrite: bool = False,
         whole: bool = True,
+        wait: bool = True,
     ) -> shapes.Applied:
-        """Apply these files (default: the project's): all of them or none. Builds that it starts are in `jobs`.
+        """Apply these files (default: the project's): all of them or none. `wait` also for the builds.
 
         Raises `Conflict` when the registry was changed by another door since they were applied, unless `overwrite`; and with
         `expected`, the digest of a plan, when it would do anything else. `whole` says that they are all of the project's files.
         """
         more: JsonObject = {"expected": expected, "overwrite": overwrite, "whole": whole}
-        return cast("shapes.Applied", await self._send_files("/apply", collected, more))
+        applied = cast("shapes.Applied", await self._send_files("/apply", collected, more))
+        for job in applied.get("jobs", ()) if wait else ():
+            await self.finish(job)
+        return applied
 
     async def _send_files(self, path: str, collected: Collected | None, more: JsonObject | None = None) -> Json:
         if collected is None:
