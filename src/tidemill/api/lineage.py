@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, cast
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection as Database
 
-from tidemill.api.caller import AnyCaller, Caller
+from tidemill.api.caller import AnyCaller, Caller, Limit, Page, page
 from tidemill.api.cursors import seal
 from tidemill.api.lineage_impact import impact_json
 from tidemill.api.lineage_start import Start, start_of
 from tidemill.api.lineage_view import View, by_artifact, only_kinds
+from tidemill.api.times import since_ns
 from tidemill.core.errors import Invalid
+from tidemill.core.json import Json, dump_json
+from tidemill.store.lineage_in import Taken, take_events
+from tidemill.store.lineage_out import list_events
 from tidemill.store.lineage_path import PathFound, shortest
 from tidemill.store.lineage_show import show
 from tidemill.store.lineage_walk import DEEPEST, Direction, walk
+from tidemill.store.page import Page as StorePage
+from tidemill.store.projects import ensure_project
 
 router = APIRouter(tags=["lineage"])
 Of = Annotated[str, Query(max_length=4200)]
 By = Literal["version", "artifact"]
+_MOST_EVENTS: Final = 1000
+_IN_ONE_READ: Final = 500
 _WORDS: Final = "The answer holds the nearest; go on with the cursor, or ask for fewer kinds or a smaller depth."
 
 
@@ -96,6 +106,60 @@ async def get_path(
 
     found, direction, view = await call.platform.database.read(work)
     return {"from": first.ref, "to": last.ref, "answer": found.answer, "direction": direction, **view.as_json()}
+
+
+@router.get("/lineage/openlineage", response_model=None)
+async def list_openlineage(
+    call: AnyCaller,
+    since: str | None = None,
+    format: Literal["json", "ndjson"] = "json",  # noqa: A002  (the field's own word)
+    limit: Limit = 100,
+    cursor: str | None = None,
+) -> Page | StreamingResponse:
+    """What happened here as OpenLineage run events, oldest first; with `format=ndjson` all of them, one a line.
+
+    `since` is a time, or so long ago as in `24h`. A page may hold up to twice `limit` events: a start and its end together.
+    """
+    from_ns = since_ns(since, now_ns=call.platform.clock.now_ns()) or 0
+
+    async def next_page(after: str | None, size: int) -> StorePage[Mapping[str, Any]]:
+        return await call.platform.database.read(
+            lambda db: list_events(db, call.project, since_ns=from_ns, limit=size, cursor=after)
+        )
+
+    found = await next_page(cursor, limit)
+    if format == "json":
+        return page(list(found.items), found.next)
+
+    async def lines() -> AsyncIterator[bytes]:
+        part = found
+        while True:
+            yield b"".join(dump_json(each) + b"\n" for each in part.items)
+            if part.next is None:
+                return
+            part = await next_page(part.next, _IN_ONE_READ)
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+@router.post("/lineage/openlineage")
+async def take_openlineage(call: AnyCaller, body: Annotated[Any, Body()]) -> dict[str, Any]:
+    """Take one OpenLineage run event or a list of them: what is right is kept, what is not is refused, each with its reason.
+
+    The same run, type and time again is known, and changes nothing.
+    """
+    events = cast("Sequence[Json]", body) if isinstance(body, list) else [cast("Json", body)]
+    if len(events) > _MOST_EVENTS:
+        raise Invalid(f"{len(events)} events are too many at once", hint=f"Send at most {_MOST_EVENTS}.")
+    now_ns = call.platform.clock.now_ns()
+
+    def work(db: Database) -> Taken:
+        ensure_project(db, call.project, now_ns=now_ns)
+        return take_events(db, call.project, events, by=call.who, now_ns=now_ns)
+
+    taken = await call.platform.database.write(work)
+    refused = [{"event": number, "reason": reason} for number, reason in taken.refused]
+    return {"kept": taken.kept, "known": taken.known, "refused": refused}
 
 
 def _path_view(db: Database, call: Caller, found: PathFound, first: Start, last: Start) -> View:
