@@ -6,6 +6,7 @@ the policies: see `tidemill.govern.policy`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,10 +16,12 @@ from tidemill.store.grants import RIGHTS, Right
 
 __all__ = ["PREFIX", "RIGHTS", "Right", "check_right", "is_stated", "right_of", "target_of"]
 
+_CONVERTER: Final = re.compile(r":[a-z]+\}")
 PREFIX: Final = "/api/v1/projects/{project}"
 
 _ROUTES: Final[Mapping[str, Right]] = {
     "POST /comparisons": "read",
+    "POST /diff": "read",
     "POST /indexes/{name}:search": "read",
     "POST /spans:search": "read",
     "POST /query": "read",
@@ -51,6 +54,11 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "GET /export": "administer",
     "POST /import": "administer",
     "GET /blobs/{digest}": "develop",
+    "PATCH /artifacts/{kind}/{name}": "develop",
+    "DELETE /artifacts/{kind}/{name}": "develop",
+    "DELETE /artifacts/{kind}/{name}/versions/{version}": "develop",
+    "POST /artifacts/{kind}/{name}:restore": "develop",
+    "POST /lineage/openlineage": "develop",
     "POST /plan": "develop",
     "POST /apply": "develop",
     "POST /blobs:missing": "develop",
@@ -88,6 +96,8 @@ OUTSIDE: Final[Mapping[str, str]] = {
     "GET /api/v1/sessions": "anybody",
     "DELETE /api/v1/sessions/{session}": "anybody",
     "GET /api/v1/audit": "administrator",
+    "GET /api/v1/database": "administrator",
+    "GET /api/v1/database/backup": "administrator",
     "GET /api/v1/audit/verify": "administrator",
     "GET /api/v1/audit/export": "administrator",
 }
@@ -112,19 +122,19 @@ _WORDS: Final[Mapping[Right, str]] = {
 
 def right_of(method: str, path: str) -> Right:
     """The right that a route needs; `path` as the OpenAPI document has it, with or without the project's part."""
-    named = _ROUTES.get(f"{method} {path.removeprefix(PREFIX)}")
+    named = _ROUTES.get(f"{method} {_below(path)}")
     return named or ("read" if method in {"GET", "HEAD"} else "develop")
 
 
 def is_stated(method: str, path: str) -> bool:
     """Whether the right of a route is named, or is to read because it is a GET."""
-    below = path.removeprefix(PREFIX)
+    below = _below(path)
     return f"{method} {below}" in (_ROUTES if path.startswith(PREFIX) else OUTSIDE) or (method == "GET" and below != path)
 
 
 def target_of(path: str, named: Mapping[str, str]) -> str:
     """What a route of a project is about, as in `endpoint/prod` and `chain/help@live`; empty is the project itself."""
-    below = path.removeprefix(PREFIX)
+    below = _below(path)
     noun = below.strip("/").partition("/")[0].partition(":")[0]
     if noun == "artifacts" and "name" in named:
         alias = f"@{named['alias']}" if "alias" in named else ""
@@ -135,9 +145,14 @@ def target_of(path: str, named: Mapping[str, str]) -> str:
 def check_route(principal: Principal, method: str, path: str, named: Mapping[str, str]) -> None:
     """Raise `Denied` when somebody may not take a route; `path` and its parameters as the route has them."""
     right = right_of(method, path)
-    if f"{method} {path.removeprefix(PREFIX)}" in _ASKED_WITHIN and principal.may_somewhere(right):
+    if f"{method} {_below(path)}" in _ASKED_WITHIN and principal.may_somewhere(right):
         return
     check_right(principal, right, target_of(path, named))
+
+
+def _below(path: str) -> str:
+    """A route's path below the project, as the OpenAPI document has it."""
+    return _CONVERTER.sub("}", path).removeprefix(PREFIX)
 
 
 def check_right(principal: Principal, right: Right, target: str = "") -> None:
