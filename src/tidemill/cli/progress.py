@@ -68,7 +68,7 @@ async def follow_job(client: AsyncClient, job_id: str, *, label: str, quiet: boo
 
     began = time.monotonic()
     line = ProgressLine(label=label, started=began)
-    last: JobJson = {}
+    last: JobJson | None = None
     try:
         async for job in _following(client, job_id):
             last = job
@@ -80,7 +80,7 @@ async def follow_job(client: AsyncClient, job_id: str, *, label: str, quiet: boo
         note(f"stopped watching; job {job_id} {goes_on}: tidemill jobs follow {job_id}")
         raise
     line.clear()
-    ended_well(last)
+    last = ended_well(last or await client.job(job_id))
     if not quiet:
         note(left_behind(label, last, seconds=time.monotonic() - began))
     return last

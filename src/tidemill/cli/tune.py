@@ -177,7 +177,7 @@ async def _follow(client: AsyncClient, job_id: str, *, quiet: bool) -> None:
         note(f"stopped watching; run {job_id} {goes_on}: tidemill tune show {job_id}")
         raise
     line.clear()
-    ended_well(last or {})
+    ended_well(last or await client.job(job_id))
 
 
 def _steps(found: TuneJson) -> str:

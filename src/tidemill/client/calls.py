@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TypeVar, cast
 
 from tidemill.client.connect import Line, Params
@@ -10,6 +11,7 @@ from tidemill.core.errors import Invalid
 from tidemill.core.settings import Settings
 
 T = TypeVar("T")
+_PAGE = 500
 
 
 class Calls:
@@ -26,18 +28,27 @@ class Calls:
             raise Invalid("the client is not open", hint="Write: async with AsyncClient() as client: …")
         return self._opened
 
-    async def _list(self, path: str, _shape: type[T], *, params: Params | None = None, limit: int | None = None) -> Sequence[T]:
-        items = list[T]()
+    async def _list(self, path: str, shape: type[T], *, params: Params | None = None, limit: int | None = None) -> Sequence[T]:
+        """Every item of a list, or the first `limit`; the pages that it takes are asked for here."""
+        return [each async for each in self._iterate(path, shape, params=params, limit=limit)]
+
+    async def _iterate(
+        self, path: str, _shape: type[T], *, params: Params | None = None, limit: int | None = None
+    ) -> AsyncIterator[T]:
+        """The items of a list one by one; a page is asked for when the one before is used up."""
+        left = math.inf if limit is None else limit
         cursor: str | None = None
-        while True:
-            left = None if limit is None else limit - len(items)
+        while left > 0:
+            most = None if left == math.inf else min(int(left), _PAGE)
             page = cast(
                 "Mapping[str, object]",
-                await self._line.send(
-                    "GET", path, params={**(params or {}), "limit": left and min(left, 500), "cursor": cursor}
-                ),
+                await self._line.send("GET", path, params={**(params or {}), "limit": most, "cursor": cursor}),
             )
-            items += cast("list[T]", page.get("items", []))
+            for each in cast("list[T]", page.get("items", [])):
+                yield each
+                left -= 1
+                if left <= 0:
+                    return
             cursor = cast("str | None", page.get("next"))
-            if cursor is None or (limit is not None and len(items) >= limit):
-                return items[:limit]
+            if cursor is None:
+                return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, cast
+from typing import Required, TypedDict, cast
 
 from tidemill.client.calls import Calls
 from tidemill.client.connect import segment
@@ -15,12 +15,12 @@ class SecretJson(TypedDict, total=False):
     """A secret that a connection refers to; `found` says whether it is there on the server's machine."""
 
     connection: str
-    field: str
-    reference: str
+    field: Required[str]
+    reference: Required[str]
     found: bool
 
 
-class ConnectionJson(TypedDict, total=False):
+class ConnectionJson(TypedDict):
     """A connection in an environment: secrets by reference, headers by name. `for_all`: it holds where no other is set."""
 
     name: str
@@ -33,7 +33,7 @@ class ConnectionJson(TypedDict, total=False):
     secrets: Sequence[SecretJson]
 
 
-class HoldingJson(TypedDict, total=False):
+class HoldingJson(TypedDict):
     """What an application is in an environment."""
 
     app: str
@@ -43,7 +43,7 @@ class HoldingJson(TypedDict, total=False):
     at: str
 
 
-class EnvironmentJson(TypedDict, total=False):
+class EnvironmentJson(TypedDict):
     """An environment; its rule `from` is read by `origin_of`. `current` is the server's own."""
 
     name: str
@@ -55,7 +55,7 @@ class EnvironmentJson(TypedDict, total=False):
     endpoints: Sequence[str]
 
 
-class DifferenceJson(TypedDict, total=False):
+class DifferenceJson(TypedDict):
     """A connection that is not the same in both environments, and the models of the application that use it."""
 
     name: str
@@ -64,7 +64,7 @@ class DifferenceJson(TypedDict, total=False):
     models: Sequence[str]
 
 
-class ReportedJson(TypedDict, total=False):
+class ReportedJson(TypedDict):
     """What a model's provider reported of itself; `to` None: nothing in the target yet."""
 
     model: str
@@ -73,14 +73,14 @@ class ReportedJson(TypedDict, total=False):
     epoch: int
 
 
-class UnsetJson(TypedDict, total=False):
+class UnsetJson(TypedDict):
     """A connection that a model names and that is not set in the target."""
 
     connection: str
     model: str
 
 
-class EvidenceOfJson(TypedDict, total=False):
+class EvidenceOfJson(TypedDict):
     """What a release rests on."""
 
     evaluations: Sequence[JsonObject]
@@ -88,7 +88,7 @@ class EvidenceOfJson(TypedDict, total=False):
     approvals: Sequence[JsonObject]
 
 
-class PromotionJson(TypedDict, total=False):
+class PromotionJson(TypedDict):
     """A promotion that was made."""
 
     id: str
@@ -102,7 +102,7 @@ class PromotionJson(TypedDict, total=False):
     at: str
 
 
-class PromotedJson(TypedDict, total=False):
+class PromotedJson(TypedDict):
     """What a promotion did or, with `dry_run`, would do. `moved` False: it was there already, or it was a trial."""
 
     environment: str

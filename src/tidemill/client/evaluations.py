@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 from tidemill.client import shapes
@@ -59,6 +59,11 @@ class EvaluationCalls(JobCalls):
     async def evaluations(self, *, limit: int | None = None) -> Sequence[shapes.EvaluationJson]:
         """Evaluations, newest first."""
         return await self._list("/evaluations", shapes.EvaluationJson, limit=limit)
+
+    async def iter_evaluations(self) -> AsyncIterator[shapes.EvaluationJson]:
+        """Every evaluation, newest first, a page at a time as they are asked for."""
+        async for each in self._iterate("/evaluations", shapes.EvaluationJson):
+            yield each
 
     async def evaluation_samples(self, evaluation_id: str, *, limit: int | None = None) -> Sequence[JsonObject]:
         """The samples of an evaluation with outputs and scores."""

@@ -52,10 +52,10 @@ class JobCalls(Calls):
 
     async def finish(self, job_id: str) -> shapes.JobJson:
         """Wait for a job. Raises what it failed with, and `Conflict` when it was cancelled."""
-        last: shapes.JobJson = {}
+        last: shapes.JobJson | None = None
         async for job in self.follow(job_id):
             last = job
-        return ended_well(last)
+        return ended_well(last or await self.job(job_id))
 
     async def openapi(self) -> JsonObject:
         """The description of every route."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 from tidemill.client import shapes
@@ -29,6 +29,11 @@ class RegistryCalls(Calls):
         params = {"kind": kind, "q": q, "tag": wanted, "owner": owner}
         return await self._list("/artifacts", shapes.VersionJson, params=params, limit=limit)
 
+    async def iter_artifacts(self, *, kind: str | None = None, q: str | None = None) -> AsyncIterator[shapes.VersionJson]:
+        """The same one by one, a page at a time as they are asked for: for more than fits in memory."""
+        async for each in self._iterate("/artifacts", shapes.VersionJson, params={"kind": kind, "q": q}):
+            yield each
+
     async def artifact(self, ref: str) -> shapes.VersionJson:
         """One version: the one that `ref` names, else the latest."""
         parsed = parse_ref(ref)
@@ -39,11 +44,17 @@ class RegistryCalls(Calls):
         """Every version of an artifact, newest first."""
         return await self._list(f"{_artifact_path(parse_ref(ref))}/versions", shapes.VersionJson, limit=limit)
 
-    async def set_alias(self, ref: str, alias: str, *, why: str = "", expected: str | None = None) -> JsonObject:
-        """Move an alias to the version that `ref` names; with `expected`, only when it still points there."""
+    async def set_alias(
+        self, ref: str, alias: str, *, why: str = "", expected: str | None = None, if_match: str | None = None
+    ) -> JsonObject:
+        """Move an alias to the version that `ref` names; with `expected`, only when it still points there.
+
+        `if_match`, an entity tag of the alias, says the same: `PreconditionFailed` when it was moved since.
+        """
         parsed = parse_ref(ref)
         body = {"version": parsed.version or "latest", "why": why, **({"expected": expected} if expected else {})}
-        return cast("JsonObject", await self._line.send("PUT", f"{_artifact_path(parsed)}/aliases/{segment(alias)}", body=body))
+        path = f"{_artifact_path(parsed)}/aliases/{segment(alias)}"
+        return cast("JsonObject", await self._line.send("PUT", path, body=body, if_match=if_match))
 
     async def make_release(self, root: str) -> shapes.ReleaseJson:
         """Lock an app with everything that it needs; the same content gives the same release."""

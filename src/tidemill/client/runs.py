@@ -30,6 +30,11 @@ class RunCalls(Calls):
         """Traces, newest first; `q` finds words in inputs and outputs."""
         return await self._list("/traces", shapes.TraceJson, params={"q": q}, limit=limit)
 
+    async def iter_traces(self, *, q: str | None = None) -> AsyncIterator[shapes.TraceJson]:
+        """Every trace, newest first, a page at a time as they are asked for."""
+        async for each in self._iterate("/traces", shapes.TraceJson, params={"q": q}):
+            yield each
+
     async def trace(self, trace_id: str) -> shapes.TraceJson:
         """A trace by its id or the beginning of it."""
         return cast("shapes.TraceJson", await self._line.send("GET", f"/traces/{segment(trace_id)}"))

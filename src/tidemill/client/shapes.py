@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Literal, Required, TypedDict
 
 from tidemill.client.rollout_shapes import RolloutJson
 from tidemill.core.json import Json
@@ -47,8 +47,8 @@ class Change(TypedDict, total=False):
     `contract` says whether what calls a tool or a function can go on as it did.
     """
 
-    ref: str
-    action: Action
+    ref: Required[str]
+    action: Required[Action]
     before: str | None
     after: str | None
     details: Sequence[str]
@@ -114,9 +114,9 @@ class RerunJson(TypedDict, total=False):
 class Plan(TypedDict, total=False):
     """What an apply would do. `notes` are problems that do not stop it, `drift` is where the registry went another way."""
 
-    changes: Sequence[Change]
-    notes: Sequence[ProblemJson]
-    affects: Sequence[str]
+    changes: Required[Sequence[Change]]
+    notes: Required[Sequence[ProblemJson]]
+    affects: Required[Sequence[str]]
     rerun: RerunJson | None
     downstream: DownstreamJson
     drift: Sequence[DriftJson]
@@ -126,8 +126,8 @@ class Plan(TypedDict, total=False):
 class Applied(Plan, total=False):
     """What an apply did; `jobs` are the builds that it started."""
 
-    versions: Sequence[Mapping[str, Json]]
-    jobs: Sequence[str]
+    versions: Required[Sequence[Mapping[str, Json]]]
+    jobs: Required[Sequence[str]]
 
 
 class UsageJson(TypedDict, total=False):
@@ -140,14 +140,14 @@ class UsageJson(TypedDict, total=False):
 class RunJson(TypedDict, total=False):
     """One execution of an app."""
 
-    id: str
-    output: Json
-    release: str
-    trace: str
-    steps: Mapping[str, Mapping[str, Json]]
-    usage: UsageJson
-    cost: float | None
-    latency_ms: float
+    id: Required[str]
+    output: Required[Json]
+    release: Required[str]
+    trace: Required[str]
+    steps: Required[Mapping[str, Mapping[str, Json]]]
+    usage: Required[UsageJson]
+    cost: Required[float | None]
+    latency_ms: Required[float]
 
 
 class ProgressJson(TypedDict, total=False):
@@ -161,9 +161,9 @@ class ProgressJson(TypedDict, total=False):
 class JobJson(TypedDict, total=False):
     """Long work."""
 
-    id: str
-    kind: str
-    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    id: Required[str]
+    kind: Required[str]
+    status: Required[Literal["queued", "running", "done", "failed", "cancelled"]]
     progress: ProgressJson
     result: Json
     error: str | None
@@ -174,27 +174,27 @@ class JobJson(TypedDict, total=False):
 class MetricJson(TypedDict, total=False):
     """A metric's mean over the samples that have it, with its 95 % interval."""
 
-    mean: float | None
+    mean: Required[float | None]
     interval: Sequence[float] | None
-    n: int
+    n: Required[int]
 
 
 class EvaluationJson(TypedDict, total=False):
     """A release on a dataset, scored."""
 
-    id: str
-    app: str
-    release: str
-    dataset: str
-    status: str
-    samples: int
-    errors: int
-    metrics: Mapping[str, MetricJson]
-    reused: Mapping[str, int]
+    id: Required[str]
+    app: Required[str]
+    release: Required[str]
+    dataset: Required[str]
+    status: Required[str]
+    samples: Required[int]
+    errors: Required[int]
+    metrics: Required[Mapping[str, MetricJson]]
+    reused: Required[Mapping[str, int]]
     calls: Mapping[str, int]
     usage: UsageJson
-    cost: float | None
-    duration_ms: float
+    cost: Required[float | None]
+    duration_ms: Required[float]
     job: str
     environment: str | None
 
@@ -204,24 +204,24 @@ class ComparedMetric(TypedDict, total=False):
 
     a: float | None
     b: float | None
-    difference: float | None
+    difference: Required[float | None]
     interval: Sequence[float] | None
     p_value: float | None
     test: str
     n: int
     better: int | Sequence[str]
     worse: int | Sequence[str]
-    verdict: Verdict
+    verdict: Required[Verdict]
     reason: str
 
 
 class ComparisonJson(TypedDict, total=False):
     """Two evaluations, paired."""
 
-    a: str
-    b: str
+    a: Required[str]
+    b: Required[str]
     dataset: str
-    metrics: Mapping[str, ComparedMetric]
+    metrics: Required[Mapping[str, ComparedMetric]]
     samples: int
     notes: Sequence[str]
 
@@ -229,50 +229,50 @@ class ComparisonJson(TypedDict, total=False):
 class GateCheckJson(TypedDict, total=False):
     """One check of a gate."""
 
-    metric: str
-    rule: str
+    metric: Required[str]
+    rule: Required[str]
     value: float | None
     interval: Sequence[float] | None
-    result: Literal["passed", "failed", "inconclusive", "error"]
-    reason: str
+    result: Required[Literal["passed", "failed", "inconclusive", "error"]]
+    reason: Required[str]
 
 
 class GateJson(TypedDict, total=False):
     """What a gate decided."""
 
-    gate: str
-    result: Literal["passed", "failed", "inconclusive", "error"]
-    checks: Sequence[GateCheckJson]
+    gate: Required[str]
+    result: Required[Literal["passed", "failed", "inconclusive", "error"]]
+    checks: Required[Sequence[GateCheckJson]]
 
 
 class SpanJson(TypedDict, total=False):
     """One span of a trace."""
 
-    id: str
-    parent_id: str | None
-    name: str
-    kind: str
-    start: str
-    duration_ms: float
-    status: str
+    id: Required[str]
+    parent_id: Required[str | None]
+    name: Required[str]
+    kind: Required[str]
+    start: Required[str]
+    duration_ms: Required[float]
+    status: Required[str]
     error: str | None
     input: Json
     output: Json
     model: str | None
     usage: UsageJson
     cost: float | None
-    attributes: Mapping[str, Json]
+    attributes: Required[Mapping[str, Json]]
 
 
 class FeedbackJson(TypedDict, total=False):
     """What was said of a trace, or of one of its spans."""
 
-    id: str
-    trace: str
+    id: Required[str]
+    trace: Required[str]
     span: str | None
-    kind: FeedbackKind
+    kind: Required[FeedbackKind]
     name: str
-    value: Json
+    value: Required[Json]
     user: str
     source: str
     replaced_by: str | None
@@ -282,13 +282,13 @@ class FeedbackJson(TypedDict, total=False):
 class TraceJson(TypedDict, total=False):
     """One execution as recorded; in a list, without `spans`."""
 
-    id: str
-    name: str
-    release: str | None
+    id: Required[str]
+    name: Required[str]
+    release: Required[str | None]
     endpoint: str | None
-    start: str
-    duration_ms: float
-    status: str
+    start: Required[str]
+    duration_ms: Required[float]
+    status: Required[str]
     error: str | None
     input: Json
     output: Json
@@ -304,13 +304,13 @@ class TraceJson(TypedDict, total=False):
 class VersionJson(TypedDict, total=False):
     """One immutable version of an artifact."""
 
-    ref: str
-    kind: str
-    name: str
+    ref: Required[str]
+    kind: Required[str]
+    name: Required[str]
     number: int
     version: str
     digest: str
-    spec: Mapping[str, Json]
+    spec: Required[Mapping[str, Json]]
     refs: Mapping[str, str]
     blobs: Mapping[str, str]
     description: str
@@ -325,8 +325,8 @@ class ReleaseJson(TypedDict, total=False):
     """An application's lock: every reference resolved to a digest."""
 
     ref: str
-    digest: str
-    root: str
+    digest: Required[str]
+    root: Required[str]
     lock: Mapping[str, Json]
     hermetic: bool
     why_not_hermetic: Sequence[str]
@@ -339,20 +339,21 @@ class ReleaseJson(TypedDict, total=False):
 class EndpointJson(TypedDict, total=False):
     """A stable address and what it serves."""
 
-    name: str
-    release: str | None
+    name: Required[str]
+    release: Required[str | None]
     environment: str | None
     previous: str | None
-    app: str
+    app: Required[str]
     updated: str
     rollout: RolloutJson | None
-    history: Sequence[Mapping[str, str]]
+    etag: str | None
+    history: Required[Sequence[Mapping[str, str]]]
 
 
 class KeyJson(TypedDict, total=False):
     """An API key; `key`, its text, is shown once, when it is made."""
 
-    id: str
+    id: Required[str]
     key: str
     role: str
     person: str | None

@@ -8,6 +8,7 @@ from tidemill.client.sync.artifacts import ArtifactCalls
 from tidemill.client.sync.catalogue import CatalogueCalls
 from tidemill.client.sync.changes import ChangeCalls
 from tidemill.client.sync.data import DataCalls
+from tidemill.client.sync.db import DatabaseCalls
 from tidemill.client.sync.endpoints import EndpointCalls
 from tidemill.client.sync.environments import EnvironmentCalls
 from tidemill.client.sync.evaluations import EvaluationCalls
@@ -33,6 +34,7 @@ class Client(
     CatalogueCalls,
     ChangeCalls,
     DataCalls,
+    DatabaseCalls,
     EndpointCalls,
     EnvironmentCalls,
     EvaluationCalls,

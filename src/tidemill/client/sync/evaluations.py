@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.client import shapes
 from tidemill.client.sync.waiting import Waiting
@@ -53,6 +53,10 @@ class EvaluationCalls(Waiting):
     def evaluations(self, *, limit: int | None = None) -> Sequence[shapes.EvaluationJson]:
         """Evaluations, newest first."""
         return self._wait(lambda: self._client.evaluations(limit=limit))
+
+    def iter_evaluations(self) -> Iterator[shapes.EvaluationJson]:
+        """Every evaluation, newest first, a page at a time as they are asked for."""
+        return self._each(self._client.iter_evaluations)
 
     def evaluation_samples(self, evaluation_id: str, *, limit: int | None = None) -> Sequence[JsonObject]:
         """The samples of an evaluation with outputs and scores."""

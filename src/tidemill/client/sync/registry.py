@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tidemill.client import shapes
 from tidemill.client.sync.waiting import Waiting
@@ -25,6 +25,10 @@ class RegistryCalls(Waiting):
         """The latest version of every artifact, of one kind or of all; `q` finds words in names, descriptions and tags."""
         return self._wait(lambda: self._client.artifacts(kind=kind, q=q, tags=tags, owner=owner, limit=limit))
 
+    def iter_artifacts(self, *, kind: str | None = None, q: str | None = None) -> Iterator[shapes.VersionJson]:
+        """The same one by one, a page at a time as they are asked for: for more than fits in memory."""
+        return self._each(lambda: self._client.iter_artifacts(kind=kind, q=q))
+
     def artifact(self, ref: str) -> shapes.VersionJson:
         """One version: the one that `ref` names, else the latest."""
         return self._wait(lambda: self._client.artifact(ref))
@@ -33,9 +37,14 @@ class RegistryCalls(Waiting):
         """Every version of an artifact, newest first."""
         return self._wait(lambda: self._client.versions(ref, limit=limit))
 
-    def set_alias(self, ref: str, alias: str, *, why: str = "", expected: str | None = None) -> JsonObject:
-        """Move an alias to the version that `ref` names; with `expected`, only when it still points there."""
-        return self._wait(lambda: self._client.set_alias(ref, alias, why=why, expected=expected))
+    def set_alias(
+        self, ref: str, alias: str, *, why: str = "", expected: str | None = None, if_match: str | None = None
+    ) -> JsonObject:
+        """Move an alias to the version that `ref` names; with `expected`, only when it still points there.
+
+        `if_match`, an entity tag of the alias, says the same: `PreconditionFailed` when it was moved since.
+        """
+        return self._wait(lambda: self._client.set_alias(ref, alias, why=why, expected=expected, if_match=if_match))
 
     def make_release(self, root: str) -> shapes.ReleaseJson:
         """Lock an app with everything that it needs; the same content gives the same release."""

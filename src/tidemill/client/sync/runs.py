@@ -26,6 +26,10 @@ class RunCalls(Waiting):
         """Traces, newest first; `q` finds words in inputs and outputs."""
         return self._wait(lambda: self._client.traces(q=q, limit=limit))
 
+    def iter_traces(self, *, q: str | None = None) -> Iterator[shapes.TraceJson]:
+        """Every trace, newest first, a page at a time as they are asked for."""
+        return self._each(lambda: self._client.iter_traces(q=q))
+
     def trace(self, trace_id: str) -> shapes.TraceJson:
         """A trace by its id or the beginning of it."""
         return self._wait(lambda: self._client.trace(trace_id))
