@@ -7,7 +7,7 @@ import functools
 import pytest
 
 from store.project import HANDBOOK, apply
-from tidemill.core.errors import Conflict, NotFound
+from tidemill.core.errors import Conflict, Invalid, NotFound
 from tidemill.store import aliases, endpoints
 from tidemill.store.audit import list_entries
 from tidemill.store.delete import delete_versions, restore_versions
@@ -129,3 +129,13 @@ def test_nothing_goes_while_anything_depends_on_it(database, blobs, remove, get)
         remove("model/local")
     assert "tidemill alias remove model/local live" in [each.hint.partition(": ")[2] for each in caught.value.problems]
     assert get("prompt/answer").number == 2
+
+
+def test_a_file_that_refers_to_what_is_deleted_is_told_so(database, blobs, remove):
+    apply(database, blobs, prompt("a"))
+    remove("prompt/alone")
+    for ref in ("prompt/alone", "prompt/alone@v1"):
+        with pytest.raises(Invalid, match=r"prompt/alone(@v1)? was deleted at .* by ann") as caught:
+            apply(database, blobs, f"kind: chain\nname: c\nuses: [{ref}]\n")
+        assert caught.value.hint == f"Restore it: tidemill restore {ref}"
+        assert caught.value.where == "tidemill/handbook.yaml:3"

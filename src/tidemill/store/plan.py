@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -13,15 +13,16 @@ from tidemill.core.errors import Conflict, Invalid, Problem
 from tidemill.core.extend import ArtifactKind, BlobReader
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
-from tidemill.core.refs import Ref, parse_ref
+from tidemill.core.refs import parse_ref
 from tidemill.store import audit
 from tidemill.store.changes import Change, Entry, affected, changes_of
 from tidemill.store.config import list_configs, put_config
 from tidemill.store.files import FilesFolder
+from tidemill.store.known import Known
 from tidemill.store.lineage_notes import note_files
 from tidemill.store.prepare import Preparation, Prepared, placed, prepare
 from tidemill.store.projects import ensure_project
-from tidemill.store.registry import add_version, digest_of, find_by_digest, find_version, next_number
+from tidemill.store.registry import add_version, digest_of, is_same
 from tidemill.store.resolve import Resolver, Target
 
 
@@ -29,7 +30,8 @@ from tidemill.store.resolve import Resolver, Target
 class Plan:
     """`changes` are creates and updates; `unchanged` the rest; `affects` what serves old content after an apply.
 
-    `notes` are problems that do not stop it, such as a document that could not be read while the rest could.
+    `notes` are problems that do not stop it, such as a document that could not be read while the rest could. `latest` is what
+    the registry has now, by `kind/name`.
     """
 
     changes: tuple[Change, ...]
@@ -37,6 +39,7 @@ class Plan:
     notes: tuple[Problem, ...]
     affects: tuple[str, ...]
     entries: tuple[Entry, ...]
+    latest: Mapping[str, Version] = field(default_factory=dict[str, Version])
 
     @property
     def digest(self) -> str:
@@ -81,8 +84,9 @@ def make_plan(
     resolver = Resolver(db, project, preparation, kinds)
     targets = {bare: resolver.targets(item) for bare, item in resolver.items.items()}
     versions: dict[str, Version] = {}
+    known = Known(db, project, [(each.document.kind, each.document.name) for each in resolver.items.values()])
     for bare in resolver.order(targets):
-        version = _version(db, project, resolver.items[bare], targets[bare], versions)
+        version = _version(known, project, resolver.items[bare], targets[bare], versions)
         if version is not None:
             versions[bare] = version
             resolver.problems.extend(_check(resolver.items[bare], targets[bare], versions))
@@ -92,7 +96,7 @@ def make_plan(
             resolver.problems.extend(_check(item, resolver.targets(item), versions))
             entries.append(Entry(item=item, version=None))
     _raise_all([*preparation.problems, *resolver.problems])
-    return _plan(db, project, entries, environment=environment, blobs=blobs)
+    return _plan(db, project, entries, known.latest, environment=environment, blobs=blobs)
 
 
 def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
@@ -132,7 +136,7 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
     if check is not None:
         check(db, plan)
     ensure_project(db, project, now_ns=now_ns, by=by)
-    versions = tuple(_keep(db, project, plan.entries, by=by, now_ns=now_ns))
+    versions = tuple(_keep(db, project, plan, by=by, now_ns=now_ns))
     if plan.changes:
         _note(db, project, plan.changes, by=by, now_ns=now_ns)
     return Applied(plan=plan, versions=versions)
@@ -147,11 +151,15 @@ def _note(db: Connection, project: str, changes: Sequence[Change], *, by: str, n
     audit.append(db, project, who=by, action="apply", target=f"project/{project}", detail={"changes": told}, now_ns=now_ns)
 
 
-def _keep(db: Connection, project: str, entries: Sequence[Entry], *, by: str, now_ns: int) -> list[Version]:
+def _keep(db: Connection, project: str, plan: Plan, *, by: str, now_ns: int) -> list[Version]:
     kept: list[Version] = []
     read: list[tuple[str, Version]] = []
-    for entry in entries:
+    for entry in plan.entries:
         document, parsed = entry.item.document, entry.item.parsed
+        latest = None if entry.version is None else plan.latest.get(entry.version.bare)
+        if latest is not None and entry.version is not None and is_same(latest, entry.version):
+            kept.append(latest)
+            continue
         outside = {"description": document.description, "owner": document.owner}
         if entry.version is None:
             put_config(
@@ -193,7 +201,7 @@ def _files_of(document: SourceDocument) -> list[str]:
 
 
 def _version(
-    db: Connection, project: str, item: Prepared, targets: Mapping[str, Target], versions: Mapping[str, Version]
+    known: Known, project: str, item: Prepared, targets: Mapping[str, Target], versions: Mapping[str, Version]
 ) -> Version | None:
     """The version that the document would be; None when something that it needs is broken."""
     document, parsed = item.document, item.parsed
@@ -208,12 +216,11 @@ def _version(
         if needed is not None:
             refs[written] = needed.digest
     digest = digest_of(document.kind, spec=parsed.spec, refs=refs, blobs=parsed.blobs)
-    same = find_by_digest(db, project, digest, kind=document.kind, name=document.name)
     return Version(
         project=project,
         kind=document.kind,
         name=document.name,
-        number=same.number if same is not None else next_number(db, project, document.kind, document.name, digest),
+        number=known.number_of(document.kind, document.name, digest),
         digest=digest,
         spec=parsed.spec,
         refs=refs,
@@ -233,10 +240,15 @@ def _check(item: Prepared, targets: Mapping[str, Target], versions: Mapping[str,
     return [placed(item.document, each) for each in item.kind.check(item.parsed.spec, resolved=resolved)]
 
 
-def _plan(db: Connection, project: str, entries: Sequence[Entry], *, environment: str, blobs: BlobReader | None = None) -> Plan:
-    versions = [each.version for each in entries if each.version is not None]
-    found = [find_version(db, project, Ref(kind=each.kind, name=each.name)) for each in versions]
-    latest = {each.bare: each for each in found if each is not None}
+def _plan(
+    db: Connection,
+    project: str,
+    entries: Sequence[Entry],
+    latest: Mapping[str, Version],
+    *,
+    environment: str,
+    blobs: BlobReader | None = None,
+) -> Plan:
     changes = changes_of(db, project, entries, latest=latest, blobs=blobs)
     notes = [placed(entry.item.document, each) for entry in entries for each in entry.item.parsed.notes]
     notes.extend(_connection_notes(db, project, entries, environment=environment))
@@ -246,6 +258,7 @@ def _plan(db: Connection, project: str, entries: Sequence[Entry], *, environment
         notes=tuple(notes),
         affects=affected(db, project, changes, entries),
         entries=tuple(entries),
+        latest=latest,
     )
 
 

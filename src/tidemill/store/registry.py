@@ -227,13 +227,9 @@ def list_versions(
     return make_page([version_of(row) for row in rows], limit=limit, cursor_of=lambda each: str(each.number))
 
 
-def next_number(db: Connection, project: str, kind: str, name: str, digest: str) -> int:
-    """The number that content which the artifact does not have now would get: a deleted version's own, else a new one."""
-    row = db.execute(_ARTIFACT, {"project": project, "kind": kind, "name": name}).first()
-    if row is not None and row.deleted:
-        for each in find_deleted(db, project, Ref(kind=kind, name=name, version=digest)):
-            return each.version.number
-    return 1 if row is None else row.last_number + 1
+def is_same(old: Version, wanted: Version) -> bool:
+    """Whether keeping `wanted` as the latest would change nothing where `old` is the latest."""
+    return all(getattr(old, name) == getattr(wanted, name) for name in ("digest", "description", "tags", "owner"))
 
 
 def is_hermetic(db: Connection, version: Version) -> bool:
@@ -324,9 +320,9 @@ def _restored(db: Connection, wanted: Version) -> Row[Any] | None:
 
 def _described(db: Connection, old: Version, wanted: Version) -> Version:
     """The old version with the description, tags and owner that are wanted now."""
-    now = {"description": wanted.description, "tags": dict(wanted.tags), "owner": wanted.owner}
-    if now == {"description": old.description, "tags": old.tags, "owner": old.owner}:
+    if is_same(old, wanted):
         return old
+    now = {"description": wanted.description, "tags": dict(wanted.tags), "owner": wanted.owner}
     where = {"project": old.project, "kind": old.kind, "name": old.name, "number": old.number}
     db.execute(update(versions).filter_by(**where).values(now))
     row = _find(db, old.project, Ref(kind=old.kind, name=old.name, version=f"v{old.number}"))

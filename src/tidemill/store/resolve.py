@@ -15,6 +15,7 @@ from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.store.config import list_configs
+from tidemill.store.deleted import find_deleted
 from tidemill.store.prepare import Preparation, Prepared, placed
 from tidemill.store.registry import LATEST, check_project, find_version, get_version
 from tidemill.store.tables import artifacts
@@ -39,6 +40,7 @@ class Resolver:
         self.items: dict[str, Prepared] = {each.document.bare: each for each in preparation.items if each.kind.versioned}
         self._configs = {each.document.bare for each in preparation.items if not each.kind.versioned}
         self.problems: list[Problem] = []
+        self._looked_up: dict[Ref, Version | None] = {}
 
     def targets(self, item: Prepared) -> dict[str, Target]:
         """What each of a document's references, as written, leads to; those that lead nowhere become problems."""
@@ -71,7 +73,7 @@ class Resolver:
     @cached_property
     def known(self) -> set[str]:
         """Every name that a reference could have meant."""
-        query = select(artifacts.c.kind, artifacts.c.name).where(artifacts.c.project == self._project)
+        query = select(artifacts.c.kind, artifacts.c.name).where(artifacts.c.project == self._project, artifacts.c.latest > 0)
         kept = {f"{row.kind}/{row.name}" for row in self._db.execute(query)}
         return kept | set(self.items) | self._broken | self._known_configs
 
@@ -92,15 +94,21 @@ class Resolver:
                 return Target(local=ref.bare)
             if ref.bare in self._broken:
                 return None
-        version = find_version(self._db, self._project, ref)
+        version = self._found(ref)
         if version is not None:
             return Target(version=version)
-        if ref.bare not in self.known or ref.version is None:
+        if (ref.bare not in self.known or ref.version is None) and not find_deleted(self._db, self._project, ref):
             raise self._unknown(written, ref, place)
         if ref.bare in self.items and find_version(self._db, self._project, ref.at(None)) is None:
             raise NotFound(f"{place} refers to {written}, but {ref.bare} has no version yet", hint=f"Write {ref.bare}.")
         get_version(self._db, self._project, ref)
         raise AssertionError(written)
+
+    def _found(self, ref: Ref) -> Version | None:
+        """A kept version, asked for once however many refer to it."""
+        if ref not in self._looked_up:
+            self._looked_up[ref] = find_version(self._db, self._project, ref)
+        return self._looked_up[ref]
 
     def _unknown(self, written: str, ref: Ref, place: str) -> NotFound:
         same_kind = [each for each in self.known if each.startswith(f"{ref.kind}/")]
