@@ -16,6 +16,7 @@ from tidemill.api import (
     blobs,
     compare,
     datasets,
+    db,
     delete,
     diff,
     endpoints,
@@ -41,6 +42,7 @@ from tidemill.api import (
     policies,
     projects,
     promote,
+    pull,
     releases,
     rollouts,
     runs,
@@ -58,6 +60,7 @@ from tidemill.api.etags import Conditional
 from tidemill.api.idempotency import Idempotency
 from tidemill.api.platform import Platform
 from tidemill.api.problems import install_problems
+from tidemill.api.queries import Queries
 from tidemill.api.routes import Routes
 from tidemill.version import __version__
 
@@ -69,11 +72,11 @@ _ROUTERS: tuple[APIRouter, ...] = (
     from_traces.router, evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
-    tune.router, transfer.router, environments.router, promote.router, projects.router, access.router,
+    tune.router, transfer.router, pull.router, environments.router, promote.router, projects.router, access.router,
 )  # fmt: skip
 OUTSIDE = "/api/v1"
 _OUTSIDE: tuple[APIRouter, ...] = (
-    projects.outside, people.outside, access.outside, session.outside, audit_of_all.outside,
+    db.outside, projects.outside, people.outside, access.outside, session.outside, audit_of_all.outside,
 )  # fmt: skip
 """Of no project."""
 _ROUTES = Routes(known=[*Routes.of(_ROUTERS, prefix=PREFIX).known, *Routes.of(_OUTSIDE, prefix=OUTSIDE).known])
@@ -103,9 +106,9 @@ def control_plane(platform: Platform) -> FastAPI:
 
 def in_form(app: FastAPI, platform: Platform) -> ASGIApp:
     """The control plane with what every route has: bounded bodies, entity tags, idempotency keys and sealed cursors."""
-    repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock)
+    repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock, applies=_ROUTES.repeats)
     return Bodies(
-        Conditional(repeatable, takes_condition=_ROUTES.takes_condition),
+        Conditional(Queries(repeatable, parameters=_ROUTES.parameters), takes_condition=_ROUTES.takes_condition),
         limits=platform.settings.limits,
         streams=_ROUTES.streams,
     )

@@ -59,6 +59,8 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "DELETE /artifacts/{kind}/{name}/versions/{version}": "develop",
     "POST /artifacts/{kind}/{name}:restore": "develop",
     "POST /lineage/openlineage": "develop",
+    "POST /pull": "develop",
+    "POST /pull:written": "develop",
     "POST /plan": "develop",
     "POST /apply": "develop",
     "POST /blobs:missing": "develop",

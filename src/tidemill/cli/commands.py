@@ -24,15 +24,21 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
     "Build": {
         "plan": Command("plan", "Show what an apply would change", "tidemill plan"),
         "apply": Command("apply", "Make the project's files the latest versions", "tidemill apply --yes"),
+        "pull": Command("pull", "Write registry changes into the project's files", "tidemill pull prompt/answer"),
         "run": Command("run", "Run an app once", 'tidemill run chain/handbook --input question="What is a with statement?"'),
         "release": Command("release", "Lock an app with everything it needs", "tidemill release chain/handbook"),
     },
     "Look": {
         "get": Command("get", "List artifacts, or one of them", "tidemill get prompt"),
         "show": Command("show", "Show one version, release, endpoint or evaluation", "tidemill show prompt/answer@v3"),
-        "history": Command("history", "List the versions of an artifact", "tidemill history prompt/answer"),
+        "history": Command(
+            "history", "List the versions of an artifact, and what became of them", "tidemill history prompt/answer"
+        ),
+        "blame": Command("blame", "Show which version brought each line of a prompt", "tidemill blame prompt/answer"),
         "diff": Command(
-            "diff", "Show what differs between two versions or releases", "tidemill diff prompt/answer@v1 prompt/answer@v2"
+            "diff",
+            "Show what differs between two versions, releases or times",
+            'tidemill diff endpoint/handbook --since "last tuesday"',
         ),
         "lineage": Command("lineage", "Show what made a thing, and what it feeds", "tidemill lineage prompt/answer"),
         "alias": Command("alias", "Name a version", "tidemill alias chain/handbook@v3 production"),
@@ -95,6 +101,7 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "access": Command(
             "access", "Grant and deny, and say who may do what and why", "tidemill access check ana deploy endpoint/prod"
         ),
+        "db": Command("db", "Look after the database: state, schema, backups", "tidemill db backup backup.zip"),
         "keys": Command("keys", "Make, rotate and revoke API keys", "tidemill keys create --endpoint handbook --expires 30d"),
         "schema": Command("schema", "Print the API's description, or list the kinds", "tidemill schema kinds"),
     },

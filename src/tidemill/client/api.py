@@ -14,6 +14,7 @@ from tidemill.client.catalogue import CatalogueCalls
 from tidemill.client.changes import ChangeCalls
 from tidemill.client.connect import open_line
 from tidemill.client.data import DataCalls
+from tidemill.client.db import DatabaseCalls
 from tidemill.client.endpoints import EndpointCalls
 from tidemill.client.environments import EnvironmentCalls
 from tidemill.client.evaluations import EvaluationCalls
@@ -26,6 +27,7 @@ from tidemill.client.maturity import MaturityCalls
 from tidemill.client.monitors import MonitorCalls
 from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.plans import PlanCalls
+from tidemill.client.pull import PullCalls
 from tidemill.client.registry import RegistryCalls
 from tidemill.client.retry import RETRIES, TIMEOUT, Retries
 from tidemill.client.rollouts import RolloutCalls
@@ -42,6 +44,7 @@ class AsyncClient(
     CatalogueCalls,
     ChangeCalls,
     DataCalls,
+    DatabaseCalls,
     EndpointCalls,
     EnvironmentCalls,
     EvaluationCalls,
@@ -53,6 +56,7 @@ class AsyncClient(
     MonitorCalls,
     PipelineCalls,
     PlanCalls,
+    PullCalls,
     RegistryCalls,
     RolloutCalls,
     RunCalls,

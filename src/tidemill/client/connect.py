@@ -103,13 +103,16 @@ class Line:
         return _json(answer, method, path)
 
     async def save(self, path: str, file: Path, *, params: Params | None = None, seconds: float | None = None) -> int:
-        """Write what a GET below the project answers to a file, a piece at a time; its size in bytes.
+        """Write what a GET below the project, or of a whole path, answers to a file, a piece at a time; its size in bytes.
 
         `seconds` is how long the answer may take to begin, and each piece of it to come.
         """
         trying = Trying(self._retries, repeatable=True)
         response = await self._sent(
-            lambda: self._request("GET", self._base + path, params=params), trying, stream=True, seconds=seconds
+            lambda: self._request("GET", path if path.startswith("/api/") else self._base + path, params=params),
+            trying,
+            stream=True,
+            seconds=seconds,
         )
         size = 0
         try:

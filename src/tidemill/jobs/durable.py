@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from tidemill.core.errors import Conflict, Unavailable
 from tidemill.core.json import dump_json, parse_json
 from tidemill.store.drivers import place_of_url
+from tidemill.store.postgres import JOBS_SCHEMA
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
@@ -26,7 +27,6 @@ Standing: TypeAlias = Literal["unknown", "open", "closed"]
 
 _APPLICATION_VERSION: Final = "tidemill-jobs/1"  # fixed, so that an upgraded server resumes what an older one began
 _EXECUTOR: Final = "tidemill"
-_SCHEMA: Final = "tidemill_jobs"
 MAX_STARTS: Final = 20
 """A job that was started so many times, and whose process never lived to its end, is not started again."""
 _OPEN: Final = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
@@ -159,7 +159,7 @@ def _config(where: Path | str, executor: str) -> DBOSConfig:
     return {
         "name": "tidemill",
         "system_database_url": where if isinstance(where, str) else f"sqlite:///{where}",
-        "dbos_system_schema": _SCHEMA,
+        "dbos_system_schema": JOBS_SCHEMA,
         "application_version": _APPLICATION_VERSION,
         "executor_id": executor,
         "serializer": JsonSerializer(),

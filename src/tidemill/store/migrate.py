@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.engine import Engine
 
 from tidemill.core.errors import Conflict
@@ -14,6 +16,9 @@ from tidemill.store.postgres import wait_for_migrations
 
 REVISIONS = tuple(f"{number:04}" for number in range(1, 13))
 """Every revision, oldest first; the files are in `migrations/versions`."""
+
+
+_CHANGING: Final = frozenset({"CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE"})
 
 
 def bring_up_to_date(engine: Engine) -> None:
@@ -42,6 +47,25 @@ def check_revision(connection: Connection, engine: Engine) -> str | None:
             hint="Use the newer Tidemill, or another data folder.",
         )
     return revision
+
+
+def statements(engine: Engine, *, since: str | None) -> Sequence[str]:
+    """The SQL that an upgrade would run, with nothing done: the upgrade, undone at its end, as the database saw it."""
+    said: list[str] = []
+
+    def note(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().split(maxsplit=1)[0].upper() in _CHANGING and "alembic_version" not in statement:
+            said.append(" ".join(statement.split()))
+
+    with engine.connect() as connection:
+        event.listen(connection, "before_cursor_execute", note)
+        transaction = connection.begin()
+        try:
+            if check_revision(connection, engine) == since:
+                upgrade(connection)
+        finally:
+            transaction.rollback()
+    return said
 
 
 def upgrade(connection: Connection, *, to: str = REVISIONS[-1]) -> None:

@@ -21,6 +21,8 @@ _REFUSED: Final = frozenset({"42501", "28000", "28P01", "25006"})
 _WRONG_TEXT: Final = frozenset({"22021", "22P05"})
 _CONNECT_SECONDS: Final = 10
 _POOL: Final = 8
+JOBS_SCHEMA: Final = "tidemill_jobs"
+"""Where the jobs' driver keeps its own records."""
 _ORDER: Final = "SELECT pg_current_snapshot()::text"
 _LOCKS: Final = " FOR UPDATE"
 _MIGRATING: Final = int.from_bytes(hashlib.sha256(b"tidemill/migrations").digest()[:7])

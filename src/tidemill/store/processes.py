@@ -85,9 +85,10 @@ def bury(db: Connection, *, lease_ns: int) -> int:
     return db.execute(delete(processes).where(processes.c.heartbeat_ns < database_now_ns(db) - lease_ns)).rowcount
 
 
-def list_processes(db: Connection) -> tuple[Process, ...]:
-    """Those that share the database, the oldest first."""
-    rows = db.execute(select(processes).order_by(processes.c.started_ns, processes.c.id))
+def list_processes(db: Connection, *, silent_ns: int) -> tuple[Process, ...]:
+    """Those that share the database and were heard of within `silent_ns`, the oldest first."""
+    heard = processes.c.heartbeat_ns >= database_now_ns(db) - silent_ns
+    rows = db.execute(select(processes).where(heard).order_by(processes.c.started_ns, processes.c.id))
     return tuple(Process(**{name: getattr(row, name) for name in Process.__dataclass_fields__}) for row in rows)
 
 
