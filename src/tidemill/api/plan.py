@@ -118,6 +118,14 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
 
 
 def _prepare(call: Caller, body: ProjectFiles) -> Preparation:
+    _, preparation = read_project(call, body)
+    if not preparation.items and not preparation.problems:
+        raise Invalid("there is no document in these files", hint="Write one, or make a project: tidemill init.")
+    return preparation
+
+
+def read_project(call: Caller, body: ProjectFiles) -> tuple[FilesFolder, Preparation]:
+    """The files that were sent, and what their documents say. It reads and puts blobs, so it belongs on a worker thread."""
     most = call.platform.settings.limits.files
     if len(body.files) > most:
         raise TooLarge(f"{len(body.files):,} files are more than {most:,}", hint="Raise files under [limits] in tidemill.toml.")
@@ -125,9 +133,7 @@ def _prepare(call: Caller, body: ProjectFiles) -> Preparation:
     files = FilesFolder({path: _content(path, each) for path, each in body.files.items()}, blobs)
     specs = sorted(path for path, each in body.files.items() if isinstance(each, str) and path.endswith((".yaml", ".yml")))
     documents, problems = read_documents(files, specs)
-    if not documents and not problems:
-        raise Invalid("there is no document in these files", hint="Write one, or make a project: tidemill init.")
-    return prepare(files=files, documents=documents, kinds=call.platform.kinds, problems=problems)
+    return files, prepare(files=files, documents=documents, kinds=call.platform.kinds, problems=problems)
 
 
 def _content(path: str, given: str | FileBody) -> Content:

@@ -59,7 +59,23 @@ def collect(settings: Settings) -> Collected:
     return Collected(root=settings.root, specs=specs, digests=digests, notes=tuple(notes))
 
 
+def has_specs(settings: Settings) -> bool:
+    """Whether the project has any file of specs."""
+    return bool(_specs_below(settings))
+
+
 def _spec_files(settings: Settings) -> list[Path]:
+    found = _specs_below(settings)
+    if not found:
+        raise Invalid(
+            f"there is no *.yaml under {', '.join(settings.paths)}",
+            where=str(settings.root),
+            hint="Go to the project's folder, or make one: tidemill init DIR --template rag --source mydocs/",
+        )
+    return found
+
+
+def _specs_below(settings: Settings) -> list[Path]:
     found = list[Path]()
     for path in settings.paths:
         place = settings.root / path
@@ -67,12 +83,6 @@ def _spec_files(settings: Settings) -> list[Path]:
             found.append(place)
         else:
             found += [each for each in _files_below(place) if each.suffix in _SPEC_ENDINGS]
-    if not found:
-        raise Invalid(
-            f"there is no *.yaml under {', '.join(settings.paths)}",
-            where=str(settings.root),
-            hint="Go to the project's folder, or make one: tidemill init DIR --template rag --source mydocs/",
-        )
     return sorted(set(found))
 
 

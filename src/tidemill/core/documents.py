@@ -81,6 +81,11 @@ def load_documents(text: str | bytes, *, path: str) -> list[SourceDocument]:
     return found
 
 
+def node_value(node: Node) -> Json:
+    """What a node says. Raises `Invalid` for what no document may hold."""
+    return _Reader("").value(node)
+
+
 def _decode(text: str | bytes, path: str) -> str:
     if len(text) > _LARGEST_FILE:
         hint = "Keep rows and documents in files of their own and name them by path."
@@ -104,6 +109,9 @@ class _Reader:
         self.path = path
         self.values = 0
         self.lines: dict[str, int] = {}
+
+    def value(self, node: Node) -> Json:
+        return self._value(node, "", ())
 
     def read(self, node: Node) -> SourceDocument | None:
         self.lines = {"": node.line}

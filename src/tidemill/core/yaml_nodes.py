@@ -22,7 +22,9 @@ class YamlProblem(Exception):
 class Node:
     """One value: exactly one of `scalar`, `sequence` and `mapping` is not None. An alias is the same node again.
 
-    `tag` is `str`, `int`, `map` … for the core types, else the tag as written.
+    `tag` is `str`, `int`, `map` … for the core types, else the tag as written. `start` and `end` are places in the text, as far
+    as the library knows them: a block's end may be that of blank lines and comments below it. `style` is `|`, `>`, `"`, `'` or
+    empty for a scalar, and `flow` for a collection on one line.
     """
 
     tag: str
@@ -30,6 +32,9 @@ class Node:
     scalar: str | None = None
     sequence: list[Node] | None = None
     mapping: list[tuple[Node, Node]] | None = None
+    start: int = 0
+    end: int = 0
+    style: str = ""
 
 
 def compose(text: str) -> list[Node]:
@@ -69,7 +74,8 @@ def _convert(node: Any, seen: dict[int, Node]) -> Node:
     known = seen.get(id(node))
     if known is not None:
         return known
-    made = Node(tag=_tag(str(node.tag)), line=node.start_mark.line + 1)
+    made = Node(tag=_tag(str(node.tag)), line=node.start_mark.line + 1, start=node.start_mark.index, end=node.end_mark.index)
+    made.style = (node.style or "") if node.id == "scalar" else "flow" if node.flow_style else ""
     seen[id(node)] = made
     if node.id == "mapping":
         made.mapping = [(_convert(key, seen), _convert(value, seen)) for key, value in node.value]

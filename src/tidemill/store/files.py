@@ -48,10 +48,18 @@ class FilesFolder:
         """The same files, as the spec at this path names them: relative to its own folder, else to the project's."""
         return FilesBeside(self, posixpath.dirname(spec))
 
+    def over(self, written: Mapping[str, bytes]) -> FilesFolder:
+        """The same files with these written over them."""
+        return FilesFolder({**self._entries, **written}, self._blobs)
+
     def holds(self, path: str) -> bool:
         """Whether there is a file or a folder of this name."""
         inside = _normal(path)
         return inside in self._entries or any(each.startswith(f"{inside}/") for each in self._entries)
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file of this name."""
+        return _normal(path) in self._entries
 
     def read(self, path: str) -> bytes:
         """A file's content. Raises `Invalid` when there is none, naming the nearest that exists."""
@@ -98,6 +106,11 @@ class FilesBeside:
     def list(self, folder: str) -> Sequence[str]:
         """Every file below `folder`, sorted. Raises `Invalid` when there is no such folder."""
         return self._files.list(self._place(folder))
+
+    def place(self, path: str) -> str:
+        """Where a file that the spec names stands, or would, from the project's folder. Raises `Invalid` for one outside."""
+        place = self._place(path)
+        return _normal(place if self._files.holds(place) else posixpath.join(self._folder, path))
 
     def put_blob(self, content: bytes) -> str:
         """Keep content in the blob store; its digest."""
