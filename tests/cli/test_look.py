@@ -16,7 +16,6 @@ from tidemill.cli.plan import print_changes
 from tidemill.cli.progress import ProgressLine
 from tidemill.cli.run import read_inputs
 from tidemill.cli.tree import trace_tree
-from tidemill.cli.words import changed_words, spec_changes
 from tidemill.core.errors import Invalid, Problem
 
 RELEASE = "sha256:4be1" + "0" * 60
@@ -320,10 +319,3 @@ def test_inputs_are_text_files_or_json(tmp_path) -> None:
 def test_wrong_inputs_are_refused(given: list[str]) -> None:
     with pytest.raises(Invalid):
         read_inputs(given)
-
-
-def test_changed_words_and_places() -> None:
-    assert changed_words("Answer only.", "Answer briefly.") == "Answer [-only-]{+briefly+}."
-    old = {"a": [1, 2], "b": {"c": "x"}, "gone": True}
-    new = {"a": [1, 3], "b": {"c": "x"}, "new": None}
-    assert list(spec_changes(old, new)) == ["a.1: [-2-]{+3+}", "gone: [-true-]", "new: {+null+}"]

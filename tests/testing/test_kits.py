@@ -53,9 +53,36 @@ BODIES: Mapping[str, JsonObject] = {
     "policy": {"protects": ["endpoint/x"], "require": ['gate("gate/g").result == "passed"']},
     "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "tuned"},
 }
+OTHERS: Mapping[str, JsonObject] = {
+    "prompt": {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Tell me of {{topic}}."}]},
+    "model": {"provider": "test", "reply": "no", "params": {"seed": 1}},
+    "embedder": {"provider": "test", "dimensions": 8},
+    "connection": {"provider": "openai", "base_url": "https://others.example/v1"},
+    "dataset": {"rows": [{"question": "a", "answer": "c"}], "roles": {"input": "question", "reference": "answer"}},
+    "index": {"source": "other", "embed": "embedder/small", "search": {"k": 3}},
+    "chain": {
+        "inputs": {"q": "string"},
+        "steps": [{"id": "b", "prompt": "prompt/p", "model": "model/m", "with": {"topic": "{{q}}"}}],
+        "output": "{{b.text}}",
+    },
+    "agent": {"model": "model/m", "prompt": "prompt/p", "tools": ["tool/t", "tool/u"]},
+    "tool": {"python": "json:dumps", "parameters": {"type": "object", "required": ["x"], "properties": {"x": {}}}},
+    "function": {"call": "json:loads"},
+    "guardrail": {"on": "input", "check": {"denylist": {"words": ["other"]}}, "action": "redact"},
+    "scorer": {"scorer": "recall_at_k", "options": {"k": 5}},
+    "gate": {"checks": [{"metric": "token_f1", "min": 0.6}, {"metric": "exact_match", "min": 0.1}]},
+    "endpoint": {"app": "chain/d"},
+    "environment": {"from": "other", "protected": True},
+    "adapter": {"base": "model/n", "path": "adapter"},
+    "monitor": {"endpoint": "endpoint/y", "reference": "dataset/d"},
+    "pipeline": {"steps": [{"id": "again", "evaluate": {"app": "chain/c", "data": "dataset/d"}}]},
+    "policy": {"protects": ["endpoint/x", "endpoint/y"], "require": ['gate("gate/g").result == "passed"']},
+    "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "again"},
+}
 _HEADER = b'{"__metadata__": {}}'
 FILES: Mapping[str, bytes] = {
     "docs/a.md": b"# A\n\nText.\n",
+    "other/b.md": b"# B\n\nText.\n",
     "adapter/adapter_model.safetensors": struct.pack("<Q", len(_HEADER)) + _HEADER,
     "adapter/adapter_config.json": b'{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}',
 }
@@ -76,7 +103,7 @@ def make(group: str, name: str, **options: object) -> Any:
 @pytest.mark.parametrize("name", extension_names("kinds"))
 def test_kinds(name: str, tmp_path: Path) -> None:
     files = FilesFolder(FILES, Blobs(tmp_path, "default"))
-    check_artifact_kind(make("kinds", name), body=BODIES[name], files=files)
+    check_artifact_kind(make("kinds", name), body=BODIES[name], files=files, other=OTHERS[name])
 
 
 @pytest.mark.parametrize("name", extension_names("scorers"))

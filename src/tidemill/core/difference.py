@@ -16,7 +16,8 @@ Contract: TypeAlias = Literal["breaking", "compatible"]
 _KEYS: Final = ("id", "name", "metric", "check")
 """What tells the members of a list apart, in this order of preference."""
 _SHORT: Final = 60
-_MOST: Final = 200
+MOST_LINES: Final = 200
+"""Lines and values that are told of one artifact."""
 _LONGEST: Final = 2000
 
 
@@ -66,15 +67,15 @@ class Difference:
 
     def bounded_lines(self) -> tuple[str, ...]:
         """At most 200 lines; the last says how many more there are."""
-        if len(self.lines) <= _MOST:
+        if len(self.lines) <= MOST_LINES:
             return self.lines
-        return (*self.lines[: _MOST - 1], f"… and {len(self.lines) - _MOST + 1} more")
+        return (*self.lines[: MOST_LINES - 1], f"… and {len(self.lines) - MOST_LINES + 1} more")
 
     def as_json(self) -> JsonObject:
         """All but the lines, as the API answers it; what there is nothing of is left out. At most 200 fields."""
-        found: dict[str, Json] = {"fields": [each.as_json() for each in self.fields[:_MOST]]}
-        if len(self.fields) > _MOST:
-            found["more_fields"] = len(self.fields) - _MOST
+        found: dict[str, Json] = {"fields": [each.as_json() for each in self.fields[:MOST_LINES]]}
+        if len(self.fields) > MOST_LINES:
+            found["more_fields"] = len(self.fields) - MOST_LINES
         beside: Mapping[str, Json] = {"rows": self.rows, "documents": self.documents, "contract": self.contract}
         return found | {name: each for name, each in beside.items() if each is not None}
 

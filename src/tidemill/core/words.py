@@ -18,7 +18,7 @@ _Span: TypeAlias = tuple[bool, str, str]
 
 
 def changed_words(old: str, new: str) -> str:
-    """The new text with the words marked that differ from the old; long stretches become `…`, the same and the changed."""
+    """The lines of the new text that differ from the old, with the words marked; long stretches become `…`."""
     spans = list(_joined(_spans(old, new)))
     pieces = list[str]()
     for place, (same, gone, come) in enumerate(spans):
@@ -26,7 +26,7 @@ def changed_words(old: str, new: str) -> str:
             pieces.append(_around(come, first=place == 0, last=place == len(spans) - 1))
         else:
             pieces.append((f"[-{_middle(gone)}-]" if gone else "") + (f"{{+{_middle(come)}+}}" if come else ""))
-    return "".join(pieces)
+    return "".join(pieces).strip("\n")
 
 
 def _spans(old: str, new: str) -> Iterator[_Span]:
@@ -85,6 +85,17 @@ def _changes_after(spans: Sequence[_Span], place: int) -> bool:
 
 
 def _around(text: str, *, first: bool, last: bool) -> str:
+    """What stands beside a change: no more than the rest of its line, and of a long line no more than a few words."""
+    before, newline, after = text.partition("\n")
+    if newline:
+        between, _, after = after.rpartition("\n")
+        head = "" if first else _shortened(before, first=False, last=True)
+        tail = "" if last else _shortened(after, first=True, last=False)
+        return head if last else tail if first else f"{head}\n…\n{tail}" if between.strip() else f"{head}\n{tail}"
+    return _shortened(text, first=first, last=last)
+
+
+def _shortened(text: str, *, first: bool, last: bool) -> str:
     if len(text) <= 2 * _AROUND + 3:
         return text
     head, tail = ("" if first else text[:_AROUND]), ("" if last else text[-_AROUND:])

@@ -47,7 +47,7 @@ def dataset_difference(old: Version, new: Version, *, blobs: BlobReader) -> Diff
     before, after = _rows(blobs.get(old.blobs["rows"])), _rows(blobs.get(new.blobs["rows"]))
     key = _key_of(old, new, before, after)
     counted = _compare(before, after, key)
-    lines, sample = _row_lines(counted, key)
+    lines, sample = _row_lines(counted, key, _first_columns(new))
     total = f"rows {_count(old)} -> {_count(new)}" if _count(old) != _count(new) else f"rows {_count(new)}"
     told = counted.words() if counted else "in another order"
     return Difference(
@@ -154,14 +154,22 @@ def _compare(before: Sequence[bytes], after: Sequence[bytes], key: Callable[[Jso
     )
 
 
-def _row_lines(counted: _Counted, key: Callable[[JsonObject], str] | None) -> tuple[list[str], list[JsonObject]]:
+def _first_columns(version: Version) -> Sequence[str]:
+    """The columns that a row is known by: its input's."""
+    columns = cast("Mapping[str, Json]", version.spec.get("roles") or {}).get("input")
+    return [columns] if isinstance(columns, str) else cast("Sequence[str]", columns or ())
+
+
+def _row_lines(
+    counted: _Counted, key: Callable[[JsonObject], str] | None, first: Sequence[str]
+) -> tuple[list[str], list[JsonObject]]:
     lines: list[str] = []
     sample: list[JsonObject] = []
     for sign, effect, side, rows in (
         ("+", "add", "after", counted.added), ("-", "remove", "before", counted.removed),
     ):  # fmt: skip
         for each in rows[:_SAMPLE]:
-            lines.append(f"{sign} {_row_words(each, key)}")
+            lines.append(f"{sign} {_row_words(each, key, first)}")
             sample.append({"id": None if key is None else key(each), "effect": effect, side: _bounded(each)})
         lines += [f"{sign} and {len(rows) - _SAMPLE} more"] if len(rows) > _SAMPLE else []
     for old, new in counted.changed[:_SAMPLE]:
@@ -173,11 +181,12 @@ def _row_lines(counted: _Counted, key: Callable[[JsonObject], str] | None) -> tu
     return lines, sample
 
 
-def _row_words(row: JsonObject, key: Callable[[JsonObject], str] | None) -> str:
-    """A row's name and what else stands in it, on one line."""
+def _row_words(row: JsonObject, key: Callable[[JsonObject], str] | None, first: Sequence[str]) -> str:
+    """A row's id and input on one line."""
     name = "" if key is None else key(row)
-    rest = [short(each, 40) for each in row.values() if name != str(each)]
-    return short("  ".join([short(name, 40), *rest] if name else rest), _ROW_LINE)
+    shown = [row[each] for each in first if each in row and str(row[each]) != name]
+    text = ", ".join(short(each, _ROW_LINE) for each in shown)
+    return short(f"{short(name, 40)}: {text}" if name and text else name or text, _ROW_LINE)
 
 
 def _bounded(row: JsonObject) -> JsonObject:

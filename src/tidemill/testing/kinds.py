@@ -5,17 +5,23 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from tidemill.core.difference import MOST_LINES
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid
-from tidemill.core.extend import ArtifactKind, Files, Surroundings
-from tidemill.core.json import JsonObject
+from tidemill.core.extend import ArtifactKind, ExplainsChanges, Files, Surroundings
+from tidemill.core.json import JsonObject, dump_json
 from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
+from tidemill.store.changes import difference_between
 from tidemill.store.material import materialise, says
+from tidemill.store.registry import digest_of
 
 
-def check_artifact_kind(kind: ArtifactKind, *, body: JsonObject, files: Files) -> None:
-    """`body` parses to a canonical spec, the same each time; an unknown key is refused, naming it."""
+def check_artifact_kind(kind: ArtifactKind, *, body: JsonObject, files: Files, other: JsonObject | None = None) -> None:
+    """`body` parses to a canonical spec, the same each time; an unknown key is refused, naming it.
+
+    With `other`, a body that says something else: the difference of both is told, in either direction.
+    """
     assert kind.name, "a kind has a name"
     parsed = kind.parse(body, files=files)
     canonical(parsed.spec)
@@ -26,6 +32,7 @@ def check_artifact_kind(kind: ArtifactKind, *, body: JsonObject, files: Files) -
     for role, digest in parsed.blobs.items():
         assert files.has_blob(digest), f"the blob {role} is not in the store"
     assert not kind.diff(parsed.spec, parsed.spec), "a spec does not differ from itself"
+    _tells_changes(kind, body, other, files)
     _comes_back(kind, body, files)
     _refuses_unknown_key(kind, body, files)
 
@@ -59,6 +66,39 @@ class _Kept:
 
     def get(self, digest: str) -> bytes:
         return self._content[digest]
+
+
+def _tells_changes(kind: ArtifactKind, body: JsonObject, other: JsonObject | None, files: Files) -> None:
+    """Nothing of the same twice; of two different ones lines and values that fit a screen and a request."""
+    kept = _Kept(files)
+    version = _version_of(kind, body, kept)
+    if isinstance(kind, ExplainsChanges):
+        assert not kind.changes(version, version, blobs=kept), "a version does not differ from itself"
+    if other is None:
+        return
+    second = _version_of(kind, other, kept)
+    for old, new in ((version, second), (second, version)):
+        found = difference_between(kind, old, new, blobs=kept)
+        assert found.lines, f"nothing is told of what changed from {old.spec} to {new.spec}"
+        assert all(isinstance(line, str) and line.strip() for line in found.lines), f"an empty line: {found.lines}"
+        assert all(each.path for each in found.fields), f"a value without a place: {found.fields}"
+        assert len(found.bounded_lines()) <= MOST_LINES
+        dump_json(found.as_json())
+
+
+def _version_of(kind: ArtifactKind, body: JsonObject, files: Files) -> Version:
+    parsed = kind.parse(body, files=files)
+    refs = dict.fromkeys(parsed.references.values(), "")
+    return Version(
+        project="default",
+        kind=kind.name,
+        name="kept",
+        number=1,
+        digest=digest_of(kind.name, spec=parsed.spec, refs=refs, blobs=parsed.blobs),
+        spec=parsed.spec,
+        refs=refs,
+        blobs=parsed.blobs,
+    )
 
 
 def _comes_back(kind: ArtifactKind, body: JsonObject, files: Files) -> None:
