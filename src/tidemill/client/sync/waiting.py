@@ -80,15 +80,19 @@ class Waiting:
     def _each(self, make: Callable[[], AsyncIterator[T]]) -> Generator[T]:
         """Each item as it comes. Leaving early stops the source, as closing an asynchronous iterator would."""
         portal = self._open_portal()
-        with portal.wrap_async_context_manager(_pumped(make)) as pumped:
+        pumping = portal.wrap_async_context_manager(_pumped(make))
+        pumped = pumping.__enter__()
+        try:
             while True:
                 try:
                     item = portal.call(pumped.items.receive)
                 except anyio.EndOfStream:
                     break
                 yield item
-            if pumped.failure is not None:
-                raise pumped.failure
+        finally:
+            pumping.__exit__(None, None, None)  # given the reader's error, the task group inside would wrap it
+        if pumped.failure is not None:
+            raise pumped.failure
 
     def _open_portal(self) -> BlockingPortal:
         if self._portal is None:
