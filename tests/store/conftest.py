@@ -39,6 +39,16 @@ def postgres_url(postgres, postgres_template):
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
+def empty_place(request, tmp_path):
+    """The same without a table in it."""
+    if request.param == "sqlite":
+        yield tmp_path / "meta.db"
+    else:
+        with new_database(request.getfixturevalue("postgres")) as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
 def place(request, tmp_path):
     """Where the test's database is: a path for SQLite, a URL for PostgreSQL."""
     return tmp_path / "meta.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")

@@ -157,7 +157,7 @@ def test_a_backup_that_fails_half_way_is_not_there(filled, tmp_path, monkeypatch
     blob = next(blob_files(filled.blobs))[1]
     blob.unlink()
     blob.mkdir()  # reading it fails
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(Exception, match=r"."):
         back_up(filled, tmp_path / "backup.zip")
     assert [each.name for each in tmp_path.iterdir() if each.is_file() and "meta" not in each.name] == []
 
@@ -204,10 +204,9 @@ def test_a_backup_made_while_others_write_is_of_one_moment(filled, tmp_path):
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(empty, tmp_path):
     old = place_at(tmp_path / "from")
     old.data.mkdir()
-    with contextlib.closing(Database.open(old.database, migrate=False)) as database:
-        with database.engine.begin() as db:
-            upgrade(db, to=REVISIONS[3])
-            db.execute(text("INSERT INTO projects (name, created_ns) VALUES ('old', 7)"))
+    with contextlib.closing(Database.open(old.database, migrate=False)) as database, database.engine.begin() as db:
+        upgrade(db, to=REVISIONS[3])
+        db.execute(text("INSERT INTO projects (name, created_ns) VALUES ('old', 7)"))
     state = state_of(old)
     assert (state.revision, tuple(state.pending), state.tables["projects"]) == (REVISIONS[3], REVISIONS[4:], 1)
     back_up(old, tmp_path / "backup.zip")
