@@ -84,7 +84,7 @@ def check(response: httpx.Response) -> None:
     content = _at(pointer)["content"]
     kind = response.headers["content-type"].partition(";")[0]
     assert kind in content, f"{told} as {kind}"
-    if kind.endswith("json"):
+    if kind in {"application/json", "application/problem+json"}:
         errors = [
             f"{each.instance_path}: {each.message}"
             for each in _validator(f"{pointer}/content/{_escaped(kind)}/schema").iter_errors(json.loads(response.content))

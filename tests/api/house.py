@@ -66,7 +66,7 @@ class Project:
         fits = answer.status_code == status if status else answer.is_success
         if not fits:
             raise Answered(f"{method} {path}: {answer.status_code} {answer.text}")
-        return answer.json() if answer.content else None
+        return answer.json() if "json" in answer.headers.get("content-type", "") and answer.content else None
 
     def get(self, path: str, **options: Any) -> Any:
         return self("GET", path, **options)

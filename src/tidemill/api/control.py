@@ -58,6 +58,7 @@ from tidemill.api.docs_page import install_docs
 from tidemill.api.document import install_document
 from tidemill.api.etags import Conditional
 from tidemill.api.idempotency import Idempotency
+from tidemill.api.methods import Methods
 from tidemill.api.platform import Platform
 from tidemill.api.problems import install_problems
 from tidemill.api.queries import Queries
@@ -93,7 +94,6 @@ def control_plane(platform: Platform) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.platform = platform
-    app.state.routes = _ROUTES
     install_problems(app)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
@@ -107,8 +107,9 @@ def control_plane(platform: Platform) -> FastAPI:
 def in_form(app: FastAPI, platform: Platform) -> ASGIApp:
     """The control plane with what every route has: bounded bodies, entity tags, idempotency keys and sealed cursors."""
     repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock, applies=_ROUTES.repeats)
-    return Bodies(
+    bounded = Bodies(
         Conditional(Queries(repeatable, parameters=_ROUTES.parameters), takes_condition=_ROUTES.takes_condition),
         limits=platform.settings.limits,
         streams=_ROUTES.streams,
     )
+    return Methods(bounded, methods_of=_ROUTES.methods_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from fastapi import FastAPI
@@ -13,7 +13,8 @@ from starlette.responses import HTMLResponse
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
-_STYLE: Final = """body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
+_STYLE: Final = """body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;
+color-scheme:light dark}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{overflow:auto;padding:.6rem;border:1px solid #8884;border-radius:6px}
 summary{cursor:pointer;padding:.25rem 0}summary b{display:inline-block;width:4.2rem}summary i{opacity:.65;font-style:normal}
 table{border-collapse:collapse}td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}nav a{margin-right:.8rem}
@@ -43,7 +44,7 @@ def docs_page(document: Mapping[str, Any]) -> str:
     about = {each["name"]: each["description"] for each in document["tags"]}
     links = "".join(f'<a href="#{_text(each)}">{_text(each)}</a> ' for each in groups)
     sections = "".join(
-        f'<h2 id="{_text(tag)}">{_text(tag)}</h2><p>{_text(about.get(tag, ""))}{"".join(shown)}' for tag, shown in groups.items()
+        f'<h2 id="{_text(tag)}">{_text(tag)}</h2><p>{_text(about.get(tag, ""))}{"".join(each)}' for tag, each in groups.items()
     )
     schemas = "".join(_schema(name, each) for name, each in sorted(document["components"]["schemas"].items()))
     info = document["info"]
@@ -62,10 +63,12 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
     taken = f"<table><tr><th>parameter<th>in<th>type<th>{parameters}</table>" if parameters else ""
     body = operation.get("requestBody", {}).get("content", {})
     sends = "".join(f"<p>Body, <code>{_text(kind)}</code>: {_type(each.get('schema', {}))}" for kind, each in body.items())
-    answers = "".join(_answer(status, each) for status, each in operation["responses"].items() if not status.startswith(("4", "5")))
-    errors = ", ".join(status for status in operation["responses"] if status.startswith(("4", "5")))
+    responses: Mapping[str, Any] = operation["responses"]
+    answers = "".join(_answer(status, each) for status, each in responses.items() if status < "400")
+    errors = ", ".join(status for status in responses if status >= "400")
+    head = f"<b>{method.upper()}</b> <code>{_text(path)}</code> <i>{_text(name)}</i>"
     return (
-        f'<details id="{_text(name)}"><summary><b>{method.upper()}</b> <code>{_text(path)}</code> <i>{_text(name)}</i></summary>'
+        f'<details id="{_text(name)}"><summary>{head}</summary>'
         f"<div><p>{_text(operation.get('description', ''))}{taken}{sends}{answers}<p>Errors: {errors}</div></details>"
     )
 
@@ -86,7 +89,8 @@ def _answer(status: str, answer: Mapping[str, Any]) -> str:
 
 def _schema(name: str, schema: Mapping[str, Any]) -> str:
     shown = html.escape(json.dumps(schema, indent=2, ensure_ascii=False))
-    return f'<details id="schema-{_text(name)}"><summary><code>{_text(name)}</code></summary><div><pre>{shown}</pre></div></details>'
+    name = _text(name)
+    return f'<details id="schema-{name}"><summary><code>{name}</code></summary><div><pre>{shown}</pre></div></details>'
 
 
 def _type(schema: Any) -> str:
@@ -107,7 +111,7 @@ def _type(schema: Any) -> str:
         inner = ", ".join(f"<code>{_text(name)}</code> {_type(each)}" for name, each in given["properties"].items())
         return f"object of {inner}"
     kind = given.get("type", "")
-    return _text(", ".join(kind) if isinstance(kind, Sequence) and not isinstance(kind, str) else str(kind))
+    return _text(kind if isinstance(kind, str) else ", ".join(map(str, kind)))
 
 
 def _text(text: str) -> str:

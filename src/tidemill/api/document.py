@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from tidemill.api.entry import COOKIE
 from tidemill.api.error_pages import error_text, type_of
+from tidemill.api.forms import BODIES, OF_ROUTES, PATHS, QUERIES, add_form
 from tidemill.api.routes import Known, Routes
 from tidemill.api.shapes.registry import ProblemShape
 from tidemill.api.shapes.table import ANSWERS, EVENTS, Answer
@@ -88,6 +89,9 @@ def make_document(app: FastAPI, routes: Routes) -> dict[str, Any]:
     known = {(method, each.documented_path): each for each in routes.known for method in each.methods}
     schemas = _shapes()
     components = document.setdefault("components", {})
+    for name, fields in BODIES.items():
+        for field, form in fields.items():
+            add_form(components["schemas"][name]["properties"][field], form)
     doubled = schemas.keys() & components.setdefault("schemas", {}).keys()
     assert not doubled, f"an answer's shape is called as a request's body: {doubled}"
     components["schemas"].update(schemas)
@@ -142,6 +146,11 @@ def _complete(operation: dict[str, Any], known: Known, method: str) -> None:
         responses["304"] = {"description": "The caller has it already.", "headers": _headers(method)}
     for status in sorted(statuses):
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    for each in operation.get("parameters", ()):
+        own = OF_ROUTES.get(f"{method} {below}", {})
+        form = own.get(each["name"]) or (PATHS if each["in"] == "path" else QUERIES).get(each["name"])
+        if form is not None:
+            add_form(each["schema"], form)
     operation.setdefault("parameters", []).extend(_parameters(method, known))
 
 
@@ -158,19 +167,17 @@ def _statuses(method: str, known: Known) -> set[int]:
 def _parameters(method: str, known: Known) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if method == "GET":
-        found.append(_header("If-None-Match", "The `ETag` that the caller has; 304 when it still holds.", r'^(W/)?"[!#-~]*"$'))
+        found.append(_header("If-None-Match", "The `ETag` that the caller has; 304 when it still holds."))
     elif not known.streams:
-        found.append(_header("Idempotency-Key", "A name of this request, kept for a day.", r"^[!#-~]{1,255}$"))
+        found.append(_header("Idempotency-Key", "A name of this request, kept for a day.", pattern=r"^[!#-~]{1,255}$"))
     if known.takes_condition:
-        found.append(_header("If-Match", "The `ETag` that must still hold; 412 when it does not.", r'^"[!#-~]*"$'))
+        found.append(_header("If-Match", "The `ETag` that must still hold; 412 when it does not."))
     return found
 
 
-def _header(name: str, description: str, pattern: str) -> dict[str, Any]:
-    return {
-        "name": name, "in": "header", "required": False, "description": description,
-        "schema": {"type": "string", "pattern": pattern, "maxLength": 255},
-    }  # fmt: skip
+def _header(name: str, description: str, **form: str) -> dict[str, Any]:
+    schema = {"type": "string", **form}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 def _headers(method: str) -> dict[str, Any]:
@@ -242,10 +249,11 @@ def _problem_responses() -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     for code, status in HTTP_STATUS.items():
         by_status.setdefault(status, []).append(code)
+    problem = {"$ref": _SCHEMAS + "Problem"}
     return {
         str(status): {
             "description": " ".join(error_text(code)[0] for code in codes),
-            "content": {_PROBLEM: {"schema": {"$ref": _SCHEMAS + "Problem"}, "examples": {code: _example(code) for code in codes}}},
+            "content": {_PROBLEM: {"schema": problem, "examples": {code: _example(code) for code in codes}}},
             "headers": {"x-request-id": {"schema": {"type": "string"}}},
         }
         for status, codes in sorted(by_status.items())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -38,19 +38,20 @@ _PURGE_EVERY_NS: Final = 600 * 1_000_000_000
 
 
 class Idempotency:
-    """ASGI middleware, inside of who is calling and with the body read."""
+    """ASGI middleware, inside of who is calling and with the body read. `applies` tells which methods on which paths."""
 
-    def __init__(self, app: ASGIApp, *, database: Database, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, *, database: Database, clock: Clock, applies: Callable[[str, str], bool]) -> None:
         self._app = app
         self._database = database
         self._clock = clock
+        self._applies = applies
         self._process = secrets.token_hex(8)
         self._going: dict[tuple[str, str, str], anyio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry out, or answer as before."""
         keys = [value for name, value in scope["headers"] if name == HEADER]
-        if not keys or scope["method"] not in _CHANGES or _is_upload(scope):
+        if not keys or scope["method"] not in _CHANGES or not self._applies(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -195,10 +196,6 @@ class _Again:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
-
-
-def _is_upload(scope: Scope) -> bool:
-    return scope["method"] == "PUT" and "/blobs/" in scope["path"]
 
 
 def _slot(scope: Scope, keys: list[bytes], body: bytes) -> Slot:

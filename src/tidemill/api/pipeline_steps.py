@@ -52,7 +52,7 @@ class Steps:
 
     async def run(self, args: JsonObject, context: StepContext) -> Json:
         """Ask an application once. Steps that declare no effects are answered from before."""
-        body = runs.NewRun(app=str(args["app"]), inputs=cast("Mapping[str, Any]", args.get("with") or {}), reuse=True)
+        body = runs.RunRequest(app=str(args["app"]), inputs=cast("Mapping[str, Any]", args.get("with") or {}), reuse=True)
         answered = await runs.run(caller_of(self._platform, context), body)
         assert isinstance(answered, dict)
         return {key: answered[key] for key in ("output", "trace", "release", "usage", "cost")}

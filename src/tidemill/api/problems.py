@@ -111,10 +111,9 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTP_STATUS["not_found"]:
         return problem_response(NotFound(f"{request.method} {path} is not a route", hint="See GET /openapi.json."))
     if error.status_code == HTTP_STATUS["method_not_allowed"]:
-        allowed = request.app.state.routes.methods_of(path) or ["GET"]
-        refused = MethodNotAllowed(f"{path} does not answer {request.method}", hint=f"It answers {' and '.join(allowed)}.")
-        response = problem_response(refused)
-        response.headers["allow"] = ", ".join(allowed)
+        refused = MethodNotAllowed(f"{path} does not answer {request.method}", hint="It answers GET.")
+        response = problem_response(refused)  # of pages; the routes of the document are held to their methods before
+        response.headers["allow"] = "GET"
         return response
     kind = _OF_STATUS.get(error.status_code, Invalid)
     return problem_response(kind(f"{request.method} {path}: {error.detail}", hint=_TO_DO))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, get_origin
 
 from fastapi import APIRouter
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.routing import compile_path
 
 from tidemill.api.etags import takes_condition
@@ -24,6 +26,9 @@ class Known:
     methods: frozenset[str]
     pattern: re.Pattern[str]
     route: APIRoute
+    parameters: Mapping[str, bool]
+    literal: int
+    """Characters of the path that are not parameters."""
 
     @property
     def documented_path(self) -> str:
@@ -61,6 +66,8 @@ class Routes:
                 methods=frozenset(each.methods or ()),
                 pattern=compile_path(prefix + each.path)[0],
                 route=each,
+                parameters=_parameters(each.dependant, besides=re.findall(r"\{(\w+)", prefix + each.path)),
+                literal=len(re.sub(r"\{[^}]*\}", "", each.path)),
             )
             for router in routers
             for each in router.routes
@@ -70,13 +77,49 @@ class Routes:
 
     def methods_of(self, path: str) -> list[str]:
         """The methods that an address answers, whichever route each belongs to; empty when there is none."""
-        return sorted({method for each in self.known if each.pattern.match(path) for method in each.methods})
+        return sorted({method for each in self._at(path) for method in each.methods})
 
     def takes_condition(self, method: str, path: str) -> bool:
         """Whether a request's route keeps `If-Match`; an address without a route answers for itself."""
-        found = [each for each in self.known if method in each.methods and each.pattern.match(path) is not None]
+        found = [each for each in self._at(path) if method in each.methods]
         return not found or any(each.takes_condition for each in found)
 
     def streams(self, method: str, path: str) -> bool:
         """Whether a request goes to a route that reads its body piece by piece."""
-        return any(each.streams and method in each.methods and each.pattern.match(path) is not None for each in self.known)
+        return any(each.streams and method in each.methods for each in self._at(path))
+
+    def repeats(self, method: str, path: str) -> bool:
+        """Whether a request goes to a route that keeps its answer under an `Idempotency-Key`: one that does not stream."""
+        return any(not each.streams and method in each.methods for each in self._at(path))
+
+    def parameters(self, method: str, path: str) -> Mapping[str, bool] | None:
+        """The names of the query's parameters, and whether each may come more than once; None without such a route."""
+        for each in self._at(path):
+            if method in each.methods:
+                return each.parameters
+        return None
+
+    def _at(self, path: str) -> list[Known]:
+        """The routes of an address. That of `x:ack` is not also that of a thing called `x:ack`."""
+        found = [each for each in self.known if each.pattern.match(path) is not None]
+        most = max((each.literal for each in found), default=0)
+        return [each for each in found if each.literal == most]
+
+
+def _parameters(dependant: Dependant, *, besides: Sequence[str]) -> dict[str, bool]:
+    """Names in the query, those in a model of it too, without those in the path; True for lists."""
+    found: dict[str, bool] = {}
+    for each in dependant.query_params:
+        kind: Any = each.field_info.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found |= {field.alias or name: _is_list(field.annotation) for name, field in kind.model_fields.items()}
+        else:
+            found[each.alias] = _is_list(kind)
+    for inner in dependant.dependencies:
+        found |= _parameters(inner, besides=besides)
+    return {name: is_list for name, is_list in found.items() if name not in besides}
+
+
+def _is_list(kind: Any) -> bool:
+    origins = [get_origin(each) or each for each in (kind, *getattr(kind, "__args__", ()))]
+    return any(each in {list, tuple, set} for each in origins)

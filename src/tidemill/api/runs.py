@@ -22,7 +22,7 @@ from tidemill.telemetry.recorder import Span
 router = APIRouter(tags=["runs"])
 
 
-class NewRun(Body):
+class RunRequest(Body):
     """What to run (`chain/x`, `agent/x@production`, a release digest) on which inputs.
 
     `environment` is whose connections are used, else the server's.
@@ -36,7 +36,7 @@ class NewRun(Body):
 
 
 @router.post("/runs", response_model=None)
-async def run(call: AnyCaller, body: NewRun) -> Response | dict[str, Any]:
+async def run(call: AnyCaller, body: RunRequest) -> Response | dict[str, Any]:
     """Run once. With `stream`, server-sent events: `delta` as text arrives, then `result`, or `error`."""
     bundle = await lock_bundle(call, body.app)
     environment = await environment_of(call, body.environment)
@@ -61,7 +61,7 @@ async def get_run(call: AnyCaller, run_id: str) -> dict[str, Any]:
     return {"id": trace["id"], "output": trace["output"], "release": trace["release"], "trace": trace}
 
 
-async def _events(call: AnyCaller, bundle: Bundle, body: NewRun, context: RunContext) -> AsyncIterator[bytes]:
+async def _events(call: AnyCaller, bundle: Bundle, body: RunRequest, context: RunContext) -> AsyncIterator[bytes]:
     stream = call.platform.runner.stream(bundle, body.inputs, context=context)
     try:
         with context.span:
@@ -76,7 +76,7 @@ async def _events(call: AnyCaller, bundle: Bundle, body: NewRun, context: RunCon
         await stream.aclose()
 
 
-def _start(call: AnyCaller, bundle: Bundle, body: NewRun) -> Span:
+def _start(call: AnyCaller, bundle: Bundle, body: RunRequest) -> Span:
     kind = "agent" if bundle.root.kind == "agent" else "chain"
     return call.platform.recorder.trace(
         bundle.root.name, kind=kind, project=call.project, release=bundle.release, input=body.inputs

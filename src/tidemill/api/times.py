@@ -7,6 +7,7 @@ import datetime as dt
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 
+_LAST_NS = 2**63 - 1  # what a column holds: the year 2262
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -24,12 +25,12 @@ def to_ns(text: str | None) -> int | None:
         return None
     try:
         if text.replace(".", "", 1).isdigit():
-            return round(float(text) * 1e9)
+            return min(round(min(float(text), 1e10) * 1e9), _LAST_NS)
         time = dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise Invalid(f"{text!r} is not a time", hint="Write 2026-01-31T12:00:00Z or seconds since the epoch.") from error
     since = (time if time.tzinfo else time.replace(tzinfo=dt.UTC)) - _EPOCH
-    return since // dt.timedelta(microseconds=1) * 1000
+    return max(-_LAST_NS, min(since // dt.timedelta(microseconds=1) * 1000, _LAST_NS))
 
 
 def since_ns(text: str | None, *, now_ns: int) -> int | None:

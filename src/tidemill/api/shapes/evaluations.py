@@ -49,8 +49,11 @@ class EvaluationShape(TypedDict):
     duration_ms: float
     job: str | None
     created: str
+    environment: str | None
     error: NotRequired[str | None]
     notes: NotRequired[list[str]]
+    scorers: NotRequired[Any]
+    steps: NotRequired[Any]
 
 
 class ComparedShape(TypedDict):

@@ -172,6 +172,12 @@ class ProjectShape(TypedDict):
     archived: bool
 
 
+class CountedProjectShape(ProjectShape):
+    """A project, and how much there is in it."""
+
+    counts: dict[str, int]
+
+
 class PersonShape(TypedDict):
     """A person, or a service account."""
 
