@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -136,14 +137,12 @@ async def _open_http(app: Any) -> AsyncIterator[httpx.AsyncClient]:
 @contextmanager
 def open_house(root: Path) -> Iterator[House]:
     clock, settings = SetClock(), Settings(root=root, data=root / ".tidemill")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        start_blocking_portal() as portal,
-    ):
-        import os
-
+    with pytest.MonkeyPatch.context() as patch:
         for name in [each for each in os.environ if each.startswith("TIDEMILL_")]:
             patch.delenv(name)
-        with portal.wrap_async_context_manager(open_app(settings, clock=clock)) as app:
-            with portal.wrap_async_context_manager(_open_http(app)) as http:
-                yield House(portal, app, settings.data, clock, http)
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(open_app(settings, clock=clock)) as app,
+            portal.wrap_async_context_manager(_open_http(app)) as http,
+        ):
+            yield House(portal, app, settings.data, clock, http)

@@ -128,7 +128,7 @@ def state(house: House) -> dict[str, list[tuple[object, ...]]]:
             ]
             if table.startswith("audit"):
                 continue
-            kept[table] = sorted(map(repr, db.execute(f"SELECT {', '.join(columns)} FROM {table}")))  # noqa: S608  (names of ours)
+            kept[table] = sorted(map(repr, db.execute(f"SELECT {', '.join(columns)} FROM {table}")))
     db.close()
     return kept
 

@@ -10,9 +10,9 @@ from fastapi.responses import StreamingResponse
 
 from tidemill.api.caller import AnyCaller, Limit, Page, page
 from tidemill.api.times import iso
-from tidemill.core.errors import NotFound
 from tidemill.core.json import dump_json
 from tidemill.core.records import Job
+from tidemill.store import jobs
 
 router = APIRouter(tags=["jobs"])
 
@@ -65,7 +65,4 @@ async def job_events(call: AnyCaller, job_id: str) -> StreamingResponse:
 
 
 async def _own_job(call: AnyCaller, job_id: str) -> Job:
-    job = await call.platform.jobs.get(job_id)
-    if job.project != call.project:
-        raise NotFound(f"job {job_id} does not exist", hint="See tidemill jobs.")
-    return job
+    return await call.platform.database.read(lambda db: jobs.get_job(db, call.project, job_id))

@@ -111,8 +111,8 @@ async def list_tunes(call: AnyCaller, limit: Limit = 50, cursor: str | None = No
 @router.get("/tunes/{tune}")
 async def get_tune(call: AnyCaller, tune: str) -> dict[str, Any]:
     """A run: how far it is, the loss of each step, and what came of it."""
-    job = await call.platform.jobs.get(tune)
-    if job.project != call.project or job.kind != KIND:
+    job = await call.platform.database.read(lambda db: job_rows.get_job(db, call.project, tune))
+    if job.kind != KIND:
         raise NotFound(f"tune {tune} does not exist", hint="See tidemill jobs list.")
     folder = runs_folder(_home(call.platform), str(job.payload.get("run")))
     return _tune_json(job, await anyio.to_thread.run_sync(read_losses, folder))

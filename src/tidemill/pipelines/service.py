@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -32,6 +33,7 @@ from tidemill.store.processes import cancelled_runs, orphaned_runs
 _CANCEL_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 0.5  # between two looks at a run that another process carries on
 _log = logging.getLogger(__name__)
+_RUNS = uuid.UUID("6f1d3c1e-6a55-5c0b-9a52-3f0a6b0a7c11")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,13 +122,14 @@ class Pipelines:
     ) -> PipelineRun:
         """Start a run of a pipeline (`NAME`, or with a version); when this returns it will run to its end, over any kill.
 
-        The same `run_id` again answers the same run. Raises `NotFound`, and `Invalid` for inputs that it does not declare.
+        The same `run_id` again answers the same run, which is found under it and has an id of its own: what other projects call
+        theirs does not show. Raises `NotFound`, and `Invalid` for inputs that it does not declare.
         """
         ref = parse_ref(pipeline, kind="pipeline")
         version = await self._database.read(lambda db: registry.get_version(db, project, ref))
-        name = run_id or self._ids.text()
+        name = self._ids.text() if run_id is None else str(uuid.uuid5(_RUNS, f"{project}/{run_id}"))
         now_ns = self._clock.now_ns()
-        cause = Cause(trigger="manual", key=name, who=who, role=role)
+        cause = Cause(trigger="manual", key=run_id or name, who=who, role=role)
         run, _ = await self._database.write(
             lambda db: self.write_run(db, version, inputs, cause=cause, run_id=name, now_ns=now_ns)
         )

@@ -164,11 +164,16 @@ def create_run(db: Connection, run: PipelineRun, steps: Sequence[StepRow]) -> tu
 
 
 def get_run(db: Connection, project: str | None, run: str) -> PipelineRun:
-    """The run with this id, or the only one whose id begins so (8 characters or more). Raises `NotFound`."""
+    """The run with this id, that was started under it, or the only one whose id begins so (8 characters or more).
+
+    Raises `NotFound`.
+    """
     query = select(pipeline_runs)
     if project is not None:
         query = query.where(pipeline_runs.c.project == project)
     row = db.execute(query.where(pipeline_runs.c.id == run)).first()
+    if row is None and project is not None:
+        row = db.execute(query.where(pipeline_runs.c.trigger_key == run).order_by(pipeline_runs.c.id)).first()
     if row is None and len(run) >= 8:
         rows = db.execute(query.where(pipeline_runs.c.id.startswith(run, autoescape=True)).limit(2)).all()
         if len(rows) > 1:
