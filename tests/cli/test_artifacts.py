@@ -74,7 +74,7 @@ def test_a_release_is_made_listed_shown_and_verified(applied: Run, tmp_path: Pat
 def test_tags_and_aliases(applied: Run) -> None:
     assert "prompt/ask@v1" in applied("get", "prompt", "--tag", "team=search", "--owner", "ana").out
     assert applied("tag", "prompt/ask", "team=", "zone=eu", "--description", "Asks").out == "prompt/ask@v1  zone=eu\n"
-    assert applied("get", "--tag", "team=search").out == "nothing yet: tidemill apply\n"
+    assert applied("get", "--tag", "team=search").out == "nothing like this\n"
     assert "prompt/ask@v1" in applied("get", "--q", "ASKS").out
     assert applied("tag", "prompt/ask").code == 2
     assert applied("tag", "prompt/ask", "zone").code == 2

@@ -13,7 +13,7 @@ from sqlalchemy import Connection as Database
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
 from tidemill.api.rerun import estimate_rerun
-from tidemill.core.errors import Invalid, TooLarge
+from tidemill.core.errors import Conflict, Invalid, TooLarge
 from tidemill.govern.changes import check_changes, check_measured
 from tidemill.store import applied
 from tidemill.store import plan as planning
@@ -90,6 +90,9 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
         if not body.overwrite:
             applied.refuse_undoing(drift)
         check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns)
+        wanted = [digest for each in made.entries if each.version is not None for digest in each.version.blobs.values()]
+        if call.platform.blobs(call.project).missing(wanted):  # purged since it was read
+            raise Conflict("content that these files need was purged meanwhile", hint="Apply again.")
 
     def work(db: Database) -> planning.Applied:
         done = planning.apply_plan(

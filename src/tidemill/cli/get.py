@@ -57,7 +57,8 @@ async def get(
     if options.json:
         say_json({"items": found})
         return
-    print_artifacts(found, empty="nothing yet: tidemill apply" if what is None else f"no {what} yet")
+    empty = "nothing yet: tidemill apply" if what is None else f"no {what} yet"
+    print_artifacts(found, empty="nothing like this" if q or tag or owner else empty)
 
 
 def print_deleted(found: Sequence[DeletedJson], *, as_json: bool) -> None:
