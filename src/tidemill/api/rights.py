@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tidemill.core.errors import Denied
+from tidemill.store import denials
 from tidemill.store.access import Principal
 from tidemill.store.grants import RIGHTS, Right
 
@@ -160,15 +161,22 @@ def _below(path: str) -> str:
 def check_right(principal: Principal, right: Right, target: str = "") -> None:
     """Raise `Denied`, saying why and who may, when somebody may not do this to `target`, or to the project."""
     decision = principal.decide(right, target)
-    if decision.allowed:
-        return
+    if not decision.allowed:
+        error = _denied(principal, right, target, decision.why)
+        denials.refused(error, target=target)
+        raise error
+
+
+def _denied(principal: Principal, right: Right, target: str, why: str) -> Denied:
     if principal.standing is None and principal.rights is None:
         may = [each for each, rights in RIGHTS.items() if right in rights]
         article = "an" if principal.role[0] in "ao" else "a"
-        raise Denied(f"{article} {principal.role} may not {_WORDS[right]}", hint=f"Use a key with the role {' or '.join(may)}.")
+        return Denied(
+            f"{article} {principal.role} may not {_WORDS[right]}", hint=f"Use a key with the role {' or '.join(may)}."
+        )
     about = f" ({right} {target})" if target else f" ({right})"
     name = principal.person or principal.who
-    raise Denied(
-        f"{principal.who} may not {_WORDS[right]}{about}: {decision.why}",
+    return Denied(
+        f"{principal.who} may not {_WORDS[right]}{about}: {why}",
         hint=f"See: tidemill access check {name} {right} {target}".rstrip(),
     )
