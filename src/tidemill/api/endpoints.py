@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
-from tidemill.api.etags import IfMatch, tag
+from tidemill.api.etags import IfMatch, Precondition, tag
 from tidemill.api.releases import lock_bundle
 from tidemill.api.rollouts import rollout_json
 from tidemill.api.secrets import check_secrets, environment_of
@@ -69,14 +69,21 @@ async def get_endpoint(call: AnyCaller, name: str, response: Response) -> dict[s
 @router.post("/endpoints/{name}:deploy", operation_id="deploy_endpoint")
 async def deploy(call: AnyCaller, name: str, body: Deployment, if_match: IfMatch, response: Response) -> dict[str, Any]:
     """Put a release behind the endpoint, which is made when missing. Requests in flight end on the release they began with."""
-    name = _name(name)
+    deployed = await serve(call, _name(name), body, if_match=if_match)
+    response.headers["etag"] = endpoint_tag(deployed)
+    return endpoint_json(deployed)
+
+
+async def serve(call: Caller, name: str, body: Deployment, *, if_match: Precondition | None = None) -> endpoints.Endpoint:
+    """Deploy as the route does, for whatever acts for a caller; the endpoint as it is now."""
     bundle = await lock_bundle(call, body.app)
     there = await environment_of(call, body.environment) if body.environment else None
     await check_secrets(call, bundle.versions.values(), environment=await _environment(call, name, there))
     now_ns = call.platform.clock.now_ns()
 
     def work(db: Database) -> endpoints.Endpoint:
-        if_match.check_state(lambda: endpoint_tag(endpoints.get_endpoint(db, call.project, name)))
+        if if_match is not None:
+            if_match.check_state(lambda: endpoint_tag(endpoints.get_endpoint(db, call.project, name)))
         return endpoints.deploy(
             db,
             call.project,
@@ -90,7 +97,9 @@ async def deploy(call: AnyCaller, name: str, body: Deployment, if_match: IfMatch
             environment=there,
         )
 
-    return await _changed(call, await call.platform.database.write(work), response)
+    deployed = await call.platform.database.write(work)
+    await call.platform.live.refresh(call.project, name)
+    return deployed
 
 
 @router.post("/endpoints/{name}:rollback")

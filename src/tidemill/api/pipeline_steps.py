@@ -129,7 +129,7 @@ class Steps:
         """Serve an application at an endpoint, through every policy at its door."""
         call = caller_of(self._platform, context)
         endpoint = parse_ref(str(args["endpoint"]), kind="endpoint").name
-        served = await endpoints.deploy(call, endpoint, endpoints.Deployment(app=str(args["app"])))
+        served = endpoints.endpoint_json(await endpoints.serve(call, endpoint, endpoints.Deployment(app=str(args["app"]))))
         return {key: served[key] for key in ("ref", "release", "app", "previous")} | {"endpoint": served["ref"]}
 
 
