@@ -12,6 +12,7 @@ from tidemill.core.yaml_nodes import YamlProblem, compose
 from tidemill.core.yaml_text import is_plain_block
 
 _HEADER: Final = re.compile(r"(?:[&!][^\s]+[ \t]+)*[|>][^\n]*\n")
+_COMMENT: Final = re.compile(r"[ \t]+#.*$")
 _INDENT: Final = re.compile(r"[ ]*")
 
 
@@ -49,7 +50,10 @@ def literal_text(value: str, column: int, before: str) -> str | None:
     body = value.rstrip("\n")
     ends = len(value) - len(body)
     sign = {0: "|-", 1: "|"}.get(ends, "|+")
-    lines = [line for line in before.split("\n")[1:] if line.strip()]
+    header, *rest = before.split("\n")
+    lines = [line for line in rest if line.strip()]
+    comment = _COMMENT.search(header) if rest else None
+    sign += "" if comment is None else comment[0]
     indent = " " * (min(len(_indent(line)) for line in lines) if lines else max(column, 0) + 2)
     told = [indent + line if line else "" for line in body.split("\n")]
     return "\n".join((sign, *told, *([""] * (ends - 1) if ends > 1 else [])))

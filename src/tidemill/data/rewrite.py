@@ -43,8 +43,14 @@ class _Known:
 
     def __init__(self) -> None:
         self._texts: defaultdict[bytes, deque[str]] = defaultdict(deque)
+        self._names: dict[str, None] = {}
+
+    def ordered(self, row: Row) -> Row:
+        """A row with its values in the order of those before it."""
+        return {name: row[name] for name in (*self._names, *row) if name in row}
 
     def add(self, row: Row, text: str) -> None:
+        self._names.update(dict.fromkeys(row))
         self._texts[_key(row)].append(text)
 
     def take(self, row: Row) -> str | None:
@@ -63,7 +69,7 @@ def _jsonl(text: str, rows: Sequence[Row], *, path: str) -> str:
         if line.strip():
             (_, row), *_ = read_rows(line.encode(), path=path, format="jsonl")
             known.add(row, line.rstrip("\r"))
-    lines = [known.take(row) or _dumped(row) for row in rows]
+    lines = [known.take(row) or _dumped(known.ordered(row)) for row in rows]
     return end.join(lines) + ("" if text and not text.endswith("\n") else end)
 
 
@@ -80,7 +86,7 @@ def _json(text: str, rows: Sequence[Row]) -> str:
         place = stop
     lead = lead or "\n  "
     deep = len(lead) - len(lead.lstrip(" ")) if "\n" not in lead else len(lead.rpartition("\n")[2])
-    body = ("," + lead).join(known.take(row) or _indented(row, deep, is_flat="\n" not in lead) for row in rows)
+    body = ("," + lead).join(known.take(row) or _indented(known.ordered(row), deep, is_flat="\n" not in lead) for row in rows)
     tail = text[text.rindex("]") - _blank_before(text) :] if text.rstrip().endswith("]") else "\n]\n"
     return "[" + lead + body + tail
 

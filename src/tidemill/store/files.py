@@ -105,7 +105,8 @@ class FilesBeside:
 
     def list(self, folder: str) -> Sequence[str]:
         """Every file below `folder`, sorted. Raises `Invalid` when there is no such folder."""
-        return self._files.list(self._place(folder))
+        place = posixpath.normpath(self._place(folder))
+        return [posixpath.normpath(posixpath.join(folder, posixpath.relpath(each, place))) for each in self._files.list(place)]
 
     def place(self, path: str) -> str:
         """Where a file that the spec names stands, or would, from the project's folder. Raises `Invalid` for one outside."""
