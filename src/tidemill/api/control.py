@@ -80,7 +80,7 @@ _OUTSIDE: tuple[APIRouter, ...] = (
     db.outside, projects.outside, people.outside, access.outside, session.outside, audit_of_all.outside,
 )  # fmt: skip
 """Of no project."""
-_ROUTES = Routes(known=[*Routes.of(_ROUTERS, prefix=PREFIX).known, *Routes.of(_OUTSIDE, prefix=OUTSIDE).known])
+ROUTES = Routes(known=[*Routes.of(_ROUTERS, prefix=PREFIX).known, *Routes.of(_OUTSIDE, prefix=OUTSIDE).known])
 
 
 def control_plane(platform: Platform) -> FastAPI:
@@ -99,17 +99,17 @@ def control_plane(platform: Platform) -> FastAPI:
         app.include_router(router, prefix=PREFIX)
     for router in _OUTSIDE:
         app.include_router(router, prefix=OUTSIDE)
-    install_document(app, _ROUTES)
+    install_document(app, ROUTES)
     install_docs(app)
     return app
 
 
 def in_form(app: FastAPI, platform: Platform) -> ASGIApp:
     """The control plane with what every route has: bounded bodies, entity tags, idempotency keys and sealed cursors."""
-    repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock, applies=_ROUTES.repeats)
+    repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock, applies=ROUTES.repeats)
     bounded = Bodies(
-        Conditional(Queries(repeatable, parameters=_ROUTES.parameters), takes_condition=_ROUTES.takes_condition),
+        Conditional(Queries(repeatable, parameters=ROUTES.parameters), takes_condition=ROUTES.takes_condition),
         limits=platform.settings.limits,
-        streams=_ROUTES.streams,
+        streams=ROUTES.streams,
     )
-    return Methods(bounded, methods_of=_ROUTES.methods_of)
+    return Methods(bounded, methods_of=ROUTES.methods_of)
