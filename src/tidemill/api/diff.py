@@ -17,7 +17,7 @@ from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.moments import parse_moment
 from tidemill.core.refs import parse_ref
-from tidemill.store.diff import Differs, Parts, as_application, diff_points, moved_between
+from tidemill.store.diff import Differs, Parts, alike, as_application, diff_points, moved_between
 from tidemill.store.points import Point, point_of
 
 router = APIRouter(tags=["artifacts"])
@@ -89,6 +89,7 @@ async def differences(
         new = point_of(db, call.project, b, environment=place, at_ns=times and times[1])
         if as_releases:
             old, new = (as_application(db, call.project, each) for each in (old, new))
+        old, new = alike(db, call.project, old, new)
         return old, new, diff_points(db, call.project, old, new, parts=_parts(call), deep=deep)
 
     old, new, found = await call.platform.database.read(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tidemill.cli.figures import moment
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import clean, cut, paint, say, say_json, width
+from tidemill.cli.screen import clean, paint, say, say_json, width, wrapped
 from tidemill.client.changes import BlamedJson
 
 
@@ -27,7 +27,10 @@ async def blame(prompt: str, /, *, options: Options = DEFAULTS) -> None:
             say(paint(f"{each.get('role')}:", "strong"))
         when = moment(each, "at")[:10]
         start = f"{each.get('version', ''):<{widths[0]}}  {when}  {each.get('by', ''):<{widths[1]}}  "
-        say(paint(start, "quiet") + cut(clean(each.get("text", "")), max(20, width() - len(start))))
+        first, *rest = wrapped(clean(each.get("text", "")), longest=max(20, width() - len(start)))
+        say((paint(start, "quiet") + first).rstrip())
+        for more in rest:
+            say(" " * len(start) + more)
         before = each
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from tidemill.cli.figures import moment, short
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.plan import print_changes
-from tidemill.cli.screen import clean, say, say_json
+from tidemill.cli.screen import cells, clean, say, say_json, width
 from tidemill.client.changes import DifferenceJson, DiffJson
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.moments import parse_moment
@@ -98,7 +98,9 @@ async def _both(client: AsyncClient, a: str, b: str | None) -> tuple[str, str]:
 def _print(found: DiffJson) -> None:
     names = cast("Mapping[str, str]", found)
     sides = [_side(names, each) for each in ("from", "to")]
-    say(f"{sides[0]} -> {sides[1]}")
+    together = " -> ".join(sides)
+    for line in [together] if cells(together) <= width() else [sides[0], f"-> {sides[1]}"]:
+        say(line)
     changes = found.get("changes", ())
     if not changes:
         say("no difference")

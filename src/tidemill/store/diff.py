@@ -72,7 +72,7 @@ def diff_points(db: Connection, project: str, a: Point, b: Point, *, parts: Part
     With `deep`, every reference that moved is followed, and what changed in it is told too. Raises `Invalid` for two things
     of different kinds.
     """
-    a, b = _alike(db, project, a, b)
+    a, b = alike(db, project, a, b)
     if a.config is not None and b.config is not None:
         return _configs(a.config, b.config, parts)
     if a.bundle is not None and b.bundle is not None:
@@ -113,8 +113,11 @@ def moved_between(
     return found[:_MOST]
 
 
-def _alike(db: Connection, project: str, a: Point, b: Point) -> tuple[Point, Point]:
-    """A release beside an application that is not locked: both as applications."""
+def alike(db: Connection, project: str, a: Point, b: Point) -> tuple[Point, Point]:
+    """Two points that can be compared: a release beside an application that is not locked makes that one too.
+
+    Raises `Invalid` for two things of different kinds.
+    """
     if a.bundle is not None and b.version is not None:
         b = as_application(db, project, b)
     elif b.bundle is not None and a.version is not None:
