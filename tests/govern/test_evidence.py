@@ -329,6 +329,16 @@ def test_keys_that_cannot_sign_are_refused(pack, tmp_path):
         assert refused.value.hint
 
 
+def test_what_was_erased_is_told_and_breaks_nothing(house):
+    project = house.project()
+    project.admin.apply(APP)
+    evaluation = project.evaluate(project.admin)
+    project.admin.post("/datasets/questions/samples:erase", {"samples": ["2"], "why": "asked"})
+    made = project.admin.ask("POST", "/evidence", {"release": evaluation["release"]})
+    checks = verify(io.BytesIO(made.content))["checks"]
+    assert checks[-1] == "erased       1 samples of evaluations: their content is gone for good, their scores stand"
+
+
 def test_there_is_no_evidence_of_what_was_never_released(shop):
     fresh = shop.house.project()
     fresh.admin.apply(APP)

@@ -67,6 +67,9 @@ def _verify(archive: zipfile.ZipFile, key: str) -> dict[str, Any]:
         f"artifacts    {artifacts}, each digest recomputed from its content",
         f"audit        {_check_audit(files)}",
     ]
+    erased = _count_erased(files)
+    if erased:
+        checks.append(f"erased       {erased} samples of evaluations: their content is gone for good, their scores stand")
     about = {name: manifest.get(name) for name in ("release", "project", "application", "created")}
     return {**about, "fingerprint": fingerprint, "files": len(files), "checks": checks}
 
@@ -217,6 +220,12 @@ def _number(value: float) -> str:
     else:
         text = digits[0] + ("." + digits[1:] if digits[1:] else "") + f"e{'+' if point > 0 else '-'}{abs(point - 1)}"
     return ("-" if value < 0 else "") + text
+
+
+def _count_erased(files: dict[str, bytes]) -> int:
+    """How many samples of evaluations were erased before the pack was made."""
+    names = [name for name in files if name.startswith("evaluations/") and name.endswith("/samples.jsonl")]
+    return sum(_object(line, name).get("erased") is True for name in names for line in files[name].splitlines())
 
 
 # The audit chain
