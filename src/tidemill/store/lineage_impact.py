@@ -35,11 +35,11 @@ class Impact:
 
 def impact_of(db: Connection, project: str, *, starts: Sequence[int], own: Collection[int], limit: int, now_ns: int) -> Impact:
     """Everything down from `starts`, without those that are `own`; at most `limit` of each kind are shown."""
-    found = reach(db, starts, "down", without=_BEYOND, most=_MOST)
+    met, truncated = reach(db, starts, "down", without=_BEYOND, most=_MOST)
     kinds: dict[str, list[tuple[int, str]]] = {}
     at = lineage_nodes.c
-    for batch in in_batches(list(found.depths)):
-        query = select(at.id, at.kind, at.key).where(at.project == project, at.id.in_(batch))
+    for batch in in_batches(met):
+        query = select(at.id, at.kind, at.key).where(at.id.in_(batch))
         for row in db.execute(query):
             if row.id not in own:
                 kinds.setdefault(row.kind, []).append((row.id, row.key))
@@ -52,7 +52,7 @@ def impact_of(db: Connection, project: str, *, starts: Sequence[int], own: Colle
         shown=listed,
         releases=_digests(kinds.get("release", [])),
         indexes=_digests(kinds.get("index", [])),
-        truncated=found.truncated,
+        truncated=truncated,
     )
 
 

@@ -12,7 +12,8 @@ from tidemill.store.lineage import lineage_edges
 from tidemill.store.lineage_walk import DEEPEST, Direction, Edge, edges_of
 
 _MOST: Final = 200_000
-_COUNTED: Final = 2_000
+_COUNTED: Final = 20_000
+_LOOKED_AT: Final = 400
 Answer: TypeAlias = Literal["found", "none", "undecided"]
 
 
@@ -32,14 +33,23 @@ class _Side:
         self.direction: Direction = direction
         self.by: dict[int, Edge | None] = dict.fromkeys(starts)
         self.frontier = list(self.by)
+        self._cost: int | None = None
+
+    def go_on(self, frontier: list[int]) -> None:
+        """Take the next step from these."""
+        self.frontier, self._cost = frontier, None
 
     def cost(self, db: Connection) -> int:
         """About how many links the next step reads, counted up to a bound."""
+        if self._cost is None:
+            self._cost = self._count(db)
+        return self._cost
+
+    def _count(self, db: Connection) -> int:
         near = lineage_edges.c.source if self.direction == "down" else lineage_edges.c.target
-        if len(self.frontier) > _COUNTED // 4:
-            return _COUNTED + len(self.frontier)
-        some = select(near).where(near.in_(self.frontier)).limit(_COUNTED).subquery()
-        return db.execute(select(func.count()).select_from(some)).scalar_one()
+        some = self.frontier[:_LOOKED_AT]
+        found = select(near).where(near.in_(some)).limit(_COUNTED).subquery()
+        return db.execute(select(func.count()).select_from(found)).scalar_one() * len(self.frontier) // max(1, len(some))
 
     def other(self, edge: Edge) -> int:
         """The end of a link that is farther from this side's start."""
@@ -76,7 +86,7 @@ def shortest(db: Connection, sources: Sequence[int], targets: Sequence[int], *, 
                     break
         if meeting is not None:
             return _joined(down, up, meeting)
-        side.frontier = following
+        side.go_on(following)
     return PathFound("undecided")
 
 

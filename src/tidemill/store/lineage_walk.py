@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, bindparam, exists, func, select
+from sqlalchemy import Column, Connection, bindparam, exists, func, select
 from sqlalchemy.sql import Select
 
 from tidemill.core.errors import Invalid
@@ -23,8 +23,7 @@ _READ_FIRST: Final = 12_000
 _CURSOR: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,9})\.([0-9]{1,9})")
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """A link between two points, by their ids."""
 
     source: int
@@ -80,11 +79,27 @@ def walk(
     return walked
 
 
-def reach(db: Connection, starts: Iterable[int], direction: Direction, *, without: Collection[str] = (), most: int) -> Walked:
-    """Everything up or down from `starts`, at most about `most` points, without page or order beyond the distance."""
-    return _search(
-        db, list(starts), direction, depth=DEEPEST, most=most, snapshot=_newest_edge(db), reads=4 * most, without=without
-    )
+def reach(
+    db: Connection, starts: Iterable[int], direction: Direction, *, without: Collection[str] = (), most: int
+) -> tuple[list[int], bool]:
+    """Everything up or down from `starts` and these themselves, about `most` of it; and whether there is more."""
+    met = dict.fromkeys(starts)
+    frontier = list(met)
+    near, far = _ends(direction)
+    query = select(far).distinct().where(near.in_(bindparam("points", expanding=True))).limit(most + 1)
+    if without:
+        query = query.where(lineage_edges.c.relation.not_in(sorted(without)))
+    while frontier:
+        following: dict[int, None] = {}
+        for batch in in_batches(frontier):
+            for (other,) in db.execute(query, {"points": batch}):
+                if other not in met:
+                    following[other] = None
+            if len(met) + len(following) > most:
+                return [*met, *following][:most], True
+        met |= following
+        frontier = list(following)
+    return list(met), False
 
 
 def _search(
@@ -136,15 +151,20 @@ def edges_of(
         values = {"points": batch, "most": left, "snapshot": snapshot if snapshot is not None else 2**62}
         for row in db.execute(_EDGES[direction], values):
             left -= 1
-            yield Edge(*row)
+            yield Edge._make(row)
 
 
 def _edges(direction: Direction) -> Select[Any, Any, Any, Any]:
     at = lineage_edges.c
-    near, far = (at.source, at.target) if direction == "down" else (at.target, at.source)
+    near, far = _ends(direction)
     query = select(at.source, at.target, at.relation, at.at_ns)
     here = near.in_(bindparam("points", expanding=True))
     return query.where(here, at.id <= bindparam("snapshot")).order_by(near, far).limit(bindparam("most"))
+
+
+def _ends(direction: Direction) -> tuple[Column[Any], Column[Any]]:
+    at = lineage_edges.c
+    return (at.source, at.target) if direction == "down" else (at.target, at.source)
 
 
 _EDGES: Final[Mapping[Direction, Select[Any, Any, Any, Any]]] = {"down": _edges("down"), "up": _edges("up")}
