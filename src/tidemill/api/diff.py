@@ -16,7 +16,7 @@ from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.moments import parse_moment
-from tidemill.core.refs import parse_ref
+from tidemill.core.refs import is_digest, parse_ref
 from tidemill.store.diff import Differs, Parts, alike, as_application, diff_points, moved_between
 from tidemill.store.points import Point, point_of
 
@@ -58,7 +58,7 @@ async def diff(call: AnyCaller, body: Differing) -> dict[str, Any]:
     found = await call.platform.database.read(
         lambda db: moved_between(db, call.project, since_ns, until_ns, parts=_parts(call), environment=environment)
     )
-    changes = await anyio.to_thread.run_sync(_moves_json, found)
+    changes = await anyio.to_thread.run_sync(_moves_json, _readable(call, found))
     return {"from": iso(since_ns), "to": iso(until_ns), "changes": changes}
 
 
@@ -83,6 +83,8 @@ async def differences(
 ) -> dict[str, Any]:
     """What differs from `a` to `b`, each as it was at its time where there are times; `as_releases`, with all they need."""
     place = environment or call.platform.settings.environment
+    for each in (a, b):
+        call.check("read", "" if is_digest(each) else parse_ref(each).bare)
 
     def work(db: Database) -> tuple[Point, Point, list[Differs]]:
         old = point_of(db, call.project, a, environment=place, at_ns=times and times[0])
@@ -93,7 +95,7 @@ async def differences(
         return old, new, diff_points(db, call.project, old, new, parts=_parts(call), deep=deep)
 
     old, new, found = await call.platform.database.read(work)
-    changes = await anyio.to_thread.run_sync(lambda: [dict(each.as_json()) for each in found])
+    changes = await anyio.to_thread.run_sync(lambda: [dict(each.as_json()) for each in _readable(call, found)])
     return {
         "from": old.name,
         "to": new.name,
@@ -132,6 +134,15 @@ def _zone(name: str | None) -> dt.tzinfo:
         raise Invalid(
             f"{name[:80]!r} is not a time zone", where="zone", hint="Write Europe/Berlin, or leave it out for UTC."
         ) from error
+
+
+def _readable(call: Caller, found: Sequence[Differs]) -> list[Differs]:
+    """Without what this caller may not look at."""
+    return [
+        each
+        for each in found
+        if all(call.principal.decide("read", name.partition("@")[0]).allowed for name in each.ref.split(" -> "))
+    ]
 
 
 def _parts(call: Caller) -> Parts:

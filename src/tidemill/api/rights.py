@@ -109,7 +109,7 @@ _ASKED_WITHIN: Final = frozenset(
     {
         "POST /plan", "POST /apply", "POST /blobs:missing", "PUT /blobs/{digest}", "POST /rollouts", "POST /approvals",
         "POST /rollouts/{rollout}:promote", "POST /rollouts/{rollout}:abort", "DELETE /approvals/{approval}",
-        "POST /environments/{name}:promote",
+        "POST /environments/{name}:promote", "POST /diff",
     }
 )  # fmt: skip
 """Routes whose target stands in the body, or behind an id: they ask `Caller.check` once they know it."""

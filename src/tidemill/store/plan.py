@@ -128,11 +128,7 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
         preparation=preparation,
         blobs=blobs,
     )
-    if expected is not None and plan.digest != expected:
-        raise Conflict(
-            "the registry changed since this plan was made, or the files did",
-            hint="Look at what would change now: tidemill plan",
-        )
+    _check_expected(plan, expected)
     if check is not None:
         check(db, plan)
     ensure_project(db, project, now_ns=now_ns, by=by)
@@ -140,6 +136,12 @@ def apply_plan(  # noqa: PLR0913  (what a plan takes, and who and when)
     if plan.changes:
         _note(db, project, plan.changes, by=by, now_ns=now_ns)
     return Applied(plan=plan, versions=versions)
+
+
+def _check_expected(plan: Plan, expected: str | None) -> None:
+    if expected is not None and plan.digest != expected:
+        hint = "Look at what would change now: tidemill plan"
+        raise Conflict("the registry changed since this plan was made, or the files did", hint=hint)
 
 
 def _note(db: Connection, project: str, changes: Sequence[Change], *, by: str, now_ns: int) -> None:
