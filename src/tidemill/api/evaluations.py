@@ -76,7 +76,7 @@ async def begin_evaluation(call: Caller, body: NewEvaluation, *, evaluation: str
         updated_ns=now_ns,
     )
     await call.platform.database.write(lambda db: evaluations.create_evaluation(db, row))
-    await call.platform.jobs.submit("evaluation", {"evaluation": evaluation}, project=call.project, job_id=job_id)
+    await call.platform.jobs.submit("evaluation", {"evaluation": evaluation}, project=call.project, job_id=job_id, by=call.who)
     return {"evaluation": evaluation, "job": job_id, "release": bundle.release}
 
 

@@ -14,10 +14,10 @@ from sqlalchemy import Connection as Database
 from tidemill.api.caller import AnyCaller, Body, Caller, FeedbackCaller, Limit, Page, page
 from tidemill.api.times import iso, since_ns
 from tidemill.core.errors import Invalid, NotFound
-from tidemill.core.json import Json, dump_json
+from tidemill.core.json import Json, JsonObject, dump_json
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
-from tidemill.store import feedback
+from tidemill.store import audit, feedback
 from tidemill.store.feedback import Feedback, FeedbackKind
 from tidemill.telemetry.query import FoundTrace
 
@@ -130,7 +130,13 @@ async def _keep(call: Caller, bodies: list[NewFeedback] | tuple[NewFeedback, ...
     ]
 
     def work(db: Database) -> list[tuple[Feedback, bool]]:
-        return [feedback.add_feedback(db, each) for each in wanted]
+        kept = [feedback.add_feedback(db, each) for each in wanted]
+        new = [each for each, is_new in kept if is_new]
+        if new:
+            target = f"trace/{new[0].trace_id}" if len(new) == 1 else f"project/{call.project}"
+            detail: JsonObject = {"kinds": sorted({each.kind for each in new}), "count": len(new)}
+            audit.append(db, call.project, who=call.who, action="feedback.added", target=target, detail=detail, now_ns=now_ns)
+        return kept
 
     return await call.platform.database.write(work)
 

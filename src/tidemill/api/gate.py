@@ -14,7 +14,7 @@ from tidemill.core.refs import parse_ref
 from tidemill.evaluation.gate import Decision, GateRule, decide
 from tidemill.evaluation.kinds import gate_rule
 from tidemill.evaluation.results import Evaluated
-from tidemill.store import evaluations, registry, release
+from tidemill.store import audit, evaluations, registry, release
 from tidemill.store.endpoints import get_endpoint
 
 router = APIRouter(tags=["evaluations"])
@@ -64,12 +64,20 @@ async def _incumbent(call: Caller, rule: GateRule, candidate: Evaluated) -> str 
 
 
 async def _keep(call: Caller, decision: Decision, detail: JsonObject) -> None:
+    now_ns = call.platform.clock.now_ns()
     row = evaluations.Decision(
         gate=decision.gate,
         evaluation=decision.evaluation,
         against=decision.against,
         result=decision.result,
         detail=detail,
-        decided_ns=call.platform.clock.now_ns(),
+        decided_ns=now_ns,
     )
-    await call.platform.database.write(lambda db: evaluations.put_decision(db, call.project, row))
+    told: JsonObject = {"evaluation": decision.evaluation, "against": decision.against, "result": decision.result}
+    target = f"gate/{decision.gate.removeprefix('gate/')}"
+
+    def work(db: Database) -> None:
+        evaluations.put_decision(db, call.project, row)
+        audit.append(db, call.project, who=call.who, action="gate.decided", target=target, detail=told, now_ns=now_ns)
+
+    await call.platform.database.write(work)

@@ -33,7 +33,7 @@ class IndexSearch(Body):
 async def build_index(call: AnyCaller, name: str) -> dict[str, str]:
     """Build the latest version of an index. What is built already is not built again."""
     index, _ = await _index(call, name)
-    job = await call.platform.jobs.submit("index.build", {"index": index.digest}, project=call.project)
+    job = await call.platform.jobs.submit("index.build", {"index": index.digest}, project=call.project, by=call.who)
     return {"job": job.id}
 
 

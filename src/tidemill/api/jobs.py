@@ -49,7 +49,7 @@ async def get_job(call: AnyCaller, job_id: str) -> dict[str, Any]:
 async def cancel_job(call: AnyCaller, job_id: str) -> dict[str, Any]:
     """Ask a job to stop; what it finished stays."""
     await _own_job(call, job_id)
-    return job_json(await call.platform.jobs.cancel(job_id))
+    return job_json(await call.platform.jobs.cancel(job_id, by=call.who))
 
 
 @router.get("/jobs/{job_id}/events")

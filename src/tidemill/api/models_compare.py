@@ -73,7 +73,7 @@ async def compare_models(call: AnyCaller, body: NewComparison) -> dict[str, Any]
         setting.kind: [each.version.ref for each in setting.candidates],
         "evaluations": [each.id for each in rows],
     }
-    await call.platform.jobs.submit("models.compare", pinned, project=call.project, job_id=job_id)
+    await call.platform.jobs.submit("models.compare", pinned, project=call.project, job_id=job_id, by=call.who)
     return {"estimate": expected, "job": job_id, "evaluations": {row.config["candidate"]: row.id for row in rows}}
 
 

@@ -122,7 +122,9 @@ async def start_run(call: AnyCaller, body: NewRun) -> dict[str, Any]:
     name, spec = await _asked(call.platform, call.project, body)
     if body.window is not None:
         spec = read_monitor({**monitor_json(spec), "window": body.window})
-    run = await begin_run(call.platform, call.project, spec, name=name, from_ns=to_ns(body.from_), to_ns=to_ns(body.to))
+    run = await begin_run(
+        call.platform, call.project, spec, name=name, from_ns=to_ns(body.from_), to_ns=to_ns(body.to), by=call.who
+    )
     return {"run": run.id, "job": run.id}
 
 
@@ -217,6 +219,7 @@ async def begin_run(
     from_ns: int | None = None,
     to_ns: int | None = None,
     run_id: str | None = None,
+    by: str | None = None,
 ) -> MonitorRun:
     """Keep a run and start its job, whose id is the run's. Raises for whatever the job could not begin with.
 
@@ -236,7 +239,7 @@ async def begin_run(
         return kept
 
     kept = await platform.database.write(keep)
-    await platform.jobs.submit(RUN, {"run": kept.id}, project=project, job_id=kept.id)
+    await platform.jobs.submit(RUN, {"run": kept.id}, project=project, job_id=kept.id, by=by)
     return kept
 
 

@@ -18,7 +18,7 @@ from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import is_digest, parse_ref
-from tidemill.store import release
+from tidemill.store import audit, release
 from tidemill.store.endpoints import get_endpoint
 from tidemill.store.signatures import find_signature, signature_json
 from tidemill.store.verify import Stored, verify_lock
@@ -60,6 +60,10 @@ async def make_release(call: AnyCaller, body: NewRelease) -> dict[str, Any]:
     def work(db: Database) -> dict[str, Any]:
         made = release.make_release(db, call.project, root, now_ns=now_ns, by=call.who, signer=call.platform.sign)
         bundle = release.load_bundle(db, call.project, made.digest)
+        if made.version.created_ns == now_ns:
+            told: JsonObject = {"root": made.root.ref, "digest": made.digest}
+            target = made.version.ref
+            audit.append(db, call.project, who=call.who, action="release.made", target=target, detail=told, now_ns=now_ns)
         return release_json(made) | {"why_not_hermetic": release.why_not_hermetic(bundle.versions.values())}
 
     return await call.platform.database.write(work)

@@ -114,7 +114,7 @@ async def import_project(
             "archive": path.name, "dry_run": dry_run, "aliases": aliases, "by": call.who, "role": call.principal.role,
         }  # fmt: skip
         if size > _AT_ONCE:
-            job = await call.platform.jobs.submit(IMPORT, order, project=call.project)
+            job = await call.platform.jobs.submit(IMPORT, order, project=call.project, by=call.who)
             path = Path()
             return {"job": job.id}
         return dict(await take_in(call.platform, call.project, path, order))

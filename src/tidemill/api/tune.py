@@ -97,7 +97,7 @@ async def start_tune(call: AnyCaller, body: NewTune) -> dict[str, Any]:
             return {"id": job.id, "job": job.id, "estimate": job.payload["estimate"]}
     judging: list[Json] = [each.ref for each in asked.judging]
     payload: JsonObject = {**run, "by": call.who, "estimate": planned.estimate.as_json(), "judging": judging}
-    started = await call.platform.jobs.submit(KIND, payload, project=call.project)
+    started = await call.platform.jobs.submit(KIND, payload, project=call.project, by=call.who)
     return {"id": started.id, "job": started.id, "estimate": planned.estimate.as_json()}
 
 

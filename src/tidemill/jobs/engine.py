@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+from sqlalchemy import Connection
 
 from tidemill.core.clock import Clock, Ids
 from tidemill.core.errors import Conflict, Invalid, NotFound, RateLimited, TidemillError, Unavailable
@@ -29,6 +30,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.jobs.durable import MAX_STARTS, Durable, Interrupted
 from tidemill.jobs.presence import Presence, Watch
 from tidemill.jobs.running import RunningJob
+from tidemill.store import audit
 from tidemill.store import jobs as rows
 from tidemill.store.database import Database
 from tidemill.store.jobs import cancelled_jobs
@@ -109,8 +111,12 @@ class Jobs:
         for event in self._changed.values():
             event.set()
 
-    async def submit(self, kind: str, payload: JsonObject, *, project: str, job_id: str | None = None) -> Job:
+    async def submit(
+        self, kind: str, payload: JsonObject, *, project: str, job_id: str | None = None, by: str | None = None
+    ) -> Job:
         """Hand in a job; when this returns it will be done, over any kill. The same `job_id` again answers the same job.
+
+        With `by`, who asked for it, the audit has a line.
 
         Raises `Invalid` for an unknown kind, `Conflict` when `job_id` names another job, `RateLimited` when too many wait.
         """
@@ -132,7 +138,7 @@ class Jobs:
             created_ns=now,
             updated_ns=now,
         )
-        job, created = await self._database.write(lambda db: rows.create_job(db, wanted, owner=self._owner))
+        job, created = await self._database.write(lambda db: _keep(db, wanted, owner=self._owner, by=by))
         if (job.project, job.kind, job.payload) != (project, kind, payload):
             raise Conflict(f"job {job.id!r} exists and is another {job.kind} job", hint="Use a new id.")
         if created:
@@ -159,15 +165,15 @@ class Jobs:
             page, items=tuple(self._running[each.id].job if each.id in self._running else each for each in page.items)
         )
 
-    async def cancel(self, job_id: str) -> Job:
-        """Ask a job to stop; what it finished stays. A job that has ended is left as it is."""
+    async def cancel(self, job_id: str, *, by: str | None = None) -> Job:
+        """Ask a job to stop; what it finished stays. A job that has ended is left as it is. With `by` the audit has a line."""
         job = await self.get(job_id)
         if job.status in FINISHED:
             return job
 
         now = self._clock.now_ns()
         self._cancelled.add(job_id)  # for one that is about to run
-        await self._database.write(lambda db: rows.request_cancel(db, job.project, job_id, now_ns=now))
+        await self._database.write(lambda db: _cancel(db, job, by=by, now_ns=now))
         running = self._running.get(job_id)
         if running is not None:
             running.cancel()
@@ -367,3 +373,20 @@ class Jobs:
         changed = self._changed.pop(job_id, None)
         if changed is not None:
             changed.set()
+
+
+def _keep(db: Connection, wanted: Job, *, owner: str | None, by: str | None) -> tuple[Job, bool]:
+    job, created = rows.create_job(db, wanted, owner=owner)
+    if created and by is not None:
+        _note(db, job, "job.started", by=by, now_ns=job.created_ns)
+    return job, created
+
+
+def _cancel(db: Connection, job: Job, *, by: str | None, now_ns: int) -> None:
+    rows.request_cancel(db, job.project, job.id, now_ns=now_ns)
+    if by is not None:
+        _note(db, job, "job.cancelled", by=by, now_ns=now_ns)
+
+
+def _note(db: Connection, job: Job, action: str, *, by: str, now_ns: int) -> None:
+    audit.append(db, job.project, who=by, action=action, target=f"job/{job.id}", detail={"kind": job.kind}, now_ns=now_ns)

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from tidemill.core.errors import Conflict, NotFound
 from tidemill.core.json import Json, JsonObject
+from tidemill.store import audit
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.tables import metadata
 
@@ -154,6 +155,10 @@ def acknowledge(db: Connection, project: str, alert: str, *, who: str, note: str
     if found.status == "open":
         values = {"status": "acknowledged", "acknowledged_by": who, "acknowledged_ns": now_ns, "note": note}
         db.execute(update(alerts).where(alerts.c.id == found.id).values(values))
+        detail: JsonObject = {"note": note}
+        audit.append(
+            db, project, who=who, action="alert.acknowledged", target=f"alert/{found.id}", detail=detail, now_ns=now_ns
+        )
     return get_alert(db, project, found.id)
 
 

@@ -18,7 +18,7 @@ from tidemill.core.digests import digest_json
 from tidemill.core.errors import Conflict, Problem
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
-from tidemill.store.audit import audit
+from tidemill.store.audit import append, audit
 from tidemill.store.changes import Entry
 from tidemill.store.registry import LATEST
 from tidemill.store.tables import alias_moves, artifacts, configs, metadata, versions
@@ -145,6 +145,9 @@ def record_pulled(db: Connection, project: str, places: Mapping[Key, str], *, by
             for key, now in there.items()
         ],
     )
+    if there:
+        detail: JsonObject = {"count": len(there), "files": sorted({places[key] for key in there})[:100]}
+        append(db, project, who=by, action="pulled", target=f"project/{project}", detail=detail, now_ns=now_ns)
 
 
 def standing(db: Connection, project: str, keys: Iterable[Key]) -> dict[Key, Standing]:
