@@ -152,8 +152,8 @@ def _checked_members(infos: list[zipfile.ZipInfo], *, packed: int) -> dict[str, 
         found[info.filename] = info
     if total > MOST_BYTES or (total > _RATIO_FROM and total > _RATIO * packed):
         raise Invalid(
-            f"the archive would unpack to {total:,} bytes, out of {packed:,}",
-            hint="No export packs so well; this looks like a zip bomb. Nothing was imported.",
+            f"this looks like a zip bomb: {packed:,} bytes would unpack to {total:,}",
+            hint="No export packs so well. Nothing was imported.",
         )
     return found
 

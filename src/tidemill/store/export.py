@@ -21,22 +21,38 @@ from tidemill.core.json import Json, JsonObject, dump_json, parse_json
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.store import audit, tombstones
+from tidemill.store.approvals import approvals
 from tidemill.store.archive import ArchiveWriter, blob_name
 from tidemill.store.blobs import Blobs
+from tidemill.store.erase import erased_rows
 from tidemill.store.export_table import write_samples
+from tidemill.store.feedback import feedback
 from tidemill.store.lineage import lineage_edges, lineage_nodes
+from tidemill.store.promotions import promotions
 from tidemill.store.registry import get_version, list_versions
-from tidemill.store.tables import evaluation_samples, evaluations, metadata
+from tidemill.store.signatures import release_signatures
+from tidemill.store.tables import (
+    alias_moves,
+    aliases,
+    artifacts,
+    configs,
+    decisions,
+    endpoint_moves,
+    endpoints,
+    evaluation_samples,
+    evaluations,
+    versions,
+)
 
-FOLDERS: Final[Mapping[str, str]] = {
-    "artifacts": "registry", "versions": "registry", "aliases": "registry", "alias_moves": "registry", "configs": "registry",
-    "release_signatures": "registry", "erased_rows": "registry", "promotions": "registry",
-    "endpoints": "serving", "endpoint_moves": "serving",
-    "evaluations": "evaluations", "evaluation_samples": "evaluations", "decisions": "evaluations",
-    "approvals": "record", "feedback": "record", "audit": "record",
-    "lineage_nodes": "lineage", "lineage_edges": "lineage",
-}  # fmt: skip
-"""Each table that is exported, and the folder in the archive that it stands in."""
+_FOLDERS: Final[Mapping[str, Sequence[Table]]] = {
+    "registry": (artifacts, versions, aliases, alias_moves, configs, release_signatures, erased_rows, promotions),
+    "serving": (endpoints, endpoint_moves),
+    "evaluations": (evaluations, evaluation_samples, decisions),
+    "record": (approvals, feedback, audit.audit),
+    "lineage": (lineage_nodes, lineage_edges),
+}
+TABLES: Final[Mapping[str, Table]] = {table.name: table for tables in _FOLDERS.values() for table in tables}
+"""Each table that is exported, by its name."""
 _BY_ARTIFACT: Final = ("artifacts", "aliases", "alias_moves")
 _BY_TIME: Final = {"versions": "created_ns", "evaluations": "created_ns", "feedback": "created_ns", "decisions": "decided_ns"}
 _BATCH: Final = 256 * 1024
@@ -66,7 +82,8 @@ class _Found:
 
 def file_of(table: str) -> str:
     """The file of a table's rows in an archive."""
-    return f"{FOLDERS[table]}/{table}.jsonl"
+    folder = next(name for name, tables in _FOLDERS.items() if TABLES[table] in tables)
+    return f"{folder}/{table}.jsonl"
 
 
 def write_export(
@@ -87,12 +104,10 @@ def write_export(
     """
     found, chosen = _Found(), _chosen(db, project, choice)
     with ArchiveWriter(file) as writer:
-        for table in FOLDERS:
-            if table == "audit":
-                writer.add(file_of(table), _chain(db, project, found))
-                continue
-            rows = _rows(db, project, metadata.tables[table], choice=choice, chosen=chosen, found=found)
-            writer.add(file_of(table), _lines(rows, found, table))
+        for name, table in TABLES.items():
+            rows = _rows(db, project, table, choice=choice, chosen=chosen, found=found)
+            is_chain = table is audit.audit
+            writer.add(file_of(name), _chain(db, project, found) if is_chain else _lines(rows, found, name))
         _add_parquet(writer, _rows(db, project, evaluation_samples, choice=choice, chosen=chosen, found=found))
         for path, content in documents():
             writer.add(f"project/{path}", [content])

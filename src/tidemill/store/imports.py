@@ -19,13 +19,13 @@ from tidemill.core.refs import check_name
 from tidemill.store import audit
 from tidemill.store.archive import Archive
 from tidemill.store.config import find_config, put_config
-from tidemill.store.export import file_of
+from tidemill.store.export import TABLES, file_of
 from tidemill.store.import_links import import_lineage
 from tidemill.store.import_names import move_names
 from tidemill.store.import_report import Report, Rules
 from tidemill.store.import_versions import Numbers, import_versions
 from tidemill.store.projects import ensure_project
-from tidemill.store.tables import evaluation_samples, metadata
+from tidemill.store.tables import evaluation_samples
 
 _GLOBAL: Final = ("evaluations", "approvals", "promotions")
 """Tables whose ids are the database's and not a project's: an id that another project has gets a new one."""
@@ -55,7 +55,7 @@ def import_archive(
     _configs(db, project, archive, rules=rules, report=report, kinds=kinds, check_config=check_config)
     rename = _Renaming(numbers, _new_ids(db, project, archive))
     for table in _PLAIN:
-        _plain(db, project, archive, metadata.tables[table], rename=rename, report=report)
+        _plain(db, project, archive, TABLES[table], rename=rename, report=report)
     _samples(db, archive, rename=rename, report=report)
     import_lineage(db, project, archive, rename=rename.value, report=report)
     move_names(db, project, archive, rules=rules, policies=policies, numbers=numbers, report=report)
@@ -96,7 +96,7 @@ def _new_ids(db: Connection, project: str, archive: Archive) -> dict[str, str]:
     """A new id for each that another project has: always the same one, so that a second import finds it."""
     found: dict[str, str] = {}
     for name in _GLOBAL:
-        table = metadata.tables[name]
+        table = TABLES[name]
         for row in archive.rows(file_of(name)):
             old = str(row.get("id"))
             owner = db.execute(select(table.c.project).where(table.c.id == old)).scalar()
