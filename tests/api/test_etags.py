@@ -80,7 +80,8 @@ def test_an_endpoint_is_deployed_and_rolled_back_by_who_saw_it(filled: Project) 
     assert etag(filled, path) == first
     filled.apply(a=OTHER)
     filled.apply(
-        b="kind: chain\nname: tide\ninputs: {question: string}\nsteps: [{id: again, prompt: prompt/ask, model: model/said, with: {question: x}}]"
+        b="kind: chain\nname: tide\ninputs: {question: string}\n"
+        "steps: [{id: again, prompt: prompt/ask, model: model/said, with: {question: x}}]"
     )
     second = filled.raw("PUT", path, json={"app": "chain/tide"}, headers={"if-match": first})
     assert second.status_code == 200, second.text

@@ -43,7 +43,8 @@ def test_what_failed_is_carried_out_when_it_is_sent_again(filled: Project) -> No
     body = {"app": "chain/later"}
     assert filled.raw("POST", "/endpoints/e:deploy", json=body, headers=keyed("d")).status_code == 404
     filled.apply(
-        a="kind: prompt\nname: p\ntext: hi\n---\nkind: chain\nname: later\nsteps: [{id: a, prompt: prompt/p, model: model/said}]"
+        a="kind: prompt\nname: p\ntext: hi\n---\nkind: chain\nname: later\n"
+        "steps: [{id: a, prompt: prompt/p, model: model/said}]"
     )
     done = filled.raw("POST", "/endpoints/e:deploy", json=body, headers=keyed("d"))
     assert done.status_code == 200, done.text

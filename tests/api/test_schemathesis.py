@@ -41,6 +41,11 @@ FORM_IS_NOT_ALL: Final[Mapping[str, str]] = {
     "GET /lineage": "a point of the graph has many forms",
     "GET /lineage/impact": "a point of the graph has many forms",
     "GET /lineage/path": "a point of the graph has many forms",
+    "DELETE /artifacts/{kind}/{name}/aliases/{alias}": "latest is an alias that no one moves",
+    "PUT /artifacts/{kind}/{name}/aliases/{alias}": "latest is an alias that no one moves",
+    "PATCH /artifacts/{kind}/{name}": "labels hold no control characters",
+    "POST /pull": "what the files were is compared with what was applied",
+    "POST /pull:written": "what the files were is compared with what was applied",
     "POST /access": "a grant names a role or rights: either, by meaning",
     "POST /api/v1/access": "a grant names a role or rights: either, by meaning",
     "POST /access:check": "what may be asked depends on the right",
@@ -61,7 +66,8 @@ def described(project: str, tag: str) -> dict[str, Any]:
     whole = copy.deepcopy(document())
     paths: dict[str, Any] = {}
     for path, item in whole["paths"].items():
-        kept = {method: each for method, each in item.items() if tag in each["tags"]}
+        first = next(iter(item.values()))["tags"]
+        kept = item if tag == first[0] else {}  # a path is one whole: another method's route is a method that it has
         for each in kept.values():
             unwanted = {("path", "project"), ("query", "cursor")}
             each["parameters"] = [one for one in each.get("parameters", ()) if (one["in"], one["name"]) not in unwanted]
@@ -121,7 +127,7 @@ def run(house: House, tag: str, *, examples: int, seed: int | None = None) -> No
         elif isinstance(event, NonFatalError | FatalError):
             problems.append(repr(event))
     assert not problems, f"{len(problems)} of {cases}:\n" + "\n".join(sorted(set(problems))[:12])
-    assert cases
+    assert cases or not schema.raw_schema["paths"]
 
 
 @pytest.mark.parametrize("tag", TAGS)

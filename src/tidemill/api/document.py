@@ -169,7 +169,7 @@ def _parameters(method: str, known: Known) -> list[dict[str, Any]]:
     if method == "GET":
         found.append(_header("If-None-Match", "The `ETag` that the caller has; 304 when it still holds."))
     elif not known.streams:
-        found.append(_header("Idempotency-Key", "A name of this request, kept for a day.", pattern=r"^[!#-~]{1,255}$"))
+        found.append(_header("Idempotency-Key", "A name of this request, kept for a day.", pattern="^[!-~]{1,255}$"))
     if known.takes_condition:
         found.append(_header("If-Match", "The `ETag` that must still hold; 412 when it does not."))
     return found
@@ -190,7 +190,7 @@ def _headers(method: str) -> dict[str, Any]:
 
 def _content(answer: Answer) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    if answer.shape is not None or answer.media is None:
+    if answer.shape is not None or answer.many or answer.media is None:
         content["application/json"] = {"schema": _schema(answer)}
     if answer.media is not None:
         content[answer.media] = {"schema": {"type": "string"}} if answer.media == EVENTS else {"schema": {}}

@@ -117,7 +117,7 @@ class Idempotency:
                         await self._database.write(lambda db: idempotency.keep(db, slot, answer))
                 finally:
                     self._going.pop((slot.project, slot.principal, slot.key)).set()
-        await heard.release()
+                    await heard.release()
 
 
 class IdempotencyPurge:

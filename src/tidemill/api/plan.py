@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Any
 
 import anyio.to_thread
@@ -146,5 +145,5 @@ def _content(path: str, given: str | FileBody) -> Content:
         return given.blob
     try:
         return base64.b64decode(given.base64 or "", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Invalid("the content is not base64", where=path) from error

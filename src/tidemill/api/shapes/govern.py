@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -188,6 +188,7 @@ class PersonShape(TypedDict):
     created: str
     created_by: str
     disabled: bool
+    grants: NotRequired[list[RuleShape]]
 
 
 class CallerShape(TypedDict):

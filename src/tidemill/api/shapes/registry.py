@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 
 class ProblemShape(TypedDict):
@@ -83,6 +83,7 @@ class AliasShape(TypedDict):
     digest: str
     moved_by: str | None
     moved: str
+    why: str
 
 
 class MovedAliasShape(VersionShape):
@@ -167,6 +168,7 @@ class LockedShape(TypedDict):
     ref: str
     lock: dict[str, Any]
     signature: dict[str, Any] | None
+    why_not_hermetic: NotRequired[Any]
 
 
 class ListedReleaseShape(TypedDict):

@@ -1,4 +1,4 @@
-"""Which route answers which shape. A route of its own response model needs no line here; a test asks for one from all others."""
+"""Which route answers which shape. A route with a response model of its own needs no line; a test asks all others for one."""
 
 from __future__ import annotations
 
