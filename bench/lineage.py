@@ -11,6 +11,7 @@ Python with a query a point, and one recursive query (`WITH RECURSIVE`) for all 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import sys
 import tempfile
@@ -30,7 +31,7 @@ from tidemill.store.lineage_walk import walk
 from tidemill.testing.postgres import has_postgres, new_database, postgres_server
 
 PROJECT, LIMIT, BUDGET_MS = "default", 200, 100
-EDGES, ASKED, ASKED_SLOWLY = 1_000_000, 120, 12
+EDGES, ASKED, ASKED_SLOWLY = 1_000_000, 100, 3
 
 
 class Graph:
@@ -56,7 +57,7 @@ class Graph:
         tools = [self.point("tool", f"tool-{n}", 1) for n in range(200)]
         prompts = [self.point("prompt", f"prompt-{n}", v) for n in range(500) for v in range(1, max(2, int(20 * size)))]
         indexes = [self._index(n, size) for n in range(60)]
-        datasets = [self._dataset(n, size) for n in range(50)]
+        datasets = [self._dataset(n) for n in range(50)]
         endpoints = [self.point("endpoint", f"endpoint-{n}") for n in range(200)]
         for name in range(300):
             for version in range(1, max(2, int(30 * size)) + 1):
@@ -78,9 +79,9 @@ class Graph:
             self.links += [(document, each, "indexed") for document in documents]
         return versions
 
-    def _dataset(self, name, size):
+    def _dataset(self, name):
         versions = [self.point("dataset", f"dataset-{name}", version) for version in range(1, 11)]
-        for before, after in zip(versions, versions[1:], strict=False):
+        for before, after in itertools.pairwise(versions):
             self.link(before, after, "extended")
         return versions
 
@@ -155,10 +156,8 @@ def step_by_step(start, direction):
 def recursive(start, direction):
     """Everything that is reached, by one query."""
     near, far = ("source", "target") if direction == "down" else ("target", "source")
-    query = text(
-        f"WITH RECURSIVE met(id) AS (SELECT CAST(:start AS BIGINT) UNION SELECT {far} FROM lineage_edges JOIN met ON {near} = met.id)"
-        " SELECT count(*) FROM met"
-    )
+    step = f"SELECT {far} FROM lineage_edges JOIN met ON {near} = met.id"
+    query = text(f"WITH RECURSIVE met(id) AS (SELECT CAST(:start AS BIGINT) UNION {step}) SELECT count(*) FROM met")
     return lambda db: db.execute(query, {"start": start}).scalar()
 
 
@@ -198,14 +197,14 @@ def questions(graph):
     def some(*kinds, count=ASKED):
         return [rnd.choice(graph.by_kind[rnd.choice(kinds)]) for _ in range(count)]
 
-    up, down = (
-        some("endpoint", "release", "evaluation", "decision", "trace"),
-        some("document", "file", "prompt", "tool", "model"),
-    )
+    up = some("endpoint", "release", "evaluation", "decision", "trace")
+    down = some("document", "file", "prompt", "tool", "model")
     pairs = list(zip(some("document", "prompt", "tool"), some("endpoint", "evaluation", "release"), strict=True))
     fed = some("document", "prompt", "model")
     return {
-        "upstream, first 200": ([asking(e, "up") for e in up], [step_by_step(e, "up") for e in up], [recursive(e, "up") for e in up]),
+        "upstream, first 200": (
+            [asking(e, "up") for e in up], [step_by_step(e, "up") for e in up], [recursive(e, "up") for e in up],
+        ),
         "downstream, first 200": (
             [asking(e, "down") for e in down], [step_by_step(e, "down") for e in down], [recursive(e, "down") for e in down],
         ),

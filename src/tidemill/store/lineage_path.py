@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from tidemill.store.lineage import lineage_edges
-from tidemill.store.lineage_walk import DEEPEST, Direction, Edge, edges_of
+from tidemill.store.lineage_walk import Direction, Edge
+from tidemill.store.upsert import in_batches
 
 _MOST: Final = 200_000
 _COUNTED: Final = 20_000
@@ -27,81 +28,72 @@ class PathFound:
 
 
 class _Side:
-    """One end of the search: what it has met, and the link by which."""
+    """One end of the search: how many steps from it everything that it has met is."""
 
     def __init__(self, starts: Sequence[int], direction: Direction) -> None:
         self.direction: Direction = direction
-        self.by: dict[int, Edge | None] = dict.fromkeys(starts)
-        self.frontier = list(self.by)
+        self.met = dict.fromkeys(starts, 0)
+        self.frontier = list(self.met)
+        self._steps = 0
         self._cost: int | None = None
-
-    def go_on(self, frontier: list[int]) -> None:
-        """Take the next step from these."""
-        self.frontier, self._cost = frontier, None
+        at = lineage_edges.c
+        self._near, self._far = (at.source, at.target) if direction == "down" else (at.target, at.source)
 
     def cost(self, db: Connection) -> int:
-        """About how many links the next step reads, counted up to a bound."""
+        """About how many links the next step reads."""
         if self._cost is None:
-            self._cost = self._count(db)
+            some = self.frontier[:_LOOKED_AT]
+            found = select(self._near).where(self._near.in_(some)).limit(_COUNTED).subquery()
+            counted = db.execute(select(func.count()).select_from(found)).scalar_one()
+            self._cost = counted * len(self.frontier) // max(1, len(some))
         return self._cost
 
-    def _count(self, db: Connection) -> int:
-        near = lineage_edges.c.source if self.direction == "down" else lineage_edges.c.target
-        some = self.frontier[:_LOOKED_AT]
-        found = select(near).where(near.in_(some)).limit(_COUNTED).subquery()
-        return db.execute(select(func.count()).select_from(found)).scalar_one() * len(self.frontier) // max(1, len(some))
+    def step(self, db: Connection, *, most: int) -> int:
+        """Go one link on from the frontier, and return how many links were read: more than `most` when it gave up."""
+        self._steps, self._cost = self._steps + 1, None
+        query = select(self._far).where(self._near.in_(bindparam("points", expanding=True)))
+        following: dict[int, int] = {}
+        read = 0
+        for batch in in_batches(self.frontier):
+            found = db.execute(query.limit(most - read + 1), {"points": batch}).scalars().all()
+            following |= dict.fromkeys([each for each in found if each not in self.met], self._steps)
+            read += len(found)
+            if read > most:
+                return read
+        self.met |= following
+        self.frontier = list(following)
+        return read
 
-    def other(self, edge: Edge) -> int:
-        """The end of a link that is farther from this side's start."""
-        return edge.target if self.direction == "down" else edge.source
-
-    def near(self, edge: Edge) -> int:
-        """The end of a link that is nearer to this side's start."""
-        return edge.source if self.direction == "down" else edge.target
+    def back(self, db: Connection, point: int) -> list[Edge]:
+        """The links from a point that was met back to the start, nearest the point first."""
+        found: list[Edge] = []
+        at = lineage_edges.c
+        links = select(at.source, at.target, at.relation, at.at_ns).order_by(self._near, at.relation)
+        while self.met[point] > 0:
+            wanted = self.met[point] - 1
+            for row in db.execute(links.where(self._far == point)):
+                edge = Edge._make(row)
+                nearer = edge.source if self.direction == "down" else edge.target
+                if self.met.get(nearer) == wanted:
+                    found.append(edge)
+                    point = nearer
+                    break
+        return found
 
 
 def shortest(db: Connection, sources: Sequence[int], targets: Sequence[int], *, most: int = _MOST) -> PathFound:
     """The shortest way down from one of `sources` to one of `targets`; `undecided` when `most` links did not settle it."""
-    same = set(sources) & set(targets)
-    if same:
-        return PathFound("found", (min(same),))
     down, up = _Side(sources, "down"), _Side(targets, "up")
+    meeting = down.met.keys() & up.met.keys()
     left = most
-    for _ in range(2 * DEEPEST):
+    while not meeting:
         if not down.frontier or not up.frontier:
             return PathFound("none")
-        side, far = (down, up) if down.cost(db) <= up.cost(db) else (up, down)
-        following: list[int] = []
-        meeting: int | None = None
-        for edge in edges_of(db, side.frontier, side.direction, most=left + 1):
-            left -= 1
-            if left < 0:
-                return PathFound("undecided")
-            reached = side.other(edge)
-            if reached not in side.by:
-                side.by[reached] = edge
-                following.append(reached)
-                if reached in far.by:
-                    meeting = reached
-                    break
-        if meeting is not None:
-            return _joined(down, up, meeting)
-        side.go_on(following)
-    return PathFound("undecided")
-
-
-def _joined(down: _Side, up: _Side, meeting: int) -> PathFound:
-    before = _back(down, meeting)
-    after = _back(up, meeting)
-    edges = (*reversed(before), *after)
-    points = (edges[0].source, *(each.target for each in edges)) if edges else (meeting,)
-    return PathFound("found", points, edges)
-
-
-def _back(side: _Side, point: int) -> list[Edge]:
-    """The links from a point back to the side's start, nearest the point first."""
-    found: list[Edge] = []
-    while (edge := side.by[point]) is not None:
-        found.append(edge)
-        point = side.near(edge)
-    return found
+        side = down if down.cost(db) <= up.cost(db) else up
+        left -= side.step(db, most=left)
+        if left < 0:
+            return PathFound("undecided")
+        meeting = set(side.frontier) & (up if side is down else down).met.keys()
+    point = min(meeting, key=lambda each: (down.met[each] + up.met[each], each))
+    edges = (*reversed(down.back(db, point)), *up.back(db, point))
+    return PathFound("found", (edges[0].source, *(each.target for each in edges)) if edges else (point,), edges)
