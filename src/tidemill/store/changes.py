@@ -25,6 +25,7 @@ from tidemill.store.upsert import in_batches
 Action: TypeAlias = Literal["create", "update", "unchanged"]
 Explain: TypeAlias = Callable[[], Difference]
 _OUTSIDE = ("description", "tags", "owner")
+_SIZES = {"rows_count": "row", "columns": "column", "documents_count": "document", "steps": "step", "checks": "check"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,7 +205,13 @@ def _version_change(
     after, path = f"v{version.number}", item.document.path
     if latest is None:
         return Change(
-            ref=version.bare, action="create", path=path, after=after, digest=version.digest, identity=_identity(version)
+            ref=version.bare,
+            action="create",
+            path=path,
+            after=after,
+            digest=version.digest,
+            identity=_identity(version),
+            explain=functools.partial(_size, version.spec),
         )
     same_content = version.digest == latest.digest
     same_outside = all(getattr(version, name) == getattr(latest, name) for name in _OUTSIDE)
@@ -250,6 +257,17 @@ def _config_change(db: Connection, project: str, item: Prepared) -> Change:
 def _config_difference(kind: ArtifactKind, old: JsonObject, new: JsonObject) -> Difference:
     lines = tuple(kind.diff(old, new)) or ("description, tags or owner changed",)
     return Difference(lines=lines, fields=tuple(field_changes(old, new)))
+
+
+def _size(spec: JsonObject) -> Difference:
+    """How much there is of something new: `62 rows, 4 columns`."""
+    told: list[str] = []
+    for key, unit in _SIZES.items():
+        value = spec.get(key)
+        number = value if isinstance(value, int) else len(value) if isinstance(value, Mapping | list | tuple) else 0
+        if number:
+            told.append(f"{number} {unit}{'' if number == 1 else 's'}")
+    return Difference(lines=(", ".join(told),) if told else ())
 
 
 def _identity(version: Version) -> Json:
