@@ -211,6 +211,25 @@ def test_every_missing_secret_is_named_before_anything_runs(project: Project, de
     assert dev.get("/evaluations")["items"] == []
 
 
+def test_a_pipeline_does_not_start_without_its_secrets(dev) -> None:
+    everywhere = REACHED.format(environment="x", url="http://one.example/v1", key="NOT_SET_A").replace("environment: x\n", "")
+    steps = "kind: pipeline\nname: go\nsteps:\n  - {id: a, evaluate: {app: chain/help, data: dataset/questions}}\n"
+    dev.apply(remote(APP), everywhere, steps)
+    assert "NOT_SET_A" in dev.refused("POST", "/pipelines/go:run", {})["detail"]
+    assert dev.get("/pipeline-runs")["items"] == []
+
+
+def test_who_is_known_to_answer_is_told(project: Project, dev) -> None:
+    here = "kind: connection\nname: up\nprovider: test\nenvironment: "
+    named = APP.replace("provider: test\n", "provider: test\nconnection: up\n", 1)
+    dev.apply(named, f"{here}staging\n---\n{here}production\n")
+    started = dev.post("/evaluations", {"app": "chain/help", "data": "dataset/questions", "environment": "staging"})
+    assert project.finish(f"/jobs/{started['job']}")["status"] == "done"
+    trial = promote(dev, dry_run=True, **{"from": "staging"})
+    assert [(each["from"], each["to"]) for each in trial["reported"]] == [("test", None)]
+    assert trial["evidence"]["evaluations"][0]["environment"] == "staging"
+
+
 def test_an_endpoint_that_follows_serves_it_at_once_and_through_that_environment(project: Project, dev) -> None:
     dev.apply(APP, FOLLOWER)
     assert dev.get("/endpoints")["items"] == []
