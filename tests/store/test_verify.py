@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -123,6 +124,22 @@ def test_a_lock_file_and_a_folder_are_enough(release, database, blobs, tmp_path)
     prompt = release.lock["artifacts"]["prompt/answer"]["digest"]
     Blobs.at(folder).path(prompt).write_bytes(b"{}")
     assert states(verify_lock(release.lock, Folder(folder)))["artifact", "prompt/answer"] == "altered"
+
+
+def test_an_export_that_was_unpacked_is_enough(release, database, blobs, tmp_path):
+    folder = tmp_path / "export"
+    shutil.copytree(blobs.path(digest_bytes(ROWS)).parent.parent, folder / "blobs")
+    (folder / "registry").mkdir()
+    found = [database.read_sync(lambda db, ref=ref: get_version(db, "p", ref)) for ref in release.lock["artifacts"]]
+    names = ("kind", "name", "digest", "spec", "refs", "blobs")
+    rows = [json.dumps({name: getattr(each, name) for name in names}) for each in found]
+    (folder / "registry" / "versions.jsonl").write_text("\n".join(rows))
+    assert set(states(verify_lock(release.lock, Folder(folder))).values()) == {"ok"}
+    (folder / "registry" / "versions.jsonl").write_text("\n".join(rows).replace("Answer.", "Other."))
+    assert states(verify_lock(release.lock, Folder(folder)))["artifact", "prompt/answer"] == "altered"
+    (folder / "registry" / "versions.jsonl").write_text("{}")
+    with pytest.raises(Invalid, match="not a version"):
+        Folder(folder)
 
 
 def test_a_damaged_blob_is_named_with_what_uses_it(release, database, blobs, tmp_path):

@@ -21,6 +21,7 @@ from tidemill.store.registry import bare_refs, digest_of, find_by_digest
 from tidemill.store.signatures import is_signed, read_signature
 
 State: TypeAlias = Literal["ok", "erased", "missing", "damaged", "altered"]
+_ROWS = Path("registry") / "versions.jsonl"
 _GOOD = frozenset({"ok", "erased"})
 
 
@@ -169,13 +170,22 @@ class Stored:
 
 
 class Folder:
-    """A folder of blobs as a source: `ab/cdef…` as in the data folder. An artifact is there as the bytes its digest is of."""
+    """A folder as a source: an export that was unpacked, or blobs alone, `ab/cdef…` as in the data folder.
+
+    Of an export, artifacts are read from its `registry/versions.jsonl`. Else an artifact is there as the bytes that its digest
+    is of, a blob like any other.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._blobs = Blobs.at(folder)
+        inside = folder / "blobs"
+        self._blobs = Blobs.at(inside if inside.is_dir() else folder)
+        rows = folder / _ROWS
+        self._found = dict(_exported(rows)) if rows.is_file() else {}
 
     def artifact(self, bare: str, digest: str) -> Content | None:
         """As `Source.artifact`."""
+        if (bare, digest) in self._found:
+            return self._found[bare, digest]
         state, _ = self._blobs.state(digest)
         if state == "missing":
             return None
@@ -187,6 +197,18 @@ class Folder:
     def blob(self, digest: str) -> tuple[BlobState, str]:
         """As `Source.blob`."""
         return self._blobs.state(digest)
+
+
+def _exported(rows: Path) -> Iterator[tuple[tuple[str, str], Content]]:
+    """The artifacts of an export, each with the digest that its content has. Raises `Invalid` for lines that are none."""
+    with rows.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                row = cast("Mapping[str, Any]", parse_json(line, what="a version"))
+                recomputed = digest_of(row["kind"], spec=row["spec"], refs=row["refs"], blobs=row["blobs"])
+                yield (f"{row['kind']}/{row['name']}", str(row["digest"])), Content(digest=recomputed, blobs=row["blobs"])
+            except (AttributeError, KeyError, TypeError, Invalid) as error:
+                raise Invalid("it is not a version", where=f"{rows}:{number}", hint="Unpack the export again.") from error
 
 
 def artifact_bytes(kind: str, *, spec: JsonObject, refs: Mapping[str, str], blobs: Mapping[str, str]) -> bytes:
