@@ -141,6 +141,8 @@ def _complete(operation: dict[str, Any], known: Known, method: str) -> None:
             described = responses.get(status, responses[success]).get("description", "")
             responses[status] = {"description": described, **_content(answer)}
     responses[success]["headers"] = _headers(method)
+    if method == "GET" and answer is not None and answer.media == EVENTS:
+        responses["204"] = {"description": "It has ended, and the caller has seen it."}
     statuses = _statuses(method, known)
     if method == "GET":
         responses["304"] = {"description": "The caller has it already.", "headers": _headers(method)}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 
 from tidemill.api.caller import AnyCaller, Limit, Page, page
+from tidemill.api.events import Event, event_stream, last_event_id
 from tidemill.api.times import iso
-from tidemill.core.json import dump_json
 from tidemill.core.records import Job
 from tidemill.store import jobs
+from tidemill.store.jobs import FINISHED
 
 router = APIRouter(tags=["jobs"])
 
@@ -52,16 +52,27 @@ async def cancel_job(call: AnyCaller, job_id: str) -> dict[str, Any]:
     return job_json(await call.platform.jobs.cancel(job_id, by=call.who))
 
 
-@router.get("/jobs/{job_id}/events")
-async def job_events(call: AnyCaller, job_id: str) -> StreamingResponse:
-    """The job's progress as server-sent events, until it ends."""
-    await _own_job(call, job_id)
+@router.get("/jobs/{job_id}/events", response_model=None)
+async def job_events(call: AnyCaller, job_id: str, request: Request) -> Response:
+    """The job's progress as server-sent events, until it ends.
 
-    async def events() -> AsyncIterator[bytes]:
-        async for job in call.platform.jobs.events(job_id):
-            yield b"event: job\ndata: " + dump_json(job_json(job)) + b"\n\n"
+    An event's id names a state. Coming back with `Last-Event-ID`, a caller is told what is new; 204 when the job has ended and
+    the caller has seen it, so that a browser comes back no more.
+    """
+    job, seen = await _own_job(call, job_id), last_event_id(request)
+    if job.status in FINISHED and seen == _state(job):
+        return Response(status_code=204)
 
-    return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+    async def events() -> AsyncGenerator[Event]:
+        async for each in call.platform.jobs.events(job_id):
+            if _state(each) != seen:
+                yield Event(id=_state(each), name="job", data=job_json(each))
+
+    return event_stream(events())
+
+
+def _state(job: Job) -> str:
+    return f"{job.status}-{job.updated_ns}-{job.progress.done}"
 
 
 async def _own_job(call: AnyCaller, job_id: str) -> Job:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import Field
 
 from tidemill.api.caller import AnyCaller, Body
+from tidemill.api.events import Event, event_stream
 from tidemill.api.problems import problem_body
 from tidemill.api.releases import lock_bundle
 from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.core.errors import NotFound, TidemillError
-from tidemill.core.json import dump_json
 from tidemill.core.records import Bundle
 from tidemill.flows.run import RunContext, RunResult
 from tidemill.telemetry.recorder import Span
@@ -37,14 +37,18 @@ class RunRequest(Body):
 
 @router.post("/runs", response_model=None)
 async def run(call: AnyCaller, body: RunRequest) -> Response | dict[str, Any]:
-    """Run once. With `stream`, server-sent events: `delta` as text arrives, then `result`, or `error`."""
+    """Run once. With `stream`, server-sent events: `delta` as text arrives, then `result`, or `error`.
+
+    Closing the stream stops the run, so one that broke is not taken up again; its trace, which every event's id begins with,
+    says how far it came.
+    """
     bundle = await lock_bundle(call, body.app)
     environment = await environment_of(call, body.environment)
     await check_secrets(call, bundle.versions.values(), environment=environment)
     span = _start(call, bundle, body)
     context = RunContext(project=call.project, environment=environment, span=span, reuse=body.reuse)
     if body.stream:
-        return StreamingResponse(_events(call, bundle, body, context), media_type="text/event-stream")
+        return event_stream(_events(call, bundle, body, context))
     with span:
         result = await call.platform.runner.run(bundle, body.inputs, context=context)
         span.set(output=result.output)
@@ -61,17 +65,19 @@ async def get_run(call: AnyCaller, run_id: str) -> dict[str, Any]:
     return {"id": trace["id"], "output": trace["output"], "release": trace["release"], "trace": trace}
 
 
-async def _events(call: AnyCaller, bundle: Bundle, body: RunRequest, context: RunContext) -> AsyncIterator[bytes]:
-    stream = call.platform.runner.stream(bundle, body.inputs, context=context)
+async def _events(call: AnyCaller, bundle: Bundle, body: RunRequest, context: RunContext) -> AsyncGenerator[Event]:
+    stream, sent = call.platform.runner.stream(bundle, body.inputs, context=context), 0
     try:
         with context.span:
             async for delta in stream:
                 if delta.text:
-                    yield _event("delta", {"text": delta.text})
+                    sent += 1
+                    yield Event(id=f"{context.span.trace_id}.{sent}", name="delta", data={"text": delta.text})
             context.span.set(output=stream.result.output)
-        yield _event("result", _result_json(bundle, context.span, stream.result))
+        last = f"{context.span.trace_id}.{sent + 1}"
+        yield Event(id=last, name="result", data=_result_json(bundle, context.span, stream.result))
     except TidemillError as error:
-        yield _event("error", problem_body(error))
+        yield Event(id=f"{context.span.trace_id}.{sent + 1}", name="error", data=problem_body(error))
     finally:
         await stream.aclose()
 
@@ -81,10 +87,6 @@ def _start(call: AnyCaller, bundle: Bundle, body: RunRequest) -> Span:
     return call.platform.recorder.trace(
         bundle.root.name, kind=kind, project=call.project, release=bundle.release, input=body.inputs
     )
-
-
-def _event(name: str, data: object) -> bytes:
-    return f"event: {name}\ndata: ".encode() + dump_json(data) + b"\n\n"
 
 
 def _result_json(bundle: Bundle, span: Span, result: RunResult) -> dict[str, Any]:
