@@ -192,8 +192,7 @@ def _artifact(
     if there.latest is not None:
         db.execute(update(artifacts).filter_by(**at).values(last_number=there.last))
         return
-    mine = [number for (kind, name, _), number in numbers.here.items() if (kind, name) == key]
-    latest = numbers.here.get((*key, archive_latest or 0), max(mine))
+    latest = numbers.here.get((*key, archive_latest or 0), max(there.by_digest.values()))
     times = {"created_ns": rules.now_ns, "updated_ns": rules.now_ns}
     db.execute(insert(artifacts), {**at, "last_number": there.last, "latest": latest, **times})
     move = {"alias": LATEST, "before": None, "after": latest, "moved_by": rules.by, "why": "import"}

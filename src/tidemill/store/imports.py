@@ -141,12 +141,13 @@ def _plain(db: Connection, project: str, archive: Archive, table: Table, *, rena
     required = {each.name for each in table.columns if not each.nullable and each.server_default is None} - serial
     keys = [each.name for each in table.primary_key if each.name not in serial]
     waiting: list[dict[str, Any]] = []
+    is_empty = db.execute(select(table.c.project).filter_by(project=project).limit(1)).first() is None
     for row in archive.rows(file_of(table.name)):
         values = {**rename.value({key: each for key, each in row.items() if key in columns}), "project": project}
         if missing := sorted(required - set(values)):
             raise Invalid(f"a row of {file_of(table.name)} has no {missing[0]}", hint="The archive is not whole.")
         at = {key: values[key] for key in keys} or _comparable(table, values)
-        is_new = db.execute(select(table.c.project).filter_by(**at).limit(1)).first() is None
+        is_new = is_empty or db.execute(select(table.c.project).filter_by(**at).limit(1)).first() is None
         report.count(table.name, is_new=is_new)
         if is_new and not serial:
             waiting.append(values)
