@@ -185,14 +185,7 @@ def _assemble(
     clock: Clock,
 ) -> Platform:
     ids = Ids(clock=clock)
-
-    def blobs(project: str) -> Blobs:
-        def users(digest: str) -> list[str]:
-            with database.engine.connect().execution_options(tidemill_reads=True) as connection:
-                return users_of(connection, project, digest)
-
-        return Blobs(settings.blobs or folder.blobs, project, users=users)
-
+    blobs = _open_blobs(settings.blobs or folder.blobs, database)
     admin_token_hash = folder.admin_token_hash()
     telemetry = Telemetry(folder.root)
     models = _open_models(database, blobs, clock)
@@ -221,6 +214,19 @@ def _assemble(
         admin_token_hash=admin_token_hash,
         entry=Entry(database=database, clock=clock, admin_token_hash=admin_token_hash),
     )
+
+
+def _open_blobs(root: Path, database: Database) -> Callable[[str], Blobs]:
+    """The blobs of each project; a damaged one is named by the artifact that uses it."""
+
+    def blobs(project: str) -> Blobs:
+        def users(digest: str) -> list[str]:
+            with database.engine.connect().execution_options(tidemill_reads=True) as connection:
+                return users_of(connection, project, digest)
+
+        return Blobs(root, project, users=users)
+
+    return blobs
 
 
 def _open_models(database: Database, blobs: Callable[[str], Blobs], clock: Clock) -> Models:

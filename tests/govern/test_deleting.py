@@ -68,6 +68,8 @@ def test_what_an_endpoint_serves_is_not_deleted_and_an_evaluated_release_only_kn
     assert "--although-evaluated" in told["problems"][0]["hint"]
     live.dev.delete("/artifacts/release/other?although_evaluated=true&why=tidy")
     told = live.dev.refused("GET", f"/releases/{free['digest']}", status=404)
+    assert "was deleted at" in told["detail"]
+    assert told["hint"] == "Restore it: tidemill restore release/other@v1"
     assert live.dev.post("/artifacts/release/other:restore", {})["restored"] == ["release/other@v1"]
     assert live.dev.get(f"/releases/{free['digest']}")["signature"] == free["signature"]
 

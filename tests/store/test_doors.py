@@ -18,7 +18,14 @@ from tidemill.store.release import make_release
 from tidemill.testing import LetAll
 
 SOURCE = Path(tidemill.__file__).parent
-DOORS = [aliases.set_alias, endpoints.deploy, endpoints.rollback, rollouts.start_rollout, rollouts.promote_rollout]
+DOORS = [
+    aliases.set_alias,
+    aliases.remove_alias,
+    endpoints.deploy,
+    endpoints.rollback,
+    rollouts.start_rollout,
+    rollouts.promote_rollout,
+]
 
 
 class LetNothing:
@@ -38,7 +45,7 @@ def test_a_door_cannot_be_taken_without_a_policy(function):
         (r"(?:upsert\(db, |update\(|insert\()endpoints\b", {"store/endpoints.py"}),
         (r"\bserve_promoted\(", {"store/endpoints.py", "store/rollouts.py"}),
         (r"\binsert_rollout\(", {"store/rollout_rows.py", "store/rollouts.py"}),
-        (r"(?:upsert\(db, |update\(|insert\()aliases\b", {"store/aliases.py"}),
+        (r"(?:upsert\(db, |update\(|insert\(|delete\()aliases\b", {"store/aliases.py"}),
     ],
 )
 def test_what_answers_is_changed_nowhere_else(written, where):

@@ -111,6 +111,12 @@ def find_deleted(db: Connection, project: str, ref: Ref) -> list[Deleted]:
     return [_deleted(row) for row in db.execute(query.order_by(deleted_versions.c.number.desc()))]
 
 
+def deleted_with(db: Connection, project: str, digest: str, *, kind: str) -> list[Deleted]:
+    """The deleted versions of a kind with this content, under whatever name."""
+    query = select(deleted_versions).filter_by(project=project, digest=digest, kind=kind)
+    return [_deleted(row) for row in db.execute(query.order_by(deleted_versions.c.name))]
+
+
 def list_deleted(
     db: Connection, project: str, *, kind: str | None = None, limit: int = 100, cursor: str | None = None
 ) -> Page[Deleted]:

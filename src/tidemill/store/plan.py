@@ -158,9 +158,8 @@ def _keep(db: Connection, project: str, plan: Plan, *, by: str, now_ns: int) -> 
     read: list[tuple[str, Version]] = []
     for entry in plan.entries:
         document, parsed = entry.item.document, entry.item.parsed
-        latest = None if entry.version is None else plan.latest.get(entry.version.bare)
-        if latest is not None and entry.version is not None and is_same(latest, entry.version):
-            kept.append(latest)
+        if (same := _unchanged(plan, entry)) is not None:
+            kept.append(same)
             continue
         outside = {"description": document.description, "owner": document.owner}
         if entry.version is None:
@@ -194,6 +193,12 @@ def _keep(db: Connection, project: str, plan: Plan, *, by: str, now_ns: int) -> 
         read += [(path, version) for path in _files_of(document)] if is_new else []
     note_files(db, project, read, now_ns=now_ns)
     return kept
+
+
+def _unchanged(plan: Plan, entry: Entry) -> Version | None:
+    """The latest version, where the document would change nothing of it."""
+    latest = None if entry.version is None else plan.latest.get(entry.version.bare)
+    return latest if latest is not None and entry.version is not None and is_same(latest, entry.version) else None
 
 
 def _files_of(document: SourceDocument) -> list[str]:

@@ -17,6 +17,7 @@ from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import Ref, is_digest, parse_ref
+from tidemill.store.deleted import deleted_with
 from tidemill.store.page import Page, check_limit, make_page
 from tidemill.store.registry import (
     add_version,
@@ -157,6 +158,8 @@ def _release_version(db: Connection, project: str, ref_or_digest: Ref | str) -> 
     if isinstance(ref_or_digest, str) and is_digest(ref_or_digest):
         found = find_by_digest(db, project, ref_or_digest, kind="release")
         if found is None:
+            for each in deleted_with(db, project, ref_or_digest, kind="release"):
+                return get_version(db, project, Ref(kind="release", name=each.version.name, version=ref_or_digest))
             raise NotFound(
                 f"there is no release {ref_or_digest} in project {project!r}", hint="List them: tidemill get release"
             )

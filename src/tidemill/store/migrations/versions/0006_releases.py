@@ -38,6 +38,10 @@ def upgrade() -> None:
         Column("was_latest", Boolean, nullable=False),
     )
     op.create_index("deleted_versions_by_digest", "deleted_versions", ["project", "digest"])
+    _signatures_and_tombstones()
+
+
+def _signatures_and_tombstones() -> None:
     op.create_table(
         "release_signatures",
         Column("project", String, primary_key=True),
