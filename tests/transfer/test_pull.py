@@ -148,7 +148,7 @@ async def test_only_the_rows_that_changed_differ_in_a_file_of_rows(folder: Path,
         await client.apply()
         await append(client, "rows", [{"question": "f", "answer": 'g "h"'}])
         await append(client, "more", [{"q": "c", "n": 3}])
-        await client.pull("dataset/rows", "dataset/more")
+        await client.pull(["dataset/rows", "dataset/more"])
         assert not (await client.plan())["changes"]
     assert (folder / "tidemill" / "rows.csv").read_bytes().decode() == rows + 'f,"g ""h"""\r\n'
     lines = (folder / "tidemill" / "more.jsonl").read_text("utf-8").split("\n")
@@ -187,11 +187,11 @@ async def test_new_artifacts_get_files_and_named_ones_alone_are_pulled(folder: P
     async with opened() as client:
         await change(client, OTHERS)
         with pytest.raises(NotFound, match="prompt/nobody"):
-            await client.pull("prompt/nobody")
-        dry = await client.pull("prompt/p", dry_run=True)
+            await client.pull(["prompt/nobody"])
+        dry = await client.pull(["prompt/p"], dry_run=True)
         assert dry["written"] == ["tidemill/prompt-p.yaml"]
         assert not list((folder / "tidemill").iterdir())
-        await client.pull("prompt/p")
+        await client.pull(["prompt/p"])
         assert [each.name for each in (folder / "tidemill").iterdir()] == ["prompt-p.yaml"]
         await client.pull()
         assert not (await client.plan())["changes"]
@@ -234,7 +234,7 @@ async def test_what_the_files_say_no_more_is_told_and_not_deleted(folder: Path, 
         assert not planned["changes"]
         assert [(each["ref"], each["case"]) for each in planned["drift"]] == [("prompt/other", "gone")]
         assert not (await client.pull())["changes"]
-        await client.pull("prompt/other")
+        await client.pull(["prompt/other"])
         assert not (await client.plan())["drift"]
 
 

@@ -20,7 +20,7 @@ async def pull(*refs: str, theirs: bool = False, dry_run: bool = False, options:
     """
     async with open_client(options) as client:
         try:
-            done = await client.pull(*refs, theirs=theirs, dry_run=dry_run)
+            done = await client.pull(refs, theirs=theirs, dry_run=dry_run)
         except (Invalid, Conflict, NotFound, Denied) as error:
             code = report(error)
             note("nothing was written")

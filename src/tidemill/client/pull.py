@@ -52,7 +52,7 @@ class PullCalls(Calls):
 
     settings: Settings
 
-    async def pull(self, *refs: str, theirs: bool = False, dry_run: bool = False) -> PulledJson:
+    async def pull(self, refs: Sequence[str] = (), *, theirs: bool = False, dry_run: bool = False) -> PulledJson:
         """Write what was changed in the registry into the project's files, of `refs` or of all; comments stay.
 
         Raises `Conflict` where the files were changed too, unless `theirs`, and when a file changes meanwhile; then nothing is
