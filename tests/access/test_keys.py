@@ -237,3 +237,11 @@ def test_the_data_plane_knows_the_same_rules(house):
     assert chat(Visitor(house)).status_code == 401
     house.admin("POST", "/api/v1/people", {"name": "zoe"})
     assert chat(house.key("shop", role="developer", person="zoe")).status_code == 404
+
+
+def test_a_key_that_may_not_deploy_starts_no_pipeline_that_does(house):
+    ships = "{kind: pipeline, name: ships, steps: [{id: out, deploy: {app: chain/help, endpoint: endpoint/shipped}}]}"
+    house.admin("POST", f"{BELOW}/apply", {"files": {"tidemill/p.yaml": ships}})
+    writer = house.key("shop", role="developer", may=["read", "develop"])
+    writer("POST", f"{BELOW}/pipelines/ships:run", {}, status=403)
+    house.key("shop", role="developer")("POST", f"{BELOW}/pipelines/ships:run", {})
