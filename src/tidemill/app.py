@@ -52,8 +52,8 @@ from tidemill.store import config, sessions
 from tidemill.store.access import Principal
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
-from tidemill.store.purge import users_of
 from tidemill.store.folder import DataFolder
+from tidemill.store.purge import users_of
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
 from tidemill.version import __version__

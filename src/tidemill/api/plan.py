@@ -89,9 +89,7 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
         if not body.overwrite:
             applied.refuse_undoing(drift)
         check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns)
-        wanted = [digest for each in made.entries if each.version is not None for digest in each.version.blobs.values()]
-        if call.platform.blobs(call.project).missing(wanted):  # purged since it was read
-            raise Conflict("content that these files need was purged meanwhile", hint="Apply again.")
+        _check_blobs(call, made)
 
     def work(db: Database) -> planning.Applied:
         done = planning.apply_plan(
@@ -117,6 +115,13 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
         "versions": [{"ref": each.ref, "digest": each.digest} for each in done.versions],
         "jobs": [each for each in jobs if each is not None],
     }
+
+
+def _check_blobs(call: Caller, made: planning.Plan) -> None:
+    """Raise `Conflict` when content that was there as the files were read has been purged since."""
+    wanted = [digest for each in made.entries if each.version is not None for digest in each.version.blobs.values()]
+    if call.platform.blobs(call.project).missing(wanted):
+        raise Conflict("content that these files need was purged meanwhile", hint="Apply again.")
 
 
 def _prepare(call: Caller, body: ProjectFiles) -> Preparation:
