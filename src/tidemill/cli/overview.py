@@ -21,8 +21,9 @@ Exit codes: 0 ok, 1 a check or gate did not pass, 2 usage or invalid input, 3 no
 def overview() -> str:
     """The commands by what they are for."""
     lines = [_INTRO]
+    wide = max(len(name) for commands in SECTIONS.values() for name in commands) + 2
     for title, commands in SECTIONS.items():
         lines.append(title)
-        lines += [f"  {name:<10}{each.summary}" for name, each in commands.items()]
+        lines += [f"  {name:<{wide}}{each.summary}" for name, each in commands.items()]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n" + _OUTRO
