@@ -68,18 +68,23 @@ def named_in(node, at, inside):
                 yield at, each.id
             elif each.id in names and not is_module(".".join(names[each.id])):
                 yield names[each.id]
-        elif isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name):
-            if each.value.id == "self" and inside and f"{inside}.{each.attr}" in functions:
-                yield at, f"{inside}.{each.attr}"
-            elif each.value.id in names and is_module(".".join(names[each.value.id])):
-                yield ".".join(names[each.value.id]), each.attr
-            elif each.value.id not in names:  # a value of one of the module's own classes
-                yield from ((at, method) for method in functions if method.endswith(f".{each.attr}"))
-        elif isinstance(each, ast.Attribute) and isinstance(each.value, ast.Call):
-            yield from ((at, method) for method in functions if method.endswith(f".{each.attr}"))
-        elif isinstance(each, ast.Attribute) and isinstance(each.value, ast.Attribute) and each.value.attr in _PARTS:
-            where, kind = _PARTS[each.value.attr]
-            yield where, f"{kind}.{each.attr}"
+        elif isinstance(each, ast.Attribute):
+            yield from attributes_of(each, at, inside)
+
+
+def attributes_of(each, at, inside):
+    """What `x.name` may be: of a module, of a part of the platform, or of a class of this module."""
+    names, functions = module(at)
+    of = each.value
+    if isinstance(of, ast.Attribute) and of.attr in _PARTS:
+        where, kind = _PARTS[of.attr]
+        yield where, f"{kind}.{each.attr}"
+    elif isinstance(of, ast.Name) and of.id == "self":
+        yield at, f"{inside}.{each.attr}"
+    elif isinstance(of, ast.Name) and of.id in names:
+        yield ".".join(names[of.id]), each.attr
+    elif isinstance(of, ast.Name | ast.Call):
+        yield from ((at, method) for method in functions if method.endswith(f".{each.attr}"))
 
 
 def is_audited(at, name):
@@ -89,7 +94,7 @@ def is_audited(at, name):
         at, name = todo.pop()
         if (at, name) == ("tidemill.store.audit", "append"):
             return True
-        if (at, name) in seen or not at.startswith("tidemill."):
+        if (at, name) in seen or not at.startswith("tidemill.") or not is_module(at):
             continue
         seen.add((at, name))
         node = module(at)[1].get(name) or module(at)[1].get(f"{name}.__init__")
