@@ -113,3 +113,19 @@ def test_conditions(given: list[str], holds: bool) -> None:
 
 def test_a_tag_tells_states_apart() -> None:
     assert tag("a", 1) == tag("a", 1) != tag("a", 2) != tag("a1")
+
+
+def test_nothing_is_deleted_or_relabelled_that_changed_meanwhile(project: Project) -> None:
+    project.apply(a="{kind: prompt, name: gone, text: one}")
+    artifact, version = "/artifacts/prompt/gone", "/artifacts/prompt/gone/versions/v1"
+    seen = {path: etag(project, path) for path in (artifact, version)}
+    changed = project.raw("PATCH", artifact, json={"tags": {"team": "tide"}}, headers={"if-match": seen[artifact]})
+    assert changed.status_code == 200, changed.text
+    assert project.raw("PATCH", artifact, json={"tags": {}}, headers={"if-match": seen[artifact]}).status_code == 412
+    for path in (artifact, version):
+        assert project.raw("DELETE", path, headers={"if-match": seen[path]}).status_code == 412
+    project("PUT", f"{artifact}/aliases/good", json={"version": "v1"})
+    alias = etag(project, f"{artifact}/aliases/good")
+    assert project.raw("DELETE", f"{artifact}/aliases/good", headers={"if-match": '"other"'}).status_code == 412
+    assert project.raw("DELETE", f"{artifact}/aliases/good", headers={"if-match": alias}).status_code == 200
+    assert project.raw("DELETE", artifact, headers={"if-match": etag(project, artifact)}).status_code == 200

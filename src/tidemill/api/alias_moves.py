@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
+from sqlalchemy import Connection as Database
 
-from tidemill.api.artifacts import version_json
+from tidemill.api.artifacts import alias_tag, version_json
 from tidemill.api.caller import AnyCaller, Limit, Page, page
+from tidemill.api.etags import IfMatch
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.refs import parse_ref
 from tidemill.store import aliases
+from tidemill.store.aliases import Alias
 
 router = APIRouter(tags=["artifacts"])
 
@@ -44,13 +47,15 @@ async def list_moves(
 
 @router.delete("/artifacts/{kind}/{name}/aliases/{alias}")
 async def delete_alias(
-    call: AnyCaller, kind: str, name: str, alias: str, why: str = "", expected: str | None = None
+    call: AnyCaller, kind: str, name: str, alias: str, if_match: IfMatch, why: str = "", expected: str | None = None
 ) -> dict[str, Any]:
     """Take an alias away, through the policies that protect it. Answers the version that it pointed to."""
     ref = parse_ref(f"{kind}/{name}")
     now_ns = call.platform.clock.now_ns()
-    gone = await call.platform.database.write(
-        lambda db: aliases.remove_alias(
+
+    def work(db: Database) -> Alias:
+        if_match.check_state(lambda: alias_tag(aliases.get_alias(db, call.project, ref, alias)))
+        return aliases.remove_alias(
             db,
             call.project,
             ref,
@@ -62,5 +67,6 @@ async def delete_alias(
             expected=expected,
             now_ns=now_ns,
         )
-    )
+
+    gone = await call.platform.database.write(work)
     return version_json(gone.version) | {"alias": gone.alias}

@@ -119,6 +119,15 @@ def artifact_tag(db: Database, project: str, ref: Ref) -> str:
     return _state(aliases.list_aliases(db, project, ref))
 
 
+def version_tag(db: Database, project: str, ref: Ref) -> str:
+    """The tag of a version as `get_version` answers it."""
+    return _immutable(registry.get_version(db, project, ref))["etag"]
+
+
+def _immutable(found: Version) -> dict[str, str]:
+    return immutable(found.digest, found.number, found.description, dict(found.tags), found.owner)
+
+
 def _state(pointed: Sequence[Alias]) -> str:
     latest = pointed[0].version
     moves = [(each.alias, each.version.number, each.moved_ns) for each in pointed]
@@ -139,7 +148,7 @@ async def list_versions(call: AnyCaller, kind: str, name: str, limit: Limit = 10
 async def get_version(call: AnyCaller, kind: str, name: str, version: str, response: Response) -> dict[str, Any]:
     """One version: `v3`, an alias, or a digest."""
     found = await _version(call, parse_ref(f"{kind}/{name}@{version}"))
-    headers = immutable(found.digest, found.number, found.description, dict(found.tags), found.owner)
+    headers = _immutable(found)
     if version.startswith("sha256:") or version == f"v{found.number}":
         response.headers.update(headers)
     else:
@@ -162,7 +171,7 @@ async def get_alias(call: AnyCaller, kind: str, name: str, alias: str, response:
     """Where an alias points, who moved it there and when."""
     ref = parse_ref(f"{kind}/{name}")
     found = await call.platform.database.read(lambda db: aliases.get_alias(db, call.project, ref, alias))
-    response.headers["etag"] = _alias_tag(found)
+    response.headers["etag"] = alias_tag(found)
     return _alias_json(found)
 
 
@@ -175,7 +184,7 @@ async def put_alias(
     now_ns = call.platform.clock.now_ns()
 
     def work(db: Database) -> Alias:
-        if_match.check_state(lambda: _alias_tag(aliases.get_alias(db, call.project, ref, alias)))
+        if_match.check_state(lambda: alias_tag(aliases.get_alias(db, call.project, ref, alias)))
         return aliases.set_alias(
             db,
             call.project,
@@ -191,11 +200,12 @@ async def put_alias(
 
     moved = await call.platform.database.write(work)
     kept = await call.platform.database.read(lambda db: aliases.get_alias(db, call.project, ref, alias))
-    response.headers["etag"] = _alias_tag(kept)
+    response.headers["etag"] = alias_tag(kept)
     return version_json(moved.version) | {"alias": moved.alias}
 
 
-def _alias_tag(found: Alias) -> str:
+def alias_tag(found: Alias) -> str:
+    """The tag of an alias that points so."""
     return tag(found.alias, found.version.number, found.version.digest, found.moved_ns, found.moved_by)
 
 

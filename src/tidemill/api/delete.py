@@ -11,7 +11,9 @@ import anyio.to_thread
 from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
+from tidemill.api.artifacts import artifact_tag, version_tag
 from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.etags import IfMatch, Precondition
 from tidemill.api.platform import Platform
 from tidemill.core.errors import Invalid, NotFound, TidemillError, Unavailable
 from tidemill.core.records import Version
@@ -36,21 +38,29 @@ class Restore(Body):
 
 @router.delete("/artifacts/{kind}/{name}")
 async def delete_artifact(
-    call: AnyCaller, kind: str, name: str, why: str = "", *, although_evaluated: bool = False
+    call: AnyCaller, kind: str, name: str, if_match: IfMatch, why: str = "", *, although_evaluated: bool = False
 ) -> dict[str, Any]:
     """Delete an artifact with all its versions, unless anything depends on one. It can be restored for a while."""
-    return await _delete(call, parse_ref(f"{kind}/{name}"), why=why, although_evaluated=although_evaluated)
+    ref = parse_ref(f"{kind}/{name}")
+    return await _delete(call, ref, if_match, why=why, although_evaluated=although_evaluated)
 
 
 @router.delete("/artifacts/{kind}/{name}/versions/{version}")
 async def delete_version(
-    call: AnyCaller, kind: str, name: str, version: str, why: str = "", *, although_evaluated: bool = False
+    call: AnyCaller,
+    kind: str,
+    name: str,
+    version: str,
+    if_match: IfMatch,
+    why: str = "",
+    *,
+    although_evaluated: bool = False,
 ) -> dict[str, Any]:
     """Delete one version, `v3` or a digest, unless anything depends on it. It can be restored for a while."""
     ref = parse_ref(f"{kind}/{name}@{version}")
     if ref.alias:
         raise Invalid(f"{ref} names a version by an alias, which may move", hint=f"Write {ref.bare}@v3, or its digest.")
-    return await _delete(call, ref, why=why, although_evaluated=although_evaluated)
+    return await _delete(call, ref, if_match, why=why, although_evaluated=although_evaluated)
 
 
 @router.post("/artifacts/{kind}/{name}:restore")
@@ -131,7 +141,7 @@ def blobs_inside(platform: Platform, version: Version) -> Iterable[str]:
     return [each.blob for each in read_manifest(platform.blobs(version.project).get(version.blobs["documents"]))]
 
 
-async def _delete(call: Caller, ref: Ref, *, why: str, although_evaluated: bool) -> dict[str, Any]:
+async def _delete(call: Caller, ref: Ref, if_match: Precondition, *, why: str, although_evaluated: bool) -> dict[str, Any]:
     found = call.platform.kinds.get(ref.kind)
     if found is not None and not found.versioned:
         raise Invalid(
@@ -139,12 +149,14 @@ async def _delete(call: Caller, ref: Ref, *, why: str, although_evaluated: bool)
         )
     now_ns = call.platform.clock.now_ns()
     may = _guard(call, now_ns)
-    done = await call.platform.database.write(
-        lambda db: delete_versions(
+
+    def work(db: Database) -> Removed:
+        if_match.check_state(lambda: version_tag(db, call.project, ref) if ref.version else artifact_tag(db, call.project, ref))
+        return delete_versions(
             db, call.project, ref, by=call.who, now_ns=now_ns, may=may, why=why, although_evaluated=although_evaluated
         )
-    )
-    return _removed_json(done, "deleted")
+
+    return _removed_json(await call.platform.database.write(work), "deleted")
 
 
 def _guard(call: Caller, now_ns: int) -> LatestMoves:

@@ -58,6 +58,7 @@ _TAGS: Final[Mapping[str, str]] = {
     "alerts": "What monitors raised.",
     "models": "The project's models, and the catalogue.",
     "tunes": "Training.",
+    "operate": "The database: how it stands, and its backup.",
     "evidence": "What is known of a release, for others to check.",
     "maturity": "How the project works.",
 }  # fmt: skip

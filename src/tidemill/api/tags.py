@@ -6,10 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
+from sqlalchemy import Connection as Database
 
-from tidemill.api.artifacts import version_json
+from tidemill.api.artifacts import artifact_tag, version_json, version_tag
 from tidemill.api.caller import AnyCaller, Body
+from tidemill.api.etags import IfMatch
 from tidemill.core.errors import Invalid
+from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
 from tidemill.store.tags import change_tags
 
@@ -26,15 +29,17 @@ class Outside(Body):
 
 
 @router.patch("/artifacts/{kind}/{name}")
-async def change_outside(call: AnyCaller, kind: str, name: str, body: Outside) -> dict[str, Any]:
+async def change_outside(call: AnyCaller, kind: str, name: str, body: Outside, if_match: IfMatch) -> dict[str, Any]:
     """Change tags, description or owner. The digest stays; an apply of a file sets them to what the file says."""
     ref = parse_ref(f"{kind}/{name}" + (f"@{body.version}" if body.version else ""))
     found = call.platform.kinds.get(kind)
     if found is not None and not found.versioned:
         raise Invalid(f"{ref} has no versions", hint="Change its tags in its file, then apply.")
     now_ns = call.platform.clock.now_ns()
-    changed = await call.platform.database.write(
-        lambda db: change_tags(
+
+    def work(db: Database) -> Version:
+        if_match.check_state(lambda: version_tag(db, call.project, ref) if ref.version else artifact_tag(db, call.project, ref))
+        return change_tags(
             db,
             call.project,
             ref,
@@ -44,5 +49,5 @@ async def change_outside(call: AnyCaller, kind: str, name: str, body: Outside) -
             description=body.description,
             owner=body.owner,
         )
-    )
-    return version_json(changed)
+
+    return version_json(await call.platform.database.write(work))

@@ -125,6 +125,7 @@ class MadeKeyShape(KeyShape):
 
     key: str
     project: str
+    replaces: NotRequired[str]
 
 
 class RuleShape(TypedDict):
