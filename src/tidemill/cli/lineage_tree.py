@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from tidemill.cli.figures import counted, moment, short
-from tidemill.cli.screen import Tone, cells, clean, cut, paint, width
+from tidemill.cli.screen import Tone, cells, clean, paint
 from tidemill.client.lineage import Lineage, LineageEdge, LineageNode, LineagePath
 
 _MOST_ALIKE: Final = 12
-_SHORTEST_REF: Final = 24
+_LONGEST_REF: Final = 56
 _UP_WORDS: Final[Mapping[str, str]] = {
     "used_by": "needed", "locked": "locked", "indexed": "indexed", "read_as": "read", "defines": "defined it",
     "evaluated": "evaluated", "judged_on": "judged on", "scored_by": "scored by", "decided": "decided on", "against": "against",
@@ -43,7 +43,7 @@ def lineage_trees(graph: Lineage) -> list[str]:
     asked: tuple[Direction, ...] = ("up", "down") if graph["direction"] == "both" else _one(graph["direction"])
     for each in asked:
         tree = _Tree(nodes, graph["edges"], each, root=graph["of"])
-        branches = list(tree.lines())
+        branches = _aligned(list(tree.lines()))
         title = "made of" if each == "up" else "feeds"
         if branches:
             lines += ["", paint(title, "quiet"), *branches]
@@ -62,16 +62,15 @@ def path_lines(path: LineagePath, first: str, last: str) -> list[str]:
     if path["answer"] == "none":
         return [f"nothing leads from {clean(first)} to {clean(last)}, or back"]
     relations = {(each["source"], each["target"]): each["relation"] for each in path["edges"]}
-    lines: list[str] = []
+    lines: list[_Line] = []
     before: LineageNode | None = None
-    size = max(cells(clean(each["ref"])) for each in path["nodes"])
     for each in path["nodes"]:
         word = "" if before is None else _DOWN_WORDS.get(relations.get((before["id"], each["id"]), ""), "")
-        start = "" if before is None else "↓ "
-        lines.append(_node_line(each, start=f"{start:<2}", size=size, word=word))
+        start = "  " if before is None else "↓ "
+        lines.append(_Line(start + clean(each["ref"]), word, _when(each), clean(each["by"]), _state(each)))
         before = each
     links = counted(len(path["nodes"]) - 1, "link")
-    return [*lines, "", paint(f"{links}{'' if path['direction'] == 'down' else f', from {clean(last)} on'}", "quiet")]
+    return [*_aligned(lines), "", paint(f"{links}{'' if path['direction'] == 'down' else f', from {clean(last)} on'}", "quiet")]
 
 
 class _Tree:
@@ -89,14 +88,12 @@ class _Tree:
         self._homes = self._find_homes()
         self._drawn = {root}
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[_Line]:
         """The branches below the root."""
         tops = self._children.get(self._root, {})
-        orphans = [ref for ref in self._nodes if ref not in self._homes and ref != self._root] if not tops else []
-        yield from self._below(self._root, indent="", extra=orphans if self._is_page() else [])
-
-    def _is_page(self) -> bool:
-        return self._root not in self._nodes
+        is_page = self._root not in self._nodes  # of a later page the root was shown before
+        loose = [ref for ref in self._nodes if ref not in self._homes and ref not in tops] if is_page else []
+        yield from self._below(self._root, indent="", extra=loose)
 
     def _find_homes(self) -> dict[str, str]:
         homes: dict[str, str] = {}
@@ -111,25 +108,49 @@ class _Tree:
             front = following
         return homes
 
-    def _below(self, ref: str, *, indent: str, extra: Sequence[str] = ()) -> Iterator[str]:
+    def _below(self, ref: str, *, indent: str, extra: Sequence[str] = ()) -> Iterator[_Line]:
         children = self._children.get(ref, {}) | dict.fromkeys(extra, "")
-        order = sorted(children, key=lambda each: (self._nodes[each]["kind"], children[each]))
-        shown, left_out = _thinned([self._nodes[each] for each in order])
-        size = max((min(cells(clean(each["ref"])), width() - 44) for each in shown), default=0)
+        below = [self._nodes[each] for each in children if each in self._nodes]
+        below.sort(key=lambda each: (each["kind"], children[each["id"]]))
+        shown, left_out = _thinned(below)
         for place, node in enumerate(shown):
             is_last = place == len(shown) - 1 and not left_out
             start, deeper = f"{indent}{'└─' if is_last else '├─'} ", f"{indent}{'  ' if is_last else '│ '} "
             word = (_UP_WORDS if self._up else _DOWN_WORDS).get(children[node["id"]], children[node["id"]])
-            if node["id"] == self._root or (self._homes.get(node["id"], ref) != ref or node["id"] in self._drawn):
+            if self._homes.get(node["id"], ref) != ref or node["id"] in self._drawn:
                 where = "above" if node["id"] in self._drawn else "below"
                 has_more = bool(self._children.get(node["id"]))
-                yield cut(f"{start}{clean(node['ref']):<{size}}  {word}{f'  (see {where})' if has_more else ''}", width())
+                yield _Line(start + clean(node["ref"]), word, f"see {where}" if has_more else "")
                 continue
             self._drawn.add(node["id"])
-            yield _node_line(node, start=start, size=size, word=word)
+            yield _Line(start + clean(node["ref"]), word, _when(node), clean(node["by"]), _state(node))
             yield from self._below(node["id"], indent=deeper)
         for place, (kind, number) in enumerate(left_out):
-            yield f"{indent}{'└─' if place == len(left_out) - 1 else '├─'} … {number} more of kind {kind}"
+            yield _Line(f"{indent}{'└─' if place == len(left_out) - 1 else '├─'} … {number} more of kind {kind}")
+
+
+class _Line(NamedTuple):
+    """A line's columns; `state` may be painted."""
+
+    ref: str
+    word: str = ""
+    when: str = ""
+    by: str = ""
+    state: str = ""
+
+
+def _aligned(lines: Sequence[_Line]) -> list[str]:
+    """The lines with their columns below each other, where they are not too long for that."""
+    size = max((cells(each.ref) for each in lines if cells(each.ref) <= _LONGEST_REF and each.word), default=0)
+    words = max((cells(each.word) for each in lines), default=0)
+    people = max((cells(each.by) for each in lines if each.state), default=0)
+    made: list[str] = []
+    for each in lines:
+        ref = each.ref + " " * (size - cells(each.ref))
+        by = f"{each.by:<{people}}" if each.state else each.by
+        pieces = (ref, f"{each.word:<{words}}", f"{each.when:<16}" if each.by or each.state else each.when, by, each.state)
+        made.append("  ".join(pieces).rstrip())
+    return made
 
 
 def _thinned(nodes: Sequence[LineageNode]) -> tuple[list[LineageNode], list[tuple[str, int]]]:
@@ -152,19 +173,11 @@ def _heading(root: LineageNode | None, ref: str) -> str:
         _when(root),
         clean(root["by"]),
     ]
-    return cut("  ".join(each for each in (*pieces, _state(root)) if each), width() + 20)
-
-
-def _node_line(node: LineageNode, *, start: str, size: int, word: str) -> str:
-    ref = clean(node["ref"])
-    pieces = [f"{start}{ref:<{size}}", f"{word:<14}", _when(node), clean(node["by"])]
-    plain = "  ".join(each for each in pieces if each.strip())
-    state = _state(node)
-    return f"{cut(plain, width() - 4)}  {state}".rstrip() if state else cut(plain, width()).rstrip()
+    return "  ".join(each for each in (*pieces, _state(root)) if each)
 
 
 def _when(node: LineageNode) -> str:
-    return moment({"at": node["first"]}, "at") if node["first"] else ""
+    return moment({"at": node["first"]}, "at")[:16] if node["first"] else ""
 
 
 def _state(node: LineageNode) -> str:

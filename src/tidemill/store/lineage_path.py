@@ -12,7 +12,7 @@ from tidemill.store.lineage import lineage_edges
 from tidemill.store.lineage_walk import Direction, Edge
 from tidemill.store.upsert import in_batches
 
-_MOST: Final = 200_000
+_MOST: Final = 50_000
 _COUNTED: Final = 20_000
 _LOOKED_AT: Final = 400
 Answer: TypeAlias = Literal["found", "none", "undecided"]
