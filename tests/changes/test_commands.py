@@ -54,7 +54,10 @@ def test_from_plan_to_blame(tidemill, write):
     _, out, _ = tidemill("plan")
     assert "~ prompt/answer                      v1 -> v2\n      system: Be brief{+ and exact+}." in out
     assert "      rows 2: 0 added, 0 removed, 1 changed\n      ~ q1: answer that -> this\n" in out
-    code, out, _ = tidemill("apply", "--yes")
+    seen = json.loads(tidemill("plan", "--json")[1])["digest"]
+    code, _, err = tidemill("apply", "--yes", "--expected", "sha256:" + "0" * 64)
+    assert (code, "changed since this plan" in err, "nothing was applied" in err) == (6, True, True)
+    code, out, _ = tidemill("apply", "--yes", "--expected", seen)
     assert (code, "applied 2 changes" in out, "{+ and exact+}" in out) == (0, True, True)
 
     _, out, _ = tidemill("diff", "prompt/answer")

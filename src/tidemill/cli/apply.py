@@ -25,6 +25,7 @@ async def apply(
     *,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
     overwrite: bool = False,
+    expected: str | None = None,
     options: Options = DEFAULTS,
 ) -> int:
     """Make the project's files the latest versions, all of them or none, and build the indexes that changed.
@@ -34,6 +35,7 @@ async def apply(
 
     :param yes: Do not ask.
     :param overwrite: Go back to what the files say, also where the registry was changed since.
+    :param expected: The digest in tidemill plan --json that was looked at: anything else is refused.
     """
     import anyio.to_thread
 
@@ -44,27 +46,34 @@ async def apply(
             files = await anyio.to_thread.run_sync(collect, client.settings)
             for each in files.notes:
                 note(f"note: {each.as_line()}")
-            seen: Plan | None = None
-            if not (yes or options.json) and in_terminal(sys.stdin) and in_terminal():
+            if not (yes or options.json) and _is_asked():
                 seen = await _agreed(client, files, overwrite=overwrite)
                 if seen is None:
                     note("nothing was applied")
                     return 1
-                overwrite = overwrite or bool(undone(seen.get("drift", ())))
-            applied = await client.apply(files, expected=(seen or {}).get("digest"), overwrite=overwrite, wait=False)
+                expected, overwrite = expected or seen.get("digest"), overwrite or bool(undone(seen.get("drift", ())))
+            applied = await client.apply(files, expected=expected, overwrite=overwrite, wait=False)
         except (Invalid, Conflict, NotFound, Denied) as error:
             code = report(error)
             note("nothing was applied")
             return code
         for job in applied.get("jobs", ()):
             await follow_job(client, job, label="building the index", quiet=options.json)
-    if options.json:
-        say_json({**applied, "changes": changed(applied)})
-    elif not (yes is False and in_terminal(sys.stdin) and in_terminal()):
-        _print_applied(applied)
-    else:
-        say(f"applied {_how_many(applied)}")
+    _tell(applied, was_shown=not yes and _is_asked(), as_json=options.json)
     return 0
+
+
+def _is_asked() -> bool:
+    return in_terminal(sys.stdin) and in_terminal()
+
+
+def _tell(applied: Applied, *, was_shown: bool, as_json: bool) -> None:
+    if as_json:
+        say_json({**applied, "changes": changed(applied)})
+    elif was_shown:
+        say(f"applied {_how_many(applied)}")
+    else:
+        _print_applied(applied)
 
 
 async def _agreed(client: AsyncClient, files: Collected, *, overwrite: bool) -> Plan | None:
