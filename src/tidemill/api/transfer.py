@@ -17,7 +17,7 @@ from tidemill.api.caller import AnyCaller
 from tidemill.api.indexes import build_index_job
 from tidemill.api.platform import Platform
 from tidemill.api.times import since_ns
-from tidemill.core.errors import Invalid, NotFound
+from tidemill.core.errors import Invalid, NotFound, TidemillError
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Progress
@@ -135,7 +135,11 @@ class ImportJob:
         if not await anyio.Path(path).exists():
             raise NotFound("the archive that was sent is gone", hint="Send it again.")
         await context.report(Progress(done=0, total=1, unit="archive"))
-        report = await take_in(self._platform, context.project, path, payload)
+        try:
+            report = await take_in(self._platform, context.project, path, payload)
+        except TidemillError:
+            await anyio.Path(path).unlink(missing_ok=True)  # after a kill it stays, so that the job goes on with it
+            raise
         await anyio.Path(path).unlink(missing_ok=True)
         return report
 
