@@ -31,7 +31,9 @@ async def list_people(*, options: Options = DEFAULTS) -> None:
 
 
 async def add_person(name: str, /, *, email: str = "", service: bool = False, options: Options = DEFAULTS) -> None:
-    """Add somebody. They may do nothing until something is granted; keys that bear the name keep their roles.
+    """Add somebody, who may do nothing until something is granted.
+
+    Keys that bear the name already keep their roles, as grants.
 
     :param name: As in ana: small letters, digits, `.`, `_` and `-`.
     :param email: An address, kept and shown; nothing is sent.
