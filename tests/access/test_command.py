@@ -1,0 +1,69 @@
+"""The commands, against a server in this process: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tidemill.cli.main import run
+
+
+@pytest.fixture
+def tidemill(tmp_path, monkeypatch, capsys):
+    (tmp_path / "tidemill.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    for name in ("TIDEMILL_URL", "TIDEMILL_TOKEN", "TIDEMILL_PROJECT", "TIDEMILL_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments):
+        code = run([*arguments, "--json"])
+        said = capsys.readouterr()
+        return code, json.loads(said.out) if said.out.strip() else said.err
+
+    return call
+
+
+def test_from_a_project_to_a_denial_that_is_explained(tidemill):
+    assert tidemill("projects", "create", "shop")[1]["name"] == "shop"
+    tidemill("people", "add", "ana", "--email", "ana@example.org")
+    tidemill("access", "grant", "ana", "developer", "--project", "shop")
+    _, denial = tidemill("access", "deny", "ana", "deploy", "--on", "endpoint/prod-*", "--project", "shop")
+    code, found = tidemill("access", "check", "ana", "deploy", "endpoint/prod-1", "--project", "shop")
+    assert (code, found["allowed"]) == (1, False)
+    assert denial["id"] in found["why"]
+    assert tidemill("access", "revoke", denial["id"], "--project", "shop")[0] == 0
+    assert tidemill("access", "check", "ana", "deploy", "endpoint/prod-1", "--project", "shop")[0] == 0
+    assert len(tidemill("access", "list", "--project", "shop")[1]["items"]) == 1
+
+
+def test_keys_that_end_are_rotated_and_used_for_no_more_than_they_say(tidemill, monkeypatch):
+    made = tidemill("keys", "create", "--role", "developer", "--may", "read", "--expires", "30d")[1]
+    assert made["may"] == ["read"]
+    new = tidemill("keys", "rotate", made["id"], "--overlap", "1h")[1]
+    assert new["replaces"] == made["id"]
+    monkeypatch.setenv("TIDEMILL_TOKEN", new["key"])
+    assert tidemill("get")[0] == 0
+    assert tidemill("access", "me")[1]["projects"][0]["rights"] == ["read"]
+    code, said = tidemill("keys", "create")
+    assert code == 4
+    assert "is for read only" in str(said)
+    code, said = tidemill("get", "--project", "other")
+    assert code == 3
+    assert "there is no project 'other'" in str(said)
+    monkeypatch.delenv("TIDEMILL_TOKEN")
+    assert {each["action"] for each in tidemill("audit", "list", "--action", "access")[1]["items"]} == {"access.denied"}
+    assert tidemill("audit", "verify", "--server")[1]["ok"]
+    assert next(each for each in tidemill("keys", "list")[1]["items"] if each["id"] == new["id"])["used"]
+
+
+def test_archiving_and_disabling(tidemill):
+    tidemill("projects", "create", "old")
+    assert tidemill("projects", "archive", "old")[1]["archived"]
+    assert tidemill("projects", "restore", "old")[1]["archived"] is False
+    tidemill("people", "add", "bob")
+    assert tidemill("people", "disable", "bob")[1]["disabled"]
+    assert tidemill("people", "enable", "bob")[1]["disabled"] is False
+    assert tidemill("people", "show", "nobody")[0] == 3
+    assert tidemill("access", "grant", "bob", "king")[0] == 2
+    assert tidemill("login")[0] == 5
