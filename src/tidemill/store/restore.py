@@ -128,7 +128,7 @@ def _summary(manifest: Mapping[str, Any], digest: str) -> Backup:
 
 def count_rows(db: Connection) -> dict[str, int]:
     """How many rows each table has; empty for a database without the schema."""
-    return {each.name: db.execute(select(func.count()).select_from(each)).scalar_one() for each in kept_tables(db)}
+    return {str(each.name): db.execute(select(func.count()).select_from(each)).scalar_one() for each in kept_tables(db)}
 
 
 def restore_rows(db: Connection, archive: Archive) -> None:
