@@ -23,9 +23,9 @@ async def erase(
     yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
     options: Options = DEFAULTS,
 ) -> int:
-    """Erase rows: from every version of the dataset, every other dataset with the same row, and what evaluations kept.
+    """Erase rows for good, from every place that holds them.
 
-    It cannot be undone. Asks for the dataset's name in a terminal. A release that locks the dataset verifies as erased.
+    That is every version of the dataset, every other dataset with the same row, and what evaluations kept. It cannot be undone. Asks for the dataset's name in a terminal. A release that locks the dataset verifies as erased.
 
     :param dataset: The dataset, as in dataset/questions.
     :param sample: The id of a sample, without a column of ids its row's number; give it again for more.

@@ -56,7 +56,9 @@ async def verify(
     key: str = "",
     options: Options = DEFAULTS,
 ) -> int:
-    """Prove that a release holds: every digest recomputed, every blob hashed, the signature checked. 1 when it does not.
+    """Prove that a release holds, or name what does not.
+
+    Every digest is recomputed, every blob hashed and the signature checked. Exits 1 when it does not hold.
 
     :param what: A release's digest, its app (chain/handbook), or a lock file (handbook.lock.json).
     :param blobs: With a lock file: a folder of blobs to check it against; nothing else is read, and no server asked.
