@@ -25,7 +25,8 @@ async def erase(
 ) -> int:
     """Erase rows for good, from every place that holds them.
 
-    That is every version of the dataset, every other dataset with the same row, and what evaluations kept. It cannot be undone. Asks for the dataset's name in a terminal. A release that locks the dataset verifies as erased.
+    That is every version of the dataset, every other dataset with the same row, and what evaluations kept. It cannot be undone.
+    Asks for the dataset's name in a terminal. A release that locks the dataset verifies as erased.
 
     :param dataset: The dataset, as in dataset/questions.
     :param sample: The id of a sample, without a column of ids its row's number; give it again for more.

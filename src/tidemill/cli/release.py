@@ -29,7 +29,9 @@ _LARGEST_LOCK = 64 * 1024 * 1024
 async def release(
     app: str, /, *, lock: Annotated[Path | None, Parameter(name="--lock")] = None, options: Options = DEFAULTS
 ) -> None:
-    """Lock an app: every reference, direct or not, resolved to a digest. The same content gives the same release.
+    """Lock an app: every reference, direct or not, resolved to a digest.
+
+    The same content gives the same release. It is signed when it is made.
 
     :param app: The app, as in chain/handbook.
     :param lock: Write the lock into this file, or as NAME.lock.json into this folder.
@@ -105,7 +107,7 @@ async def list_releases(root: str | None = None, /, *, limit: int = 50, options:
 
 
 async def show(what: str, /, *, options: Options = DEFAULTS) -> None:
-    """Show what a release locks, who signed it, and whether its digest covers all that it runs.
+    """Show what a release locks, who signed it, and whether it is hermetic.
 
     :param what: A release's digest, its reference (release/handbook@v2), or its app, for the newest one.
     """
