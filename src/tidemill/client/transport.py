@@ -97,7 +97,10 @@ class _Exchange(httpx.AsyncByteStream):
 
     async def _receive(self) -> AsgiMessage:
         if not self._sent:
-            piece = await anext(self._body, b"")
+            try:
+                piece = await self._body.__anext__()
+            except StopAsyncIteration:  # anext with a default lets it through when it is cancelled
+                piece = b""
             self._sent = self._is_whole or not piece
             return {"type": "http.request", "body": piece, "more_body": not self._sent}
         await self.gone.wait()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import BigInteger, Column, Connection, String, Table, and_, select
@@ -111,12 +111,13 @@ def refuse_undoing(drift: Iterable[Drift]) -> None:
     undone = [each for each in drift if each.is_undone]
     if not undone:
         return
-    problems = [Problem(message=f"{each.ref}: {_told(each)}", where=each.path) for each in undone[:_SHOWN]]
+    hint = "Take it into the files: tidemill pull. To go back to what they say: tidemill apply --overwrite"
+    problems = [Problem(message=f"{each.ref}: {_told(each)}", where=each.path, hint=hint) for each in undone[:_SHOWN]]
     names = ", ".join(each.ref for each in undone[:3]) + (f" and {len(undone) - 3} more" if len(undone) > 3 else "")
     raise Conflict(
         f"the registry was changed since these files were applied: {names}",
-        hint="Take it into the files: tidemill pull. To go back to what they say: tidemill apply --overwrite",
-        problems=problems,
+        hint=hint,
+        problems=problems if len(problems) == 1 else [replace(each, hint="") for each in problems],
     )
 
 
