@@ -113,6 +113,9 @@ def fill(database, graph):
             for n, (s, t, r) in enumerate(links, 1)
         ]
         for table, rows in ((lineage_nodes, nodes), (lineage_edges, edges)):
+            if db.dialect.name == "postgresql":
+                copy(db, table, rows)
+                continue
             for start in range(0, len(rows), 20_000):
                 db.execute(insert(table), rows[start : start + 20_000])
 
@@ -120,6 +123,14 @@ def fill(database, graph):
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         db.exec_driver_sql("ANALYZE")
     return len(links)
+
+
+def copy(db, table, rows):
+    """Put rows into PostgreSQL by COPY: a row at a time takes minutes."""
+    names = [each for each in rows[0] if each != "attributes"]
+    with db.connection.dbapi_connection.cursor().copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as into:
+        for each in rows:
+            into.write_row([each[name] for name in names])
 
 
 def asking(start, direction):

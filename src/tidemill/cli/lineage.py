@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import anyio
+from cyclopts import Parameter
 
 from tidemill.cli.figures import counted
 from tidemill.cli.lineage_impact import impact_lines
 from tidemill.cli.lineage_tree import lineage_trees, path_lines
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, note, say, say_json
-from tidemill.client.lineage import RefusedEvent, TakenJson
+from tidemill.client.lineage import Lineage, RefusedEvent, TakenJson
 from tidemill.core.errors import EXIT_CODE, Invalid
 from tidemill.core.json import Json, dump_json, parse_json
 
@@ -22,20 +24,46 @@ if TYPE_CHECKING:
 _AT_ONCE = 500
 
 
-async def lineage(  # noqa: PLR0913  (each is a question of its own)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reach:
+    """How far to look, and at what."""
+
+    up: bool = False
+    """Only what it was made of."""
+
+    down: bool = False
+    """Only what was made of it."""
+
+    depth: int | None = None
+    """At most so many links away."""
+
+    kinds: tuple[str, ...] = ()
+    """Only these kinds, as in --kinds release."""
+
+    by: Literal["version", "artifact"] = "version"
+    """Roll versions up to what they are versions of: --by artifact."""
+
+    ends: bool = False
+    """Only what has nothing beyond it: roots and leaves."""
+
+    limit: int = 200
+    """At most N things in each direction."""
+
+    cursor: str | None = None
+    """Where a cut answer goes on."""
+
+
+_WHOLE = Reach()
+
+
+async def lineage(
     ref: str | None = None,
     /,
     *,
-    up: bool = False,
-    down: bool = False,
     to: str | None = None,
     impact: bool = False,
-    depth: int | None = None,
-    kinds: list[str] | None = None,
-    by: Literal["version", "artifact"] = "version",
-    ends: bool = False,
-    limit: int = 200,
-    cursor: str | None = None,
+    reach: Reach = _WHOLE,
     openlineage: Path | None = None,
     openlineage_from: Path | None = None,
     since: str | None = None,
@@ -44,16 +72,8 @@ async def lineage(  # noqa: PLR0913  (each is a question of its own)
     """Show what a thing was made of and what was made of it, as a tree.
 
     :param ref: As in prompt/answer@v3, endpoint/x, index/handbook#docs/a.pdf, trace/ID, file/PATH.
-    :param up: Only what it was made of.
-    :param down: Only what was made of it.
     :param to: The shortest line from it to this.
     :param impact: What stands on it, in words: indexes, releases, endpoints, answered requests.
-    :param depth: At most so many links away.
-    :param kinds: Only these kinds, as in --kinds release.
-    :param by: Roll versions up to what they are versions of: --by artifact.
-    :param ends: Only what has nothing beyond it: roots and leaves.
-    :param limit: At most N things in each direction.
-    :param cursor: Where a cut answer goes on.
     :param openlineage: Write what happened here to this file as OpenLineage events ("-": print them).
     :param openlineage_from: Take OpenLineage events of other systems from this file.
     :param since: With --openlineage: from then on, as in 24h.
@@ -65,17 +85,27 @@ async def lineage(  # noqa: PLR0913  (each is a question of its own)
         raise Invalid("lineage of what?", hint="Type: tidemill lineage prompt/answer, or any other reference.")
     async with open_client(options) as client:
         if impact:
-            found = await client.lineage_impact(ref, limit=min(limit, 20))
+            found = await client.lineage_impact(ref, limit=min(reach.limit, 20))
             _show(found, impact_lines(found), options)
         elif to is not None:
             path = await client.lineage_path(ref, to)
             _show(path, path_lines(path, ref, to), options)
         else:
-            direction = "both" if up == down else "up" if up else "down"
-            graph = await client.lineage(
-                ref, direction=direction, depth=depth, kinds=kinds or (), by=by, ends=ends, limit=limit, cursor=cursor
-            )
+            graph = await _walk(client, ref, reach)
             _show(graph, lineage_trees(graph), options)
+
+
+async def _walk(client: AsyncClient, ref: str, reach: Reach) -> Lineage:
+    return await client.lineage(
+        ref,
+        direction="both" if reach.up == reach.down else "up" if reach.up else "down",
+        depth=reach.depth,
+        kinds=reach.kinds,
+        by=reach.by,
+        ends=reach.ends,
+        limit=reach.limit,
+        cursor=reach.cursor,
+    )
 
 
 def _show(document: object, lines: list[str], options: Options) -> None:
