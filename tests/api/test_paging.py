@@ -83,7 +83,7 @@ def alert(project: Project, n: int) -> alerts.Alert:
 PROMPT = "{kind: prompt, name: NAME, text: hello}"
 
 
-def prepared(house: House, project: Project, path: str) -> tuple[str, Add | None]:  # noqa: C901, PLR0912, PLR0915  (a table)
+def prepared(house: House, project: Project, path: str) -> tuple[str, Add | None]:  # noqa: C901, PLR0912  (a table)
     """The list's address, and how a row is added to it; None for one that is read only here."""
     fill = Filler(house, project)
     versions = fill.apply("{kind: prompt, name: one, text: 'hello N'}")
@@ -173,7 +173,8 @@ def _rollout(project: Project, n: int) -> None:
     project.post(f"/endpoints/e{n}:deploy", {"app": "chain/tide"})
     project.apply(x=f"kind: prompt\nname: ask\nmessages: [{{role: user, content: 'Answer {n}: {{{{question}}}}'}}]")
     project.apply(
-        y="kind: chain\nname: tide\ninputs: {question: string}\noutput: '{{answer.text}}'\nsteps: [{id: answer, prompt: prompt/ask, model: model/said, with: {question: '{{question}}'}}]"
+        y="kind: chain\nname: tide\ninputs: {question: string}\noutput: '{{answer.text}}'\n"
+        "steps: [{id: answer, prompt: prompt/ask, model: model/said, with: {question: '{{question}}'}}]"
     )
     project.post("/rollouts", {"endpoint": f"endpoint/e{n}", "app": "chain/tide", "share": 10})
 

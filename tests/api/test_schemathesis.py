@@ -121,9 +121,8 @@ def run(house: House, tag: str, *, examples: int, seed: int | None = None) -> No
                         case = event.recorder.cases[case_id].value
                         answer = event.recorder.interactions[case_id].response
                         told = b"" if answer is None else (answer.content or b"")[:300]
-                        problems.append(
-                            f"{each.name}: {case.method} {case.formatted_path} {case.query} {str(case.body)[:200]} -> {each.failure_info.failure.message[:300]} {told!r}"
-                        )
+                        asked = f"{case.method} {case.formatted_path} {case.query} {str(case.body)[:200]}"
+                        problems.append(f"{each.name}: {asked} -> {each.failure_info.failure.message[:300]} {told!r}")
         elif isinstance(event, NonFatalError | FatalError):
             problems.append(repr(event))
     assert not problems, f"{len(problems)} of {cases}:\n" + "\n".join(sorted(set(problems))[:12])

@@ -16,7 +16,7 @@ _TEXT: Final[Mapping[str, tuple[str, str]]] = {
         "The server's log has the details under the request's id, which `instance` names; please report it.",
     ),
     "invalid": (
-        "Something in the request is wrong. `detail` says what, `where` where, `problems` lists every one. Nothing was changed.",
+        "Something in the request is wrong: `detail` says what, `where` where, `problems` lists all. Nothing was changed.",
         "Correct what is named and send it again; the same request would fail again.",
     ),
     "not_found": (
