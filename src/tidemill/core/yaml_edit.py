@@ -88,10 +88,12 @@ class _Pass:
 
     text: str
     found: list[Edit] = field(default_factory=list[Edit])
+    aliases: list[Edit] = field(default_factory=list[Edit])
+    """Where an alias would be written out; only when its anchor does not change in the same pass."""
 
     def edits(self, root: Node, wanted: JsonObject) -> list[Edit]:
         self._change(root, wanted, after=root.start, deep=-2, in_flow=False)
-        return self.found
+        return self.found or self.aliases
 
     def end(self, node: Node, after: int) -> int:
         """Where a value's own text ends; `after` is where it may begin, which tells an alias from its anchor."""
@@ -177,7 +179,11 @@ class _Pass:
         elif (anchor := _ANCHOR.match(self.text, start)) is not None:
             start = anchor.end()
         if in_flow:
-            self.found.append((start, end, flow_text(wanted)))
+            told = inline_text(wanted, in_flow=True, style=node.style) if isinstance(wanted, str) else flow_text(wanted)
+            (self.aliases if is_alias else self.found).append((start, end, told))
+            return
+        if is_alias:
+            self.aliases.append((start, end, self._below(wanted, deep).removeprefix(" ")))
             return
         if isinstance(wanted, str) and node.style in {"|", ">"} and (made := literal_text(wanted, deep, self.text[start:end])):
             self.found.append((start, end, made))
@@ -186,10 +192,7 @@ class _Pass:
             if isinstance(wanted, str) and "\n" in wanted and (made := literal_text(wanted, deep, "")):
                 self.found.append((start, end, made))
             else:
-                self.found.append((start, end, inline_text(wanted, in_flow=False, style="" if is_alias else node.style)))
-            return
-        if is_alias:
-            self.found.append((start, end, self._below(wanted, deep).removeprefix(" ")))
+                self.found.append((start, end, inline_text(wanted, in_flow=False, style=node.style)))
             return
         colon = self.text.find(":", after) + 1 if self.text[after : after + 1] in {":", " ", "\t"} else start
         self.found.append((colon, max(colon, end), self._below(wanted, deep)))

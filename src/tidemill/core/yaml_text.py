@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from tidemill.core.json import Json, JsonObject
 
 _WIDTH: Final = 100
 _SHORT: Final = 88
+_ORDINARY: Final = re.compile(r"[A-Za-z0-9_./]")  # others begin what YAML may take for something else
 
 
 def dump_document(kind: str, name: str, body: JsonObject) -> str:
@@ -40,7 +42,7 @@ def _shaped(value: Json, *, top: bool = False) -> Any:
     if isinstance(value, str):
         if "\n" in value:
             return LiteralScalarString(value) if is_plain_block(value) else DoubleQuotedScalarString(value)
-        return str(value)
+        return str(value) if _ORDINARY.match(value) else DoubleQuotedScalarString(value)
     if isinstance(value, Mapping):
         made: Any = CommentedMap({key: _shaped(each) for key, each in value.items()})
         if not top and value and _is_short(value):
