@@ -75,21 +75,13 @@ def write_backup(
     columns: dict[str, list[str]] = {}
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED, compresslevel=_QUICK) as archive:
         for table in kept_tables(db):
-            name = str(table.name)
-            columns[name] = [str(each.name) for each in table.columns]
-            with archive.open(f"tables/{name}.jsonl", "w", force_zip64=True) as member:
-                rows[name], parts[f"tables/{name}.jsonl"] = _write_rows(db, table, member)
-        for path in sorted(keys.glob("*")) if keys.is_dir() else ():
-            content = path.read_bytes()
-            archive.writestr(f"keys/{path.name}", content)
-            parts[f"keys/{path.name}"] = hashlib.sha256(content).hexdigest()
+            _write_table(archive, db, table, rows=rows, columns=columns, parts=parts)
+        parts |= _write_keys(archive, keys)
         count, size, names = _write_blobs(archive, blobs) if with_blobs else (0, 0, hashlib.sha256().hexdigest())
+        about = {"schema": SCHEMA, "version": version, "revision": revision, "database": db.dialect.name}
         manifest = dump_json(
             {
-                "schema": SCHEMA,
-                "version": version,
-                "revision": revision,
-                "database": db.dialect.name,
+                **about,
                 "made_ns": str(now_ns),
                 "tables": {name: {"rows": rows[name], "columns": columns[name]} for name in rows},
                 "parts": parts,
@@ -99,15 +91,8 @@ def write_backup(
         archive.writestr(MANIFEST, manifest)
         digest = hashlib.sha256(manifest).hexdigest()
         archive.writestr(CHECKSUM, digest)
-    return Backup(
-        revision=revision,
-        made_ns=now_ns,
-        tables=rows,
-        blobs=count,
-        blob_bytes=size,
-        digest=f"sha256:{digest}",
-        with_blobs=with_blobs,
-    )
+    held: dict[str, Any] = {"revision": revision, "made_ns": now_ns, "tables": rows, "blobs": count, "blob_bytes": size}
+    return Backup(**held, digest=f"sha256:{digest}", with_blobs=with_blobs)
 
 
 def kept_tables(db: Connection) -> Sequence[Table]:
@@ -178,6 +163,30 @@ def blob_files(folder: Path) -> Iterator[tuple[str, Path]]:
         name = path.relative_to(folder).as_posix()
         if _BLOB.fullmatch(name):
             yield name, path
+
+
+def _write_table(
+    archive: zipfile.ZipFile,
+    db: Connection,
+    table: Table,
+    *,
+    rows: dict[str, int],
+    columns: dict[str, list[str]],
+    parts: dict[str, str],
+) -> None:
+    name = str(table.name)
+    columns[name] = [str(each.name) for each in table.columns]
+    with archive.open(f"tables/{name}.jsonl", "w", force_zip64=True) as member:
+        rows[name], parts[f"tables/{name}.jsonl"] = _write_rows(db, table, member)
+
+
+def _write_keys(archive: zipfile.ZipFile, folder: Path) -> dict[str, str]:
+    written: dict[str, str] = {}
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        content = path.read_bytes()
+        archive.writestr(f"keys/{path.name}", content)
+        written[f"keys/{path.name}"] = hashlib.sha256(content).hexdigest()
+    return written
 
 
 def _write_blobs(archive: zipfile.ZipFile, folder: Path) -> tuple[int, int, str]:

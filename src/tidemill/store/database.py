@@ -30,7 +30,8 @@ from tidemill.store.postgres import as_reader, is_lost_race, seen_now, wait_turn
 
 T = TypeVar("T")
 _READERS = 4
-_TRIES = 3  # the last of them alone
+_TOGETHER = 2  # tries of a transaction beside others; after them it runs alone
+_MOST_TRIES = 20
 _REMEMBERED = 1024
 _NOTICE_SECONDS = 0.25  # for so long, at most, what another process wrote may go unnoticed by `remember`
 
@@ -212,10 +213,11 @@ class Database:
             tries += 1
             try:
                 with self.engine.begin() as connection:
-                    wait_turn(connection, alone=tries == _TRIES)
+                    wait_turn(connection, alone=tries > _TOGETHER)
                     return work(connection)
             except DBAPIError as error:
-                if tries == _TRIES or not is_lost_race(error):
+                # Even alone one can lose to the one before: PostgreSQL lets go of its locks a moment before it has quite ended.
+                if tries == _MOST_TRIES or not is_lost_race(error, alone=tries > _TOGETHER):
                     raise
 
     @contextlib.contextmanager

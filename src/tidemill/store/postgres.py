@@ -15,7 +15,8 @@ from sqlalchemy.types import TypeEngine
 
 from tidemill.core.errors import Conflict, Denied, Invalid, MissingExtra, StorageFull, TidemillError, Unavailable
 
-_LOST_RACES: Final = frozenset({"40001", "40P01", "23505"})
+_LOST_RACES: Final = frozenset({"40001", "40P01"})
+_SAME_KEY: Final = "23505"
 _FULL: Final = frozenset({"53100", "53200"})
 _REFUSED: Final = frozenset({"42501", "28000", "28P01", "25006"})
 _WRONG_TEXT: Final = frozenset({"22021", "22P05"})
@@ -97,9 +98,10 @@ def wait_for_migrations(connection: Connection) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
 
 
-def is_lost_race(error: DBAPIError) -> bool:
-    """Whether PostgreSQL says that running the same transaction again may succeed."""
-    return getattr(error.orig, "sqlstate", None) in _LOST_RACES
+def is_lost_race(error: DBAPIError, *, alone: bool) -> bool:
+    """Whether running the same transaction again may succeed. Of a key that exists that is so only while others write, too."""
+    state = getattr(error.orig, "sqlstate", None)
+    return state in _LOST_RACES or (state == _SAME_KEY and not alone)
 
 
 def place(url: URL) -> str:
