@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidemill.cli.failures import report
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.progress import follow_job
 from tidemill.cli.screen import clean, note, paint, say, say_json
 from tidemill.core.errors import Conflict, Denied, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from tidemill.client.transfer import ImportJson
 
 _SHOWN = 10
 
@@ -45,6 +49,11 @@ async def import_(
     if options.json:
         say_json(done)
         return 0
+    _print_done(done, source, dry_run=dry_run)
+    return 0
+
+
+def _print_done(done: ImportJson, source: Path, *, dry_run: bool) -> None:
     would = "would add" if dry_run else "added"
     added = [f"{count:,} {name.replace('_', ' ')}" for name, count in done.get("added", {}).items() if count]
     same = sum(done.get("same", {}).values())
@@ -56,7 +65,6 @@ async def import_(
     if done.get("not_moved"):
         say(paint(f"{'':<10}to move them too: tidemill import {source} --aliases", "quiet"))
     say(f"Archive   {done.get('archive')}")
-    return 0
 
 
 def _list(title: str, lines: list[str]) -> None:

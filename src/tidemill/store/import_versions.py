@@ -73,9 +73,7 @@ def import_versions(
         if is_new:
             waiting.append({**row, "project": project, "number": number})
         if number != row["number"]:
-            was, now = (str(Ref(kind=key[0], name=key[1], version=f"v{each}")) for each in (row["number"], number))
-            numbers.renamed[was] = now
-            report.renumbered.append({"from": was, "to": now})
+            _tell(key, row["number"], number, numbers=numbers, report=report)
         if len(waiting) >= _BATCH:
             db.execute(insert(versions), waiting)
             waiting.clear()
@@ -84,6 +82,13 @@ def import_versions(
     for key, there in taken.items():
         _artifact(db, project, key, there, archive_latest=sources[key][1], numbers=numbers, rules=rules)
     return numbers
+
+
+def _tell(key: tuple[str, str], before: int, now: int, *, numbers: Numbers, report: Report) -> None:
+    """Note that a version has another number here."""
+    was, told = (str(Ref(kind=key[0], name=key[1], version=f"v{each}")) for each in (before, now))
+    numbers.renamed[was] = told
+    report.renumbered.append({"from": was, "to": told})
 
 
 def _check(
