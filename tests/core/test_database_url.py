@@ -30,7 +30,14 @@ def test_a_variable_that_is_named_is_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "url",
-    ["mysql://ana:hush@host/db", "postgresql:hush", "postgresql://ana:hush@host", "hush", "postgresql://host:hush/db", "://hush"],
+    [
+        "mysql://ana:hush@host/db",
+        "postgresql:hush",
+        "postgresql://ana:hush@host",
+        "hush",
+        "postgresql://host:hush/db",
+        "://hush",
+    ],
 )
 def test_what_is_no_url_is_refused_without_repeating_it(tmp_path, url):
     with pytest.raises(Invalid) as caught:

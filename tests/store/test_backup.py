@@ -10,6 +10,7 @@ import zipfile
 import pytest
 from sqlalchemy import insert, select, text
 
+from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Conflict, Invalid
 from tidemill.store import audit, upkeep
 from tidemill.store.backup import all_tables, blob_files
@@ -98,6 +99,22 @@ def test_what_was_backed_up_is_restored_in_either_database(filled, empty, tmp_pa
         database.write_sync(lambda db: db.execute(insert(alias_moves), move))
         ids = database.read_sync(lambda db: db.execute(select(alias_moves.c.id).order_by(alias_moves.c.id)).scalars().all())
     assert ids == [1, 2, 3, 4]
+
+
+def test_what_is_left_of_erased_rows_comes_back_and_the_rows_do_not(tmp_path):
+    place = place_at(tmp_path / "from")
+    blobs = Blobs(place.blobs, "p")
+    digest = blobs.put(b'{"id":"a"}\n{"id":"b"}\n')
+    blobs.erase(digest, {digest_bytes(b'{"id":"a"}')}, told={"at_ns": "1", "why": "asked", "by": "admin"})
+    with contextlib.closing(Database.open(place.database)) as database:
+        database.write_sync(lambda db: ensure_project(db, "p", now_ns=1))
+    left = blobs.get(digest)
+    back_up(place, tmp_path / "backup.zip")
+    restore(place_at(tmp_path / "to"), tmp_path / "backup.zip")
+    again = Blobs(tmp_path / "to" / "blobs", "p")
+    assert b'"a"' not in left
+    assert (again.get(digest), again.state(digest)) == (left, blobs.state(digest))
+    assert again.state(digest)[0] == "erased"
 
 
 def test_a_place_that_holds_something_is_left_alone_unless_it_is_meant(filled, tmp_path):

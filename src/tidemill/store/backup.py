@@ -1,8 +1,9 @@
 """Backups: one file with every row, every blob and the platform's keys, taken while the server goes on, for either database.
 
-A zip file: `tables/NAME.jsonl` (a row a line, the columns' names in the manifest), `blobs/PROJECT/ab/…`, `keys/…`, and last
-`manifest.json` with the digest of each part and `manifest.sha256`. The rows are of one snapshot; blobs never change, so those
-that it needs are there. Not in it: traces, the admin token, and the drivers' own records, which are made anew.
+A zip file: `tables/NAME.jsonl` (a row a line, the columns' names in the manifest), `blobs/PROJECT/ab/…` (and `….erased`, what
+is left of a blob after rows of it were erased), `keys/…`, and last `manifest.json` with the digest of each part and
+`manifest.sha256`. The rows are of one snapshot; blobs never change, so those that it needs are there. Not in it: traces, the
+admin token, and the drivers' own records, which are made anew.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ def write_backup(
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED, compresslevel=_QUICK) as archive:
         for table in kept_tables(db):
             _write_table(archive, db, table, rows=rows, columns=columns, parts=parts)
-        parts |= _write_keys(archive, keys)
+        parts |= _write_files(archive, "keys", keys, "*")
         count, size, names = _write_blobs(archive, blobs) if with_blobs else (0, 0, hashlib.sha256().hexdigest())
+        if with_blobs:  # after the blobs, so that one from which rows are erased meanwhile is there or its rest is
+            parts |= _write_files(archive, "blobs", blobs, "*/??/*.erased")
         about = {"schema": SCHEMA, "version": version, "revision": revision, "database": db.dialect.name}
         manifest = dump_json(
             {
@@ -180,12 +183,13 @@ def _write_table(
         rows[name], parts[f"tables/{name}.jsonl"] = _write_rows(db, table, member)
 
 
-def _write_keys(archive: zipfile.ZipFile, folder: Path) -> dict[str, str]:
+def _write_files(archive: zipfile.ZipFile, place: str, folder: Path, pattern: str) -> dict[str, str]:
+    """Files that are small and not named by their content, each with its digest."""
     written: dict[str, str] = {}
-    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-        content = path.read_bytes()
-        archive.writestr(f"keys/{path.name}", content)
-        written[f"keys/{path.name}"] = hashlib.sha256(content).hexdigest()
+    for path in sorted(folder.glob(pattern)):
+        content, name = path.read_bytes(), f"{place}/{path.relative_to(folder).as_posix()}"
+        archive.writestr(name, content)
+        written[name] = hashlib.sha256(content).hexdigest()
     return written
 
 

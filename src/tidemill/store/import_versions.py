@@ -63,10 +63,8 @@ def import_versions(
     for row in archive.rows(file_of("versions")):
         _check(db, project, row, archive=archive, known=known, kinds=kinds, has_blob=has_blob)
         key = (str(row["kind"]), str(row["name"]))
-        if key not in taken:
-            taken[key] = _taken(db, project, *key)
-            if taken[key].latest is None:
-                numbers.made.add(key)
+        if key not in taken and (taken.setdefault(key, _taken(db, project, *key)).latest is None):
+            numbers.made.add(key)
         number, is_new = _number(taken[key], row, most=sources[key][0])
         numbers.here[(*key, int(row["number"]))] = number
         report.count("versions", is_new=is_new)

@@ -26,7 +26,8 @@ from tidemill.store.migrate import REVISIONS, upgrade
 _LARGEST_MANIFEST: Final = 16 << 20
 _PIECE: Final = 1 << 20
 _ROWS: Final = 500
-_NAME: Final = re.compile(r"tables/[a-z_]{1,63}\.jsonl|keys/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+_LEFT: Final = re.compile(r"blobs/[a-z0-9][a-z0-9._-]{0,127}/[0-9a-f]{2}/[0-9a-f]{62}\.erased")
+_NAME: Final = re.compile(rf"tables/[a-z_]{{1,63}}\.jsonl|keys/[A-Za-z0-9_-][A-Za-z0-9._-]{{0,63}}|{_LEFT.pattern}")
 _BLOB: Final = re.compile(r"blobs/(?P<place>[a-z0-9][a-z0-9._-]{0,127}/(?P<a>[0-9a-f]{2})/(?P<b>[0-9a-f]{62}))")
 _DAMAGED: Final = "Take another copy of it; nothing was changed."
 
@@ -176,7 +177,7 @@ def _count_on(db: Connection) -> None:
 
 
 def restore_blobs(archive: Archive, folder: Path) -> int:
-    """Put back the blobs that are missing; how many. Each is there whole or not at all."""
+    """Put back the blobs that are missing; how many. Each is there whole or not at all; of erased rows, what is left."""
     count = 0
     for info in archive.file.infolist():
         blob = _BLOB.fullmatch(info.filename)
@@ -191,6 +192,12 @@ def restore_blobs(archive: Archive, folder: Path) -> int:
             while piece := member.read(_PIECE):
                 file.write(piece)
         count += 1
+    for name in filter(_LEFT.fullmatch, archive.manifest["parts"]):
+        path = folder / name.removeprefix("blobs/")
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, archive.file.read(name))
+        path.with_suffix("").unlink(missing_ok=True)  # its rows were erased while the backup was made
     return count
 
 
