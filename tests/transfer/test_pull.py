@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from tidemill.cli.main import run
 from tidemill.client.pull import write_all
 from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Conflict, Denied, NotFound, Unavailable
@@ -289,3 +293,42 @@ async def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path
     root.mkdir(mode=0o500)
     with pytest.raises(Unavailable, match="cannot be written"):
         write_all(root, ready(tmp_path, {"a.yaml": b"x"}), ["a.yaml"], {"a.yaml": None})
+
+
+async def test_an_apply_goes_back_to_the_files_and_a_strict_one_refuses_to(folder: Path, opened: Any) -> None:
+    spec = folder / "tidemill" / "it.yaml"
+    spec.write_text("kind: prompt\nname: it\ntext: one\n", "utf-8")
+    async with opened() as client:
+        await client.apply(strict=True)
+        await change(client, "kind: prompt\nname: it\ntext: theirs\n")
+        with pytest.raises(Conflict, match="prompt/it") as refused:
+            await client.apply(strict=True)
+        assert "tidemill pull" in refused.value.hint
+        assert (await client.artifact("prompt/it"))["version"] == "v2"
+        applied = await client.apply()
+        assert [(each["ref"], each["case"], each["registry"]) for each in applied["drift"]] == [("prompt/it", "registry", "v2")]
+        assert (await client.artifact("prompt/it"))["version"] == "v1"
+        assert "theirs" in str((await client.artifact("prompt/it@v2"))["spec"])
+        assert not (await client.plan())["drift"]
+        await client.apply(strict=True)
+
+
+def test_a_script_is_told_what_an_apply_went_back_from(folder: Path, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "tidemill" / "it.yaml").write_text("kind: prompt\nname: it\ntext: one\n", "utf-8")
+
+    def tidemill(*arguments: str) -> tuple[int, str]:
+        err = io.StringIO()
+        with redirect_stdout(io.StringIO()), redirect_stderr(err):
+            return run(arguments), err.getvalue()
+
+    async def change_it() -> None:
+        async with opened() as client:
+            await change(client, "kind: prompt\nname: it\ntext: theirs\n")
+
+    assert tidemill("apply", "--yes") == (0, "")
+    anyio.run(change_it)
+    code, err = tidemill("apply", "--yes", "--strict")
+    assert (code, "nothing was applied" in err) == (6, True)
+    code, err = tidemill("apply", "--yes")
+    assert (code, "prompt/it had v2 by admin (just now); it is kept: tidemill diff prompt/it@v2 prompt/it" in err) == (0, True)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
+from tidemill.api.plan_rights import check_plan
 from tidemill.api.rerun import estimate_rerun
 from tidemill.core.errors import Conflict, Invalid, TooLarge
 from tidemill.govern.changes import check_changes, check_measured
@@ -42,11 +43,11 @@ class ProjectFiles(Body):
 class FilesToApply(ProjectFiles):
     """The same, and the digest of the plan that was seen: anything else is refused.
 
-    What was changed in the registry by another door since the last apply is undone with `overwrite` alone.
+    With `strict` it is refused too where it would undo what another door than files did to the registry since the last apply.
     """
 
     expected: str | None = None
-    overwrite: bool = False
+    strict: bool = False
 
 
 @router.post("/plan")
@@ -83,10 +84,9 @@ async def apply(call: AnyCaller, body: FilesToApply) -> dict[str, Any]:
     drift: list[applied.Drift] = []
 
     def check(db: Database, made: planning.Plan) -> None:
-        for change in made.changes:
-            call.check("develop", change.ref)
+        check_plan(call, made)
         drift[:] = applied.find_drift(db, call.project, made.entries, whole=body.whole)
-        if not body.overwrite:
+        if body.strict:
             applied.refuse_undoing(drift)
         check_changes(db, call.project, made, who=call.who, role=call.principal.role, now_ns=now_ns)
         _check_blobs(call, made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from tidemill.cli.drift import print_drift, undone
+from tidemill.cli.drift import print_drift, print_undone, undone
 from tidemill.cli.failures import report
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.plan import changed, print_changes, print_consequences, print_notes
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 async def apply(
     *,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"])] = False,
-    overwrite: bool = False,
+    strict: bool = False,
     expected: str | None = None,
     options: Options = DEFAULTS,
 ) -> int:
     """Make the project's files the latest versions, all of them or none, and build the indexes that changed.
 
-    Asks first in a terminal; a script is not asked. What was changed in the registry by another door since is not undone
-    unasked: take it into the files with tidemill pull, or say --overwrite.
+    Asks first in a terminal; a script is not asked. Says what goes back to the files that another door changed since: it is
+    kept as a version, and tidemill pull takes it into the files.
 
     :param yes: Do not ask.
-    :param overwrite: Go back to what the files say, also where the registry was changed since.
+    :param strict: Refuse (exit 6) to undo what was changed in the registry by another door since the last apply.
     :param expected: The digest in tidemill plan --json that was looked at: anything else is refused.
     """
     import anyio.to_thread
@@ -47,12 +47,12 @@ async def apply(
             for each in files.notes:
                 note(f"note: {each.as_line()}")
             if not (yes or options.json) and _is_asked():
-                seen = await _agreed(client, files, overwrite=overwrite)
+                seen = await _agreed(client, files)
                 if seen is None:
                     note("nothing was applied")
                     return 1
-                expected, overwrite = expected or seen.get("digest"), overwrite or bool(undone(seen.get("drift", ())))
-            applied = await client.apply(files, expected=expected, overwrite=overwrite, wait=False)
+                expected = expected or seen.get("digest")
+            applied = await client.apply(files, expected=expected, strict=strict, wait=False)
         except (Invalid, Conflict, NotFound, Denied) as error:
             code = report(error)
             note("nothing was applied")
@@ -76,7 +76,7 @@ def _tell(applied: Applied, *, was_shown: bool, as_json: bool) -> None:
         _print_applied(applied)
 
 
-async def _agreed(client: AsyncClient, files: Collected, *, overwrite: bool) -> Plan | None:
+async def _agreed(client: AsyncClient, files: Collected) -> Plan | None:
     """The plan that the person agreed to, also to what it undoes; None when they did not."""
     made = await client.plan(files)
     changes = changed(made)
@@ -88,7 +88,7 @@ async def _agreed(client: AsyncClient, files: Collected, *, overwrite: bool) -> 
         return made
     import anyio.to_thread
 
-    undoes = undone(made.get("drift", ())) and not overwrite
+    undoes = undone(made.get("drift", ()))
     question = "Apply, and undo what was done to the registry? [y/N] " if undoes else "Apply? [y/N] "
     answer = await anyio.to_thread.run_sync(partial(input, question), abandon_on_cancel=True)
     return made if answer.strip().lower() in {"y", "yes"} else None
@@ -97,6 +97,7 @@ async def _agreed(client: AsyncClient, files: Collected, *, overwrite: bool) -> 
 def _print_applied(applied: Applied) -> None:
     changes = changed(applied)
     print_changes(changes, applied.get("changes", ()))
+    print_undone(applied.get("drift", ()))
     print_notes(applied.get("notes", ()))
     if changes:
         say(f"applied {_how_many(applied)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from tidemill.cli.screen import Tone, clean, paint, say, wrapped
+from tidemill.cli.screen import Tone, clean, note, paint, say, wrapped
 from tidemill.client.shapes import DriftJson
 
 UNDONE = frozenset({"registry", "both"})
@@ -24,13 +24,22 @@ def print_drift(drift: Sequence[DriftJson]) -> None:
         for line in lines:
             say(line)
     if any(each.get("case") in UNDONE for each in moved):
-        say(paint("    take it into the files: tidemill pull    go back to them: tidemill apply --overwrite", "quiet"))
+        say(paint("    take it into the files: tidemill pull    go back to them: tidemill apply", "quiet"))
     for each in gone:
         place = "" if each.get("environment") is None else f" for environment {each.get('environment')}"
         say(f"  {paint('!', 'quiet')} {each.get('ref')}{place}  no longer in the files; it stays. To delete it: "
             f"tidemill delete {each.get('ref')}")  # fmt: skip
     if drift:
         say()
+
+
+def print_undone(drift: Sequence[DriftJson]) -> None:
+    """What an apply went back from, which is kept; on standard error."""
+    for each in undone(drift):
+        ref, had = str(each.get("ref")), each.get("registry")
+        by = f" by {each.get('by')}" if each.get("by") else ""
+        to_see = f"; it is kept: tidemill diff {ref}@{had} {ref}" if had else ""
+        note(paint("note:", "unsure") + " " + clean(f"{ref} had {had or 'other content'}{by}{ago(each.get('when'))}{to_see}"))
 
 
 def undone(drift: Sequence[DriftJson]) -> list[DriftJson]:

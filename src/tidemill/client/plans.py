@@ -25,16 +25,16 @@ class PlanCalls(JobCalls):
         collected: Collected | None = None,
         *,
         expected: str | None = None,
-        overwrite: bool = False,
+        strict: bool = False,
         whole: bool = True,
         wait: bool = True,
     ) -> shapes.Applied:
         """Apply these files (default: the project's): all of them or none. `wait` also for the builds.
 
-        Raises `Conflict` when the registry was changed by another door since they were applied, unless `overwrite`; and with
-        `expected`, the digest of a plan, when it would do anything else. `whole` says that they are all of the project's files.
+        Raises `Conflict` with `expected`, the digest of a plan, when it would do anything else; and with `strict` when it would
+        undo what another door did to the registry since. `whole` says that they are all of the project's files.
         """
-        more: JsonObject = {"expected": expected, "overwrite": overwrite, "whole": whole}
+        more: JsonObject = {"expected": expected, "strict": strict, "whole": whole}
         applied = cast("shapes.Applied", await self._send_files("/apply", collected, more))
         for job in applied.get("jobs", ()) if wait else ():
             await self.finish(job)

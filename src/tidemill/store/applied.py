@@ -111,7 +111,7 @@ def refuse_undoing(drift: Iterable[Drift]) -> None:
     undone = [each for each in drift if each.is_undone]
     if not undone:
         return
-    hint = "Take it into the files: tidemill pull. To go back to what they say: tidemill apply --overwrite"
+    hint = "Take it into the files: tidemill pull. To go back to what they say: tidemill apply, without --strict"
     problems = [Problem(message=f"{each.ref}: {_told(each)}", where=each.path, hint=hint) for each in undone[:_SHOWN]]
     names = ", ".join(each.ref for each in undone[:3]) + (f" and {len(undone) - 3} more" if len(undone) > 3 else "")
     raise Conflict(

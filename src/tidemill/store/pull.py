@@ -137,7 +137,7 @@ def _refuse_lost(chosen: Sequence[tuple[Entry, applied.Drift | None]], *, made_c
         ]
         raise Conflict(
             f"the files say what was not applied: {', '.join(each.item.document.bare for each, _ in lost[:3])}",
-            hint="Keep yours: tidemill apply --overwrite. Take the registry's: tidemill pull --theirs",
+            hint="Keep yours: tidemill apply. Take the registry's: tidemill pull --theirs",
             problems=problems,
         )
 

@@ -20,13 +20,13 @@ class PlanCalls(Waiting):
         collected: Collected | None = None,
         *,
         expected: str | None = None,
-        overwrite: bool = False,
+        strict: bool = False,
         whole: bool = True,
         wait: bool = True,
     ) -> shapes.Applied:
         """Apply these files (default: the project's): all of them or none. `wait` also for the builds.
 
-        Raises `Conflict` when the registry was changed by another door since they were applied, unless `overwrite`; and with
-        `expected`, the digest of a plan, when it would do anything else. `whole` says that they are all of the project's files.
+        Raises `Conflict` with `expected`, the digest of a plan, when it would do anything else; and with `strict` when it would
+        undo what another door did to the registry since. `whole` says that they are all of the project's files.
         """
-        return self._wait(lambda: self._client.apply(collected, expected=expected, overwrite=overwrite, whole=whole, wait=wait))
+        return self._wait(lambda: self._client.apply(collected, expected=expected, strict=strict, whole=whole, wait=wait))
