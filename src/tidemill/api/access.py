@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 
 from tidemill.api.caller import Administrator, AnyCaller, Body, Limit, Page, page
 from tidemill.api.keys import Role, check_no_more
+from tidemill.api.router import Router
 from tidemill.api.times import iso
-from tidemill.core.errors import NotFound
+from tidemill.core.errors import Denied, NotFound
 from tidemill.store import access, members
 from tidemill.store.access import Principal
 from tidemill.store.grants import EVERY_PROJECT, EVERYTHING, NARROWED, Decision, Grant, Right, in_order
 
-router = APIRouter(tags=["access"])
-outside = APIRouter(tags=["access"])
+router = Router(tags=["access"])
+outside = Router(tags=["access"])
 _Name = Annotated[str, Field(max_length=128)]
 
 
@@ -57,7 +57,7 @@ async def add_rule(call: AnyCaller, body: NewRule) -> dict[str, Any]:
     """Grant or deny. It counts from the next request on. Nobody can grant what they may not do themselves."""
     rule = _rule(body, call.project)
     if body.effect == "allow":
-        check_no_more(call, rule.verbs)
+        check_no_more(call, rule.verbs, to=body.person)
     return await _add(call, call.project, body)
 
 
@@ -69,6 +69,7 @@ async def remove_rule(call: AnyCaller, rule: str) -> dict[str, Any]:
     def work(db: Connection) -> Grant:
         found = members.get_grant(db, call.project, rule)
         if found.effect == "deny":
+            _check_not_own(call.principal, found)
             check_no_more(call, found.verbs)
         return members.remove_grant(db, call.project, rule, now_ns=now_ns, by=call.who)
 
@@ -110,10 +111,12 @@ async def add_rule_of_all(call: Administrator, body: NewRule) -> dict[str, Any]:
 async def remove_rule_of_all(call: Administrator, rule: str) -> dict[str, Any]:
     """Take back a grant or a denial for every project."""
     now_ns = call.platform.clock.now_ns()
-    found = await call.platform.database.write(
-        lambda db: members.remove_grant(db, EVERY_PROJECT, rule, now_ns=now_ns, by=call.who)
-    )
-    return grant_json(found)
+
+    def work(db: Connection) -> Grant:
+        _check_not_own(call.principal, members.get_grant(db, EVERY_PROJECT, rule))
+        return members.remove_grant(db, EVERY_PROJECT, rule, now_ns=now_ns, by=call.who)
+
+    return grant_json(await call.platform.database.write(work))
 
 
 def grant_json(grant: Grant) -> dict[str, Any]:
@@ -130,6 +133,12 @@ def grant_json(grant: Grant) -> dict[str, Any]:
         "created": iso(grant.created_ns),
         "created_by": grant.created_by,
     }
+
+
+def _check_not_own(principal: Principal, rule: Grant) -> None:
+    """Raise `Denied` for whoever would take back what is denied to themselves."""
+    if rule.effect == "deny" and principal.standing is not None and principal.standing.member == rule.member:
+        raise Denied(f"{rule.text} is about you", hint="Ask another admin to take it back.")
 
 
 async def _add(call: AnyCaller | Administrator, project: str, body: NewRule) -> dict[str, Any]:

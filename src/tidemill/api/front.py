@@ -95,10 +95,10 @@ class Front:
 
     async def _login(self, request: Request) -> Response:
         """Log in by a link's `code`, which works once, or by a `token`; neither is left in the browser."""
-        headers = header_map(request.scope)
         query = parse_qs(request.scope["query_string"].decode("latin-1"))
         code, token = (query.get(name, [None])[0] for name in ("code", "token"))
         try:
+            headers = header_map(request.scope)
             check_host(headers, hosts=self._hosts)
             if request.method != "GET" or (code is None and token is None):
                 return _page("<p>Open the login link that <code>tidemill up</code> or <code>tidemill login</code> printed.</p>")

@@ -6,19 +6,21 @@ same origin and show the session's own token. Programs send `Authorization: Bear
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.api.entry import Entry
 from tidemill.api.problems import problem_response
-from tidemill.core.errors import Denied, TidemillError
+from tidemill.core.errors import Denied, Invalid, TidemillError
 from tidemill.store import denials
 from tidemill.store.denials import ATTEMPT, Attempt
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_ONCE: Final = frozenset({"host", "origin", "authorization", "x-api-key", "x-tidemill-csrf", "x-tidemill-project"})
 _DENIED: Final = frozenset({401, 403})
 
 
@@ -35,8 +37,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = header_map(scope)
         try:
+            headers = header_map(scope)
             check_host(headers, hosts=self._hosts)
             scope["tidemill.principal"] = await self._entry.identify(headers, method=scope["method"])
         except TidemillError as error:
@@ -70,12 +72,25 @@ class Watch:
 
 
 def header_map(scope: Scope) -> Mapping[str, str]:
-    """The request's headers by lower-case name; of repeated ones the last."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    """The request's headers by lower-case name; cookies that came in several headers as one.
+
+    Raises `Invalid` when what says who is calling, or whose site it is, came twice: proxies and servers differ on which holds.
+    """
+    found: dict[str, str] = {}
+    for name_bytes, value_bytes in scope["headers"]:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        if name in found and name in _ONCE:
+            raise Invalid(f"the header {name} came twice", where=f"header.{name}", hint="Send it once.")
+        found[name] = f"{found[name]}; {value}" if name == "cookie" and name in found else value
+    return found
 
 
 def check_host(headers: Mapping[str, str], *, hosts: frozenset[str]) -> None:
     """Refuse a Host that is not ours, so that a web page cannot reach the server by rebinding a name to loopback."""
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    given = headers.get("host", "")
+    match = _HOST.fullmatch(given.strip().lower())
+    host = match["name"].strip("[]") if match else ""
     if host not in _LOOPBACK and host not in hosts:
-        raise Denied(f"the host {host!r} is not served here", hint="Use the address that `tidemill up` printed, or --host.")
+        raise Denied(
+            f"the host {given[:200]!r} is not served here", hint="Use the address that `tidemill up` printed, or --host."
+        )

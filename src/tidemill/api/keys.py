@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 from sqlalchemy import Connection
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Denied
 from tidemill.store import access
 from tidemill.store.grants import RIGHTS, Right, in_order
 
-router = APIRouter(tags=["keys"])
+router = Router(tags=["keys"])
 Role = Literal["viewer", "annotator", "developer", "reviewer", "operator", "admin"]
 Duration = Annotated[str, Field(max_length=40)]
 
@@ -55,7 +56,7 @@ async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[
     now_ns = call.platform.entry.now_ns()
     expires_ns = None if body.expires is None else now_ns + round(parse_duration(body.expires, what="expires") * 1e9)
     wanted = RIGHTS[body.role] if body.may is None else RIGHTS[body.role] & set(body.may)
-    check_no_more(call, wanted)
+    check_no_more(call, wanted, to=body.person)
 
     def work(db: Connection) -> tuple[access.Key, str]:
         key_id, secret = access.create_key(
@@ -84,7 +85,7 @@ async def rotate_key(response: Response, call: AnyCaller, key_id: str, body: Rot
 
     def work(db: Connection) -> tuple[access.Key, str]:
         old = access.get_key(db, call.project, key_id)
-        check_no_more(call, RIGHTS[old.role] if old.rights is None else RIGHTS[old.role] & old.rights)
+        check_no_more(call, RIGHTS[old.role] if old.rights is None else RIGHTS[old.role] & old.rights, to=old.person)
         return access.rotate_key(db, call.project, key_id, overlap_ns=round(overlap * 1e9), now_ns=now_ns, by=call.who)
 
     key, secret = await call.platform.database.write(work)
@@ -99,9 +100,9 @@ async def revoke_key(call: AnyCaller, key_id: str) -> Response:
     return Response(status_code=204)
 
 
-def check_no_more(call: Caller, wanted: frozenset[Right]) -> None:
-    """Raise `Denied` when somebody would give away what they may not do themselves."""
-    beyond = [each for each in in_order(wanted) if not call.principal.decide(each).allowed]
+def check_no_more(call: Caller, wanted: frozenset[Right], *, to: str | None = None) -> None:
+    """Raise `Denied` when somebody would give away, to `to` or to nobody in particular, what they may not do themselves."""
+    beyond = [each for each in in_order(wanted) if not call.principal.may_hand_on(each, to=to)]
     if beyond:
         raise Denied(
             f"{call.who} may not {' or '.join(beyond)} here, and cannot let others do it", hint="Ask an admin of the project."

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 
 from tidemill.api.access import grant_json
 from tidemill.api.caller import Administrator, Body, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso
-from tidemill.store import members
+from tidemill.store import members, sessions
 from tidemill.store.grants import Grant
 from tidemill.store.members import Member
 
-outside = APIRouter(tags=["access"])
+outside = Router(tags=["access"])
 Email = Annotated[str, Field(max_length=254)]
 
 
@@ -68,10 +68,14 @@ async def show_person(call: Administrator, name: str) -> dict[str, Any]:
 async def change_person(call: Administrator, name: str, body: PersonChange) -> dict[str, Any]:
     """Change the address; disable somebody, whose keys and sessions stop at once, or let them in again."""
     now_ns = call.platform.clock.now_ns()
-    found = await call.platform.database.write(
-        lambda db: members.change_member(db, name, email=body.email, is_disabled=body.disabled, now_ns=now_ns, by=call.who)
-    )
-    return _person_json(found)
+
+    def work(db: Connection) -> Member:
+        found = members.change_member(db, name, email=body.email, is_disabled=body.disabled, now_ns=now_ns, by=call.who)
+        if body.disabled:
+            sessions.end_all(db, found.who)
+        return found
+
+    return _person_json(await call.platform.database.write(work))
 
 
 def _person_json(member: Member) -> dict[str, Any]:

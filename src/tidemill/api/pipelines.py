@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.cursors import seal
+from tidemill.api.plan_rights import check_deploys
+from tidemill.api.router import Router
 from tidemill.api.secrets import check_named
 from tidemill.api.times import iso
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
-from tidemill.flows.names import steps_in
 from tidemill.jobs.cron import parse_cron
 from tidemill.store import pipelines, registry
 from tidemill.store.pipelines import PipelineRun, StepRow
 from tidemill.store.schedules import find_mark
 
-router = APIRouter(tags=["pipelines"])
-_DEPLOYS = frozenset({"deploy", "rollout", "promote"})
+router = Router(tags=["pipelines"])
 
 
 class NewPipelineRun(Body):
@@ -88,9 +87,7 @@ async def run_pipeline(call: AnyCaller, name: str, body: NewPipelineRun) -> dict
     """Start a run of the latest version, or of the one named (`improve@v3`). It is held to that version until its end."""
     ref = parse_ref(name, kind="pipeline")
     version = await call.platform.database.read(lambda db: registry.get_version(db, call.project, ref))
-    deploys = any(each["do"] in _DEPLOYS for each in steps_in(version.spec.get("steps")))
-    if deploys and not call.principal.may_somewhere("deploy"):
-        call.check("deploy", version.bare)
+    check_deploys(call, version)
     await check_named(call, [version.spec, dict(body.inputs)])
     run = await call.platform.pipelines.begin(
         call.project, name, body.inputs, who=call.who, role=call.principal.role, run_id=body.id

@@ -95,6 +95,12 @@ class Principal:
         """Whether there may be a target for which `decide` allows it."""
         return self.is_admin or (self._by_key(right).allowed and (self.standing is None or self.standing.may_somewhere(right)))
 
+    def may_hand_on(self, right: Right, *, to: str | None = None) -> bool:
+        """Whether they may let somebody do it; to themselves whatever they may, for what is denied to them stays denied."""
+        if not self.decide(right).allowed:
+            return False
+        return self.standing is None or self.standing.may_hand_on(right) or to == self.standing.member
+
     def check_endpoint(self, name: str) -> None:
         """Raise `Denied` when the key is not for this endpoint."""
         if self.endpoints is not None and name not in self.endpoints:

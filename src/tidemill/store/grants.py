@@ -139,6 +139,10 @@ class Standing:
             and not any(each.pattern == EVERYTHING and right in each.verbs for each in self._rules("deny"))
         )
 
+    def may_hand_on(self, right: Right) -> bool:
+        """Whether they may let others do it: they may everywhere in the project, and nothing of it is denied to them."""
+        return self.decide(right).allowed and not any(right in each.verbs for each in self._rules("deny"))
+
     def role(self, target: str | None = None) -> Role:
         """The widest role granted, of those that reach `target` when one is given; viewer when only verbs are granted."""
         held: list[Role] = [

@@ -184,6 +184,12 @@ def end_session(db: Connection, session_id: str, *, subject: str | None = None, 
     return _session(row)
 
 
+def end_all(db: Connection, subject: str) -> None:
+    """End every session of a subject, and the links that would begin one."""
+    for table in (sessions, login_links):
+        db.execute(delete(table).where(table.c.subject == subject))
+
+
 def note_seen(db: Connection, seen: Mapping[str, int]) -> None:
     """Keep when sessions were last used, as id and nanoseconds."""
     where = (sessions.c.id == bindparam("session"), sessions.c.seen_ns < bindparam("at"))
