@@ -213,6 +213,7 @@ def _assemble(
         policies=Policies(clock=clock),
         admin_token_hash=admin_token_hash,
         entry=Entry(database=database, clock=clock, admin_token_hash=admin_token_hash),
+        process=presence.id,
     )
 
 

@@ -7,12 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
+from fastapi.dependencies.models import Dependant
 
 from api.house import House, Project
+from tidemill.api.caller import ASKING
+from tidemill.api.control import ROUTES
 from tidemill.api.idempotency import IdempotencyPurge
-from tidemill.store import idempotency
+from tidemill.store import idempotency, processes
 from tidemill.store.database import Database
 from tidemill.store.idempotency import Answer, Slot
+from tidemill.store.processes import Process
 
 SLOT = Slot(project="p", principal="admin", key="k", fingerprint="f")
 DAY = idempotency.KEPT_NS
@@ -110,6 +114,68 @@ def test_deleting_again_is_answered_as_before(project: Project) -> None:
     assert answer.headers["idempotency-replayed"] == "true"
 
 
+def _member(house: House, project: Project, name: str) -> str:
+    """The key of somebody to whom nothing is granted yet."""
+    house.http.post("/api/v1/people", json={"name": name}).raise_for_status()
+    return project.post("/keys", {"role": "admin", "person": name})["key"]
+
+
+def _grant(project: Project, name: str, role: str, on: str = "*") -> str:
+    return project.post("/access", {"person": name, "role": role, "on": on})["id"]
+
+
+def test_the_right_is_asked_again_before_the_answer_is_given_again(house: House, filled: Project) -> None:
+    key = _member(house, filled, "eve")
+    _grant(filled, "eve", "viewer")
+    rule = _grant(filled, "eve", "developer")
+    path, body = f"{filled.base}/releases", {"root": "chain/tide"}
+    with house.client(key) as eve:
+        first = eve.post(path, json=body, headers=keyed("eve"))
+        assert first.status_code == 201, first.text
+        assert eve.post(path, json=body, headers=keyed("eve")).headers["idempotency-replayed"] == "true"
+        filled("DELETE", f"/access/{rule}")
+        denied = eve.post(path, json=body, headers=keyed("eve"))
+        assert (denied.status_code, denied.json()["code"]) == (403, "denied"), denied.text
+        assert "idempotency-replayed" not in denied.headers
+        _grant(filled, "eve", "developer")
+        again = eve.post(path, json=body, headers=keyed("eve"))
+        assert (again.json(), again.headers["idempotency-replayed"]) == (first.json(), "true")
+
+
+def test_a_right_that_only_the_body_names_is_asked_again_too(house: House, filled: Project) -> None:
+    key = _member(house, filled, "ned")
+    _grant(filled, "ned", "viewer")
+    _grant(filled, "ned", "developer", "dataset/other")
+    rule = _grant(filled, "ned", "developer", "prompt/new")
+    body = {"files": {"tidemill/new.yaml": "kind: prompt\nname: new\ntext: hello"}}
+    with house.client(key) as ned:
+        first = ned.post(f"{filled.base}/apply", json=body, headers=keyed("ned"))
+        assert first.status_code == 200, first.text
+        assert ned.post(f"{filled.base}/apply", json=body, headers=keyed("ned")).json() == first.json()
+        filled("DELETE", f"/access/{rule}")
+        denied = ned.post(f"{filled.base}/apply", json=body, headers=keyed("ned"))
+        assert (denied.status_code, "prompt/new" in denied.json()["detail"]) == (403, True), denied.text
+
+
+def test_an_answer_is_given_again_though_the_project_was_archived_since(house: House, filled: Project) -> None:
+    first = filled.raw("POST", "/releases", json={"root": "chain/tide"}, headers=keyed("r"))
+    filled("PATCH", "", json={"archived": True})
+    assert filled.raw("POST", "/releases", json={"root": "chain/tide"}, headers=keyed("r")).json() == first.json()
+    assert filled.raw("POST", "/releases", json={"root": "chain/tide"}, headers=keyed("new")).status_code == 409
+
+
+def test_every_route_that_changes_anything_says_who_is_calling_before_it_runs() -> None:
+    def asks(dependant: Dependant) -> bool:
+        return any(each.call in ASKING or asks(each) for each in dependant.dependencies)
+
+    bare = [
+        each.path
+        for each in ROUTES.known
+        if each.methods & {"POST", "PUT", "PATCH", "DELETE"} and not asks(each.route.dependant)
+    ]
+    assert bare == []
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "with space", "é"])
 def test_keys_that_are_none(filled: Project, key: str) -> None:
     answer = filled.raw("POST", "/releases", json={"root": "chain/tide"}, headers={"idempotency-key": key.encode()})
@@ -125,6 +191,7 @@ def database(tmp_path):
 
 
 def claim(database: Database, *, process: str = "a", is_shared: bool = False, now: int = 1, slot: Slot = SLOT):
+    """The claim of a server process."""
     return database.write_sync(lambda db: idempotency.claim(db, slot, process=process, is_shared=is_shared, now_ns=now))
 
 
@@ -135,14 +202,27 @@ def answer() -> Answer:
 def test_a_killed_process_leaves_the_request_to_be_carried_out(database: Database) -> None:
     assert claim(database) == "mine"
     assert claim(database) == "busy"
-    assert claim(database, process="b", is_shared=True) == "busy"
     assert claim(database, process="b") == "mine"  # nobody else can be at it: the process before this one is gone
-    assert claim(database, process="c", is_shared=True, now=1 + idempotency.LEASE_NS) == "mine"
+
+
+def test_of_processes_that_share_a_database_one_that_was_killed_blocks_no_longer_than_it_is_taken_for_alive(
+    database: Database,
+) -> None:
+    database.write_sync(lambda db: processes.register(db, Process(id="a", host="h", pid=1, blobs="x")))
+    assert claim(database, process="a", is_shared=True) == "mine"
+    assert claim(database, process="b", is_shared=True, now=DAY - 1) == "busy"  # however long it takes
+    assert database.write_sync(lambda db: processes.bury(db, lease_ns=-(10**9))) == 1
+    assert claim(database, process="b", is_shared=True) == "mine"
+    database.write_sync(lambda db: idempotency.keep(db, SLOT, answer(), process="a"))  # it was not dead, and comes late
+    database.write_sync(lambda db: idempotency.forget(db, SLOT, process="a"))
+    assert claim(database, process="b", is_shared=True) == "busy"
+    database.write_sync(lambda db: idempotency.keep(db, SLOT, answer(), process="b"))
+    assert claim(database, process="c", is_shared=True) == answer()
 
 
 def test_an_answer_is_kept_for_a_day(database: Database) -> None:
     claim(database)
-    database.write_sync(lambda db: idempotency.keep(db, SLOT, answer()))
+    database.write_sync(lambda db: idempotency.keep(db, SLOT, answer(), process="a"))
     assert claim(database, now=DAY) == answer()
     assert claim(database, slot=Slot(project="p", principal="admin", key="k", fingerprint="g")) == "other"
     assert claim(database, now=DAY + 2) == "mine"
@@ -150,7 +230,7 @@ def test_an_answer_is_kept_for_a_day(database: Database) -> None:
 
 def test_the_clock_set_back_keeps_no_answer_for_ever(database: Database) -> None:
     claim(database, now=DAY * 9)
-    database.write_sync(lambda db: idempotency.keep(db, SLOT, answer()))
+    database.write_sync(lambda db: idempotency.keep(db, SLOT, answer(), process="a"))
     assert claim(database, now=1) == "mine"
 
 

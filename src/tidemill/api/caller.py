@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from tidemill.api.cursors import seal
 from tidemill.api.platform import Platform, platform_of
+from tidemill.api.replay import ASKED, Asked, replay_known
 from tidemill.api.rights import check_right, check_route, right_of
 from tidemill.core.errors import Denied, NotFound
 from tidemill.core.refs import check_name
@@ -39,6 +40,8 @@ class Caller:
     platform: Platform
     project: str
     principal: Principal
+    asked: Asked = field(default_factory=Asked)
+    """The rights that were asked by `check`, with their targets."""
 
     @property
     def who(self) -> str:
@@ -48,6 +51,7 @@ class Caller:
     def check(self, right: Right, target: str) -> None:
         """Raise `Denied` when they may not do this to `target` (`endpoint/prod`), for what the path does not name."""
         check_right(self.principal, right, target)
+        self.asked.append((right, target))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +86,8 @@ async def _caller(request: Request, project: str) -> Caller:
     except NotFound as error:
         denials.refused(error, target=f"project/{project}", hidden=True)
         raise
-    return Caller(platform=platform_of(request), project=project, principal=here)
+    asked = request.scope.get(ASKED)
+    return Caller(platform=platform_of(request), project=project, principal=here, asked=Asked() if asked is None else asked)
 
 
 async def _entitled(request: Request, call: Annotated[Caller, Depends(_caller)]) -> Caller:
@@ -90,9 +95,14 @@ async def _entitled(request: Request, call: Annotated[Caller, Depends(_caller)])
         raise Denied("this key may call endpoints only", hint="Use the admin token, or a key with the role developer.")
     route = request.scope["route"].path
     check_route(call.principal, request.method, route, request.path_params)
+    _replay(request, call)
     if right_of(request.method, route) in _CHANGES:
         await _check_kept_open(call)
     return call
+
+
+def _replay(request: Request, call: Caller) -> None:
+    replay_known(request, lambda right, target: call.check(cast("Right", right), target))
 
 
 AnyCaller = Annotated[Caller, Depends(_entitled)]
@@ -104,6 +114,7 @@ async def _speaker(request: Request, call: Annotated[Caller, Depends(_caller)]) 
         return await _entitled(request, call)
     if call.principal.rights is not None or call.principal.standing is not None:
         check_route(call.principal, request.method, request.scope["route"].path, request.path_params)
+    _replay(request, call)
     await _check_kept_open(call)
     return call
 
@@ -118,22 +129,29 @@ async def _visitor(request: Request) -> Visitor:
     return Visitor(platform=platform_of(request), principal=principal)
 
 
-async def _somebody(found: Annotated[Visitor, Depends(_visitor)]) -> Visitor:
-    if found.principal.endpoints is not None:
-        raise Denied("this key may call endpoints only", hint="Use the admin token, or a key with the role developer.")
+async def _anybody(request: Request, found: Annotated[Visitor, Depends(_visitor)]) -> Visitor:
+    replay_known(request)
     return found
 
 
-async def _administrator(found: Annotated[Visitor, Depends(_visitor)]) -> Visitor:
+async def _somebody(request: Request, found: Annotated[Visitor, Depends(_visitor)]) -> Visitor:
+    if found.principal.endpoints is not None:
+        raise Denied("this key may call endpoints only", hint="Use the admin token, or a key with the role developer.")
+    replay_known(request)
+    return found
+
+
+async def _administrator(request: Request, found: Annotated[Visitor, Depends(_visitor)]) -> Visitor:
     if not found.principal.may_administer_all:
         raise Denied(
             f"{found.who} may not administer every project",
             hint="Use the admin token, or log in as somebody with the role admin in every project.",
         )
+    replay_known(request)
     return found
 
 
-AnyVisitor = Annotated[Visitor, Depends(_visitor)]
+AnyVisitor = Annotated[Visitor, Depends(_anybody)]
 """Anybody known, keys for endpoints too."""
 Somebody = Annotated[Visitor, Depends(_somebody)]
 """Anybody known whose key is not for endpoints only."""
@@ -154,3 +172,7 @@ def page_by(items: Iterable[T], *, key: Callable[[T], str], limit: int, cursor: 
 def page(items: list[Any], next_cursor: str | None = None) -> Page:
     """A list's answer. `next_cursor` is the store's; the caller of this list alone can use what becomes of it."""
     return {"items": items, "next": seal(next_cursor)}
+
+
+ASKING: Final = frozenset({_entitled, _speaker, _anybody, _somebody, _administrator})
+"""Who is calling, found in each way: every route that changes anything has one of these, see `tidemill.api.replay`."""

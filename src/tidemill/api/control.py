@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from tidemill.api import (
@@ -62,11 +62,13 @@ from tidemill.api.methods import Methods
 from tidemill.api.platform import Platform
 from tidemill.api.problems import install_problems
 from tidemill.api.queries import Queries
+from tidemill.api.replay import install_replays
+from tidemill.api.router import Router
 from tidemill.api.routes import Routes
 from tidemill.version import __version__
 
 PREFIX = "/api/v1/projects/{project}"
-_ROUTERS: tuple[APIRouter, ...] = (
+_ROUTERS: tuple[Router, ...] = (
     artifacts.router, alias_moves.router, tags.router, delete.router, diff.router, history.router,
     models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
@@ -76,7 +78,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     tune.router, transfer.router, pull.router, environments.router, promote.router, projects.router, access.router,
 )  # fmt: skip
 OUTSIDE = "/api/v1"
-_OUTSIDE: tuple[APIRouter, ...] = (
+_OUTSIDE: tuple[Router, ...] = (
     db.outside, projects.outside, people.outside, access.outside, session.outside, audit_of_all.outside,
 )  # fmt: skip
 """Of no project."""
@@ -95,10 +97,8 @@ def control_plane(platform: Platform) -> FastAPI:
     )
     app.state.platform = platform
     install_problems(app)
-    for router in _ROUTERS:
-        app.include_router(router, prefix=PREFIX)
-    for router in _OUTSIDE:
-        app.include_router(router, prefix=OUTSIDE)
+    install_replays(app)
+    app.router.routes.extend(each.route for each in ROUTES.known)
     install_document(app, ROUTES)
     install_docs(app)
     return app
@@ -106,7 +106,9 @@ def control_plane(platform: Platform) -> FastAPI:
 
 def in_form(app: FastAPI, platform: Platform) -> ASGIApp:
     """The control plane with what every route has: bounded bodies, entity tags, idempotency keys and sealed cursors."""
-    repeatable = Idempotency(Cursors(app), database=platform.database, clock=platform.clock, applies=ROUTES.repeats)
+    repeatable = Idempotency(
+        Cursors(app), database=platform.database, clock=platform.clock, process=platform.process, applies=ROUTES.repeats
+    )
     bounded = Bodies(
         Conditional(Queries(repeatable, parameters=ROUTES.parameters), takes_condition=ROUTES.takes_condition),
         limits=platform.settings.limits,

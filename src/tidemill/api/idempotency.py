@@ -3,6 +3,7 @@
 A key belongs to its sender and project, and names one request: method, address and body. Only what was done is kept, a 2xx of
 at most 4 MiB: a request that failed changed nothing and may be sent again under its key. An answer that shows a secret once
 (`cache-control: no-store`, or one of our key texts in it) is never written down: its repetition is told that it was done.
+The rights that the first one needed are asked again before its answer is repeated (`tidemill.api.replay`).
 Answers that stream are not kept, and a blob's upload needs no key: its address is its content's.
 
 The answer is kept after the change, not in its transaction: after a kill in between the request is carried out once more.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,6 +20,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.api.problems import problem_response
+from tidemill.api.replay import ASKED, KNOWN, Asked
 from tidemill.core.clock import Clock
 from tidemill.core.errors import Conflict, Invalid, KeyReused, TidemillError
 from tidemill.store import idempotency
@@ -38,14 +39,19 @@ _PURGE_EVERY_NS: Final = 600 * 1_000_000_000
 
 
 class Idempotency:
-    """ASGI middleware, inside of who is calling and with the body read. `applies` tells which methods on which paths."""
+    """ASGI middleware, inside of who is calling and with the body read.
 
-    def __init__(self, app: ASGIApp, *, database: Database, clock: Clock, applies: Callable[[str, str], bool]) -> None:
+    `applies` tells which methods on which paths; `process` is this server's id among those that share the database.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, database: Database, clock: Clock, process: str, applies: Callable[[str, str], bool]
+    ) -> None:
         self._app = app
         self._database = database
         self._clock = clock
         self._applies = applies
-        self._process = secrets.token_hex(8)
+        self._process = process
         self._going: dict[tuple[str, str, str], anyio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +68,7 @@ class Idempotency:
             await problem_response(error)(scope, receive, send)
             return
         if known is not None:
-            await _replay(known, scope, receive, send)
+            await self._app({**scope, KNOWN: known}, _Again(body, receive), send)
             return
         await self._carry_out(slot, scope, _Again(body, receive), send)
 
@@ -104,17 +110,17 @@ class Idempotency:
         )
 
     async def _carry_out(self, slot: Slot, scope: Scope, receive: Receive, send: Send) -> None:
-        heard = _Heard(send)
+        heard, asked = _Heard(send), Asked()
         try:
-            await self._app(scope, receive, heard)
+            await self._app({**scope, ASKED: asked}, receive, heard)
         finally:
             with anyio.CancelScope(shield=True):
-                answer = heard.answer(self._clock.now_ns())
+                answer = heard.answer(self._clock.now_ns(), tuple(dict.fromkeys(asked)))
                 try:
                     if answer is None:
-                        await self._database.write(lambda db: idempotency.forget(db, slot))
+                        await self._database.write(lambda db: idempotency.forget(db, slot, process=self._process))
                     else:
-                        await self._database.write(lambda db: idempotency.keep(db, slot, answer))
+                        await self._database.write(lambda db: idempotency.keep(db, slot, answer, process=self._process))
                 finally:
                     self._going.pop((slot.project, slot.principal, slot.key)).set()
                     await heard.release()
@@ -168,7 +174,7 @@ class _Heard:
         for message in held:
             await self._send(message)
 
-    def answer(self, now_ns: int) -> Answer | None:
+    def answer(self, now_ns: int, asked: tuple[tuple[str, str], ...]) -> Answer | None:
         """What is to be kept; None when nothing was done, or it streamed."""
         if self._start is None or self._streams or not self._is_whole or not 200 <= self._start["status"] < 300:
             return None
@@ -181,6 +187,7 @@ class _Heard:
             etag=headers.get(b"etag", b"").decode("latin-1"),
             body=None if hidden or len(self._body) > _LARGEST else bytes(self._body),
             created_ns=now_ns,
+            asked=asked,
         )
 
 
@@ -228,22 +235,3 @@ async def _body(receive: Receive) -> bytes:
         whole += message.get("body", b"")
         if not message.get("more_body", False):
             return bytes(whole)
-
-
-async def _replay(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    if answer.body is None:
-        done = Conflict(
-            "this request was carried out already, and its answer is not kept, for it held a secret or was too large",
-            hint="Look what it made; what shows a secret once is revoked and made again under a new Idempotency-Key.",
-        )
-        response = problem_response(done)
-        response.headers["idempotency-replayed"] = "true"
-        await response(scope, receive, send)
-        return
-    headers = [(b"idempotency-replayed", b"true")]
-    if answer.status != 204:
-        headers.append((b"content-length", str(len(answer.body)).encode()))
-    named = ((b"content-type", answer.content_type), (b"location", answer.location), (b"etag", answer.etag))
-    headers += [(name, value.encode("latin-1")) for name, value in named if value]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

@@ -50,6 +50,8 @@ class Platform:
     policies: Policies
     admin_token_hash: str
     entry: Entry
+    process: str
+    """This server's id among those that share the database."""
     allowed_hosts: frozenset[str] = field(default_factory=frozenset[str])
 
     def sign(self, message: bytes) -> Signature:

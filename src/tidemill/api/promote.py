@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.environments import promotion_json
+from tidemill.api.router import Router
 from tidemill.core.records import Bundle
 from tidemill.core.refs import is_digest
 from tidemill.govern.promote import Asked, Promoted, Prospect, look_ahead, promote
 from tidemill.store import release
 from tidemill.store.endpoints import get_endpoint
 
-router = APIRouter(tags=["environments"])
+router = Router(tags=["environments"])
 
 
 class NewPromotion(Body):
@@ -51,7 +51,9 @@ async def promote_release(call: AnyCaller, name: str, body: NewPromotion) -> dic
 
     def work(db: Database) -> tuple[Promoted, dict[str, Any]]:
         bundle = _kept(db, call, body.app, now_ns=now_ns)
-        decision = _decision(db, call, look_ahead(db, call.project, bundle, asked), asked)
+        ahead = look_ahead(db, call.project, bundle, asked)
+        _check_rights(call, ahead)
+        decision = _decision(db, call, ahead, asked)
         done = promote(
             db, call.project, bundle, asked, policies=call.platform.policies, promotion_id=promotion_id, now_ns=now_ns
         )
@@ -71,7 +73,14 @@ async def promote_release(call: AnyCaller, name: str, body: NewPromotion) -> dic
 
 def _looked(db: Database, call: Caller, app: str, asked: Asked) -> dict[str, Any]:
     ahead = look_ahead(db, call.project, release.load_bundle(db, call.project, _served(db, call, app)), asked)
+    _check_rights(call, ahead)
     return _shown(ahead, _decision(db, call, ahead, asked)) | {"moved": False, "promotion": None, "deployed": []}
+
+
+def _check_rights(call: Caller, ahead: Prospect) -> None:
+    """What moves is the alias that bears the environment's name, and every endpoint that follows it."""
+    for each in (ahead.target, *(f"endpoint/{name.removeprefix('endpoint/')}" for name in ahead.follows)):
+        call.check("deploy", each)
 
 
 def _decision(db: Database, call: Caller, ahead: Prospect, asked: Asked) -> dict[str, Any]:
