@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 import anyio
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.extend import JobContext
@@ -20,7 +20,7 @@ from tidemill.core.records import Progress
 from tidemill.store import alerts, endpoints
 from tidemill.store.alerts import Action, Alert
 
-router = APIRouter(tags=["alerts"])
+router = Router(tags=["alerts"])
 DELIVER: Final = "alert.deliver"
 DELAYS: Final = (1.0, 5.0, 30.0, 120.0)
 """Seconds between the attempts of one delivery, which are one more."""

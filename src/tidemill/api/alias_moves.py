@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import alias_tag, version_json
 from tidemill.api.caller import AnyCaller, Limit, Page, page
 from tidemill.api.etags import IfMatch
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.refs import parse_ref
 from tidemill.store import aliases
 from tidemill.store.aliases import Alias
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 
 
 @router.get("/artifacts/{kind}/{name}/moves")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.etags import IfMatch, tag
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.durations import parse_duration
 from tidemill.govern.approve import Signature, approve, subject_of
@@ -18,7 +19,7 @@ from tidemill.store.approvals import Approval
 from tidemill.store.endpoints import get_endpoint
 from tidemill.store.page import Page as Found
 
-router = APIRouter(tags=["govern"])
+router = Router(tags=["govern"])
 
 
 class NewApproval(Body):

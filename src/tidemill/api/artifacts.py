@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.etags import IfMatch, immutable, tag
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
@@ -20,7 +21,7 @@ from tidemill.store.deleted import list_deleted
 from tidemill.store.page import make_page
 from tidemill.store.tags import check_tag
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 
 
 class NewAlias(Body):

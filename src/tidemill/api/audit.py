@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from tidemill.api.caller import AnyCaller, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso, to_ns
 from tidemill.store import audit
 from tidemill.store.audit import AuditEntry
 
-router = APIRouter(tags=["govern"])
+router = Router(tags=["govern"])
 
 
 def entry_json(entry: AuditEntry) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from tidemill.api import audit as of_project
 from tidemill.api.caller import Administrator, Caller, Limit, Page
+from tidemill.api.router import Router
 from tidemill.store.projects import SYSTEM
 
-outside = APIRouter(tags=["govern"])
+outside = Router(tags=["govern"])
 
 
 @outside.get("/audit")

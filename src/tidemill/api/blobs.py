@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 
 import anyio.to_thread
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from tidemill.api.caller import AnyCaller, Body
+from tidemill.api.router import Router
 from tidemill.core.errors import Invalid
 
-router = APIRouter(tags=["blobs"])
+router = Router(tags=["blobs"])
 LARGEST = 64 * 1024**3
 _AT_ONCE = 4 * 1024 * 1024
 

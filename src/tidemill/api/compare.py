@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 
 from tidemill.api.caller import AnyCaller, Body
 from tidemill.api.evaluated import read_evaluated
+from tidemill.api.router import Router
 from tidemill.core.json import JsonObject
 from tidemill.evaluation.compare import compare
 from tidemill.evaluation.results import parse_slice
 
-router = APIRouter(tags=["evaluations"])
+router = Router(tags=["evaluations"])
 
 
 class Comparison(Body):

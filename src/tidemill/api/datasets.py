@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 
 from tidemill.api.append import append_to_dataset, appended_json
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Sample, Version
 from tidemill.core.refs import parse_ref
@@ -18,7 +18,7 @@ from tidemill.data.dataset import load_samples
 from tidemill.data.specs import RolesSpec
 from tidemill.store import registry
 
-router = APIRouter(tags=["datasets"])
+router = Router(tags=["datasets"])
 
 
 class NewSamples(Body):

@@ -8,15 +8,15 @@ from dataclasses import asdict
 from typing import IO, Any, Final
 
 import anyio.to_thread
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from tidemill.api.caller import Administrator
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.store.disk import disk_errors
 from tidemill.store.upkeep import Place, State, read_state, stream_backup
 
-outside = APIRouter(tags=["operate"])
+outside = Router(tags=["operate"])
 _PIECE: Final = 1 << 20
 
 

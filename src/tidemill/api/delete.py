@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import artifact_tag, version_tag
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.etags import IfMatch, Precondition
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.core.errors import Invalid, NotFound, TidemillError, Unavailable
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
@@ -24,7 +24,7 @@ from tidemill.store import purge
 from tidemill.store.delete import LatestMoves, Removed, delete_versions, restore_versions
 from tidemill.store.erase import finish_erasures
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 _EVERY_NS = 3600 * 10**9
 _log = logging.getLogger(__name__)
 

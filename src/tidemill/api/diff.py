@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.moments import parse_moment
@@ -20,7 +20,7 @@ from tidemill.core.refs import is_digest, parse_ref
 from tidemill.store.diff import Differs, Parts, alike, as_application, diff_points, moved_between
 from tidemill.store.points import Point, point_of
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 _SHOWN: Final = 999
 """Nanoseconds: times are shown to the microsecond, and one that was shown means all of it."""
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.etags import IfMatch, Precondition, tag
 from tidemill.api.releases import lock_bundle
 from tidemill.api.rollouts import rollout_json
+from tidemill.api.router import Router
 from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.api.times import iso
 from tidemill.core.refs import parse_ref
 from tidemill.store import endpoints
 
-router = APIRouter(tags=["endpoints"])
+router = Router(tags=["endpoints"])
 
 
 class Deployment(Body):

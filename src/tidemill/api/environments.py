@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Caller, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.models.needs import secrets_of
 from tidemill.store import environments, promotions
@@ -16,7 +16,7 @@ from tidemill.store.environments import Environment
 from tidemill.store.promotions import Promotion
 from tidemill.store.release import load_bundle
 
-router = APIRouter(tags=["environments"])
+router = Router(tags=["environments"])
 
 
 def promotion_json(found: Promotion) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 
 from tidemill.api.caller import AnyCaller, Body
+from tidemill.api.router import Router
 from tidemill.core.refs import Ref
 from tidemill.store.erase import Erased, erase_rows, rows_of_samples
 
-router = APIRouter(tags=["datasets"])
+router = Router(tags=["datasets"])
 
 
 class Erasure(Body):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
@@ -14,6 +13,7 @@ from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.evaluated import evaluation_json
 from tidemill.api.platform import Platform
 from tidemill.api.releases import lock_bundle
+from tidemill.api.router import Router
 from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
@@ -26,7 +26,7 @@ from tidemill.store import evaluations, registry, release
 from tidemill.store.evaluations import EvaluationRow, SampleRow
 from tidemill.store.page import Page as Found
 
-router = APIRouter(tags=["evaluations"])
+router = Router(tags=["evaluations"])
 
 
 class NewEvaluation(Body):

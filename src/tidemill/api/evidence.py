@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Annotated, cast
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.router import Router
 from tidemill.core.chat import Connection
 from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid
@@ -26,7 +27,7 @@ from tidemill.models.watermark import SHOWN, detect, key_id, read_watermark
 from tidemill.store import audit, registry, signing
 from tidemill.store.endpoints import get_endpoint
 
-router = APIRouter(prefix="/evidence", tags=["evidence"])
+router = Router(prefix="/evidence", tags=["evidence"])
 
 Release = Annotated[str, Query(description="A release's digest, or an app or endpoint, as in chain/handbook.")]
 

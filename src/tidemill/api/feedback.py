@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, FeedbackCaller, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso, since_ns
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject, dump_json
@@ -21,7 +22,7 @@ from tidemill.store import audit, feedback
 from tidemill.store.feedback import Feedback, FeedbackKind
 from tidemill.telemetry.query import FoundTrace
 
-router = APIRouter(tags=["feedback"])
+router = Router(tags=["feedback"])
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _WHOLE_TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST: Final[Mapping[str, int]] = {"correction": 256 * 1024, "comment": 64 * 1024, "event": 16 * 1024}

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 
 from tidemill.api.append import append_to_dataset, appended_json, latest_dataset
 from tidemill.api.caller import AnyCaller, Body, Caller
+from tidemill.api.router import Router
 from tidemill.api.times import since_ns, to_ns
 from tidemill.core.errors import Conflict
 from tidemill.core.json import JsonObject
@@ -22,7 +22,7 @@ from tidemill.data.dataset import load_samples
 from tidemill.data.from_traces import PAIR_COLUMNS, Gathering, Shape
 from tidemill.store import feedback, registry
 
-router = APIRouter(tags=["datasets"])
+router = Router(tags=["datasets"])
 _PAGE: Final = 200
 _LOOKED_AT: Final = 20_000
 _LABELS: Final[Sequence[feedback.FeedbackKind]] = ("correction", "thumbs")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import anyio.to_thread
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.evaluated import read_evaluated
+from tidemill.api.router import Router
 from tidemill.core.errors import NotFound
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import parse_ref
@@ -17,7 +17,7 @@ from tidemill.evaluation.results import Evaluated
 from tidemill.store import audit, evaluations, registry, release
 from tidemill.store.endpoints import get_endpoint
 
-router = APIRouter(tags=["evaluations"])
+router = Router(tags=["evaluations"])
 
 
 class GateCheck(Body):

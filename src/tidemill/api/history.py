@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import version_json
 from tidemill.api.caller import AnyCaller, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
@@ -18,7 +18,7 @@ from tidemill.store import history
 from tidemill.store.history import Past
 from tidemill.store.page import Page as Found
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 
 
 @router.get("/artifacts/{kind}/{name}/history")

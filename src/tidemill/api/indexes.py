@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
@@ -17,7 +17,7 @@ from tidemill.core.records import Hit, Version
 from tidemill.core.refs import parse_ref
 from tidemill.store import index_builds, registry
 
-router = APIRouter(tags=["indexes"])
+router = Router(tags=["indexes"])
 
 
 class IndexSearch(Body):

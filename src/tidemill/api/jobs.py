@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from tidemill.api.caller import AnyCaller, Limit, Page, page
 from tidemill.api.events import Event, event_stream, last_event_id
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.records import Job
 from tidemill.store import jobs
 from tidemill.store.jobs import FINISHED
 
-router = APIRouter(tags=["jobs"])
+router = Router(tags=["jobs"])
 
 
 def job_json(job: Job) -> dict[str, Any]:

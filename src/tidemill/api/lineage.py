@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, cast
 
-from fastapi import APIRouter, Body, Query
+from fastapi import Body, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection as Database
@@ -15,6 +15,7 @@ from tidemill.api.cursors import seal
 from tidemill.api.lineage_impact import impact_json
 from tidemill.api.lineage_start import Start, start_of
 from tidemill.api.lineage_view import View, by_artifact, only_kinds
+from tidemill.api.router import Router
 from tidemill.api.times import since_ns
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, dump_json
@@ -26,7 +27,7 @@ from tidemill.store.lineage_walk import DEEPEST, Direction, walk
 from tidemill.store.page import Page as StorePage
 from tidemill.store.projects import ensure_project
 
-router = APIRouter(tags=["lineage"])
+router = Router(tags=["lineage"])
 Of = Annotated[str, Query(max_length=4200)]
 By = Literal["version", "artifact"]
 _MOST_EVENTS: Final = 1000

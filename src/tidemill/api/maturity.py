@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Caller
+from tidemill.api.router import Router
 from tidemill.core.errors import MissingExtra
 from tidemill.core.json import JsonObject
 from tidemill.govern.maturity import maturity, with_scores
 from tidemill.store.census import newest_names, scorers_run, take_census
 
-router = APIRouter(tags=["maturity"])
+router = Router(tags=["maturity"])
 _MOST_TRACES = 1000
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import version_json
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
+from tidemill.api.router import Router
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
@@ -23,7 +24,7 @@ from tidemill.models.catalogue_search import Wanted, facet_names, search
 from tidemill.models.configured import entry_of, is_wanted, own_summary
 from tidemill.store import registry
 
-router = APIRouter(tags=["models"])
+router = Router(tags=["models"])
 _KINDS = ("model", "embedder")
 _MOST_OWN = 1000
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
@@ -15,6 +14,7 @@ from tidemill.api.candidates import Candidate, Setting, read_setting
 from tidemill.api.evaluated import evaluation_json
 from tidemill.api.models_estimate import estimate
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Progress
@@ -26,7 +26,7 @@ from tidemill.models.sizes import file_size, parameters_of
 from tidemill.store import evaluations, release
 from tidemill.store.evaluations import EvaluationRow
 
-router = APIRouter(tags=["models"])
+router = Router(tags=["models"])
 
 
 class NewComparison(Body):

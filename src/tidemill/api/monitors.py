@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 from sqlalchemy import Connection as Database
 
@@ -17,6 +16,7 @@ from tidemill.api.append import append_to_dataset, appended_json
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page, page_by
 from tidemill.api.live_quality import quality_json
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.api.times import iso, to_ns
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid, TidemillError
@@ -40,7 +40,7 @@ from tidemill.store.monitors import MonitorRun, Proposal, RunStatus
 if TYPE_CHECKING:
     from tidemill.monitor.look import Found
 
-router = APIRouter(tags=["monitors"])
+router = Router(tags=["monitors"])
 RUN = "monitor.run"
 
 

@@ -6,13 +6,13 @@ import base64
 from typing import Any
 
 import anyio.to_thread
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.indexes import build_index_job
 from tidemill.api.plan_rights import check_plan
 from tidemill.api.rerun import estimate_rerun
+from tidemill.api.router import Router
 from tidemill.core.errors import Conflict, Invalid, TooLarge
 from tidemill.govern.changes import check_changes, check_measured
 from tidemill.store import applied
@@ -21,7 +21,7 @@ from tidemill.store.downstream import Downstream, downstream
 from tidemill.store.files import Content, FilesFolder
 from tidemill.store.prepare import Preparation, prepare, read_documents
 
-router = APIRouter(tags=["plans"])
+router = Router(tags=["plans"])
 
 
 class FileBody(Body):

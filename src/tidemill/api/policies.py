@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page, page_by
+from tidemill.api.router import Router
 from tidemill.core.extend import Door
 from tidemill.core.json import JsonObject
 from tidemill.govern.approve import check_target
@@ -16,7 +16,7 @@ from tidemill.govern.policy import in_force
 from tidemill.store.endpoints import get_endpoint
 from tidemill.store.release import load_bundle
 
-router = APIRouter(tags=["govern"])
+router = Router(tags=["govern"])
 
 
 class PolicyQuestion(Body):

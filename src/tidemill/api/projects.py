@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from tidemill.api.caller import Administrator, AnyCaller, Body, Limit, Page, Somebody, page
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.store import projects
 from tidemill.store.access import Principal
 from tidemill.store.grants import EVERY_PROJECT
 from tidemill.store.projects import Project
 
-router = APIRouter(tags=["projects"])
-outside = APIRouter(tags=["projects"])
+router = Router(tags=["projects"])
+outside = Router(tags=["projects"])
 Description = Annotated[str, Field(max_length=2000)]
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 import anyio.to_thread
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body
 from tidemill.api.plan import ProjectFiles, read_project
+from tidemill.api.router import Router
 from tidemill.core.errors import Conflict
 from tidemill.core.refs import parse_ref
 from tidemill.store import applied
 from tidemill.store.blobs import Blobs
 from tidemill.store.pull import Pulled, Wanted, plan_pull
 
-router = APIRouter(tags=["plans"])
+router = Router(tags=["plans"])
 _AS_TEXT: Final = 1024 * 1024
 
 

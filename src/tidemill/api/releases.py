@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import anyio.to_thread
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import version_json
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.diff import differences
 from tidemill.api.etags import immutable
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
@@ -23,7 +24,7 @@ from tidemill.store.endpoints import get_endpoint
 from tidemill.store.signatures import find_signature, signature_json
 from tidemill.store.verify import Stored, verify_lock
 
-router = APIRouter(tags=["releases"])
+router = Router(tags=["releases"])
 
 
 class NewRelease(Body):

@@ -5,19 +5,19 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.releases import lock_bundle
 from tidemill.api.rollout_status import variants_json
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import Invalid
 from tidemill.core.refs import parse_ref
 from tidemill.store import rollouts
 from tidemill.store.rollout_rows import Rollout, RolloutStatus
 
-router = APIRouter(tags=["rollouts"])
+router = Router(tags=["rollouts"])
 _KEY_BYTES: Final = 16
 
 

@@ -5,30 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, get_origin
 
-from fastapi import APIRouter
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.routing import compile_path
 
 from tidemill.api.etags import takes_condition
+from tidemill.api.router import LazyRoute, Router
 
 _PROJECT: Final = "/api/v1/projects/{project}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Known:
     """One route under its whole path."""
 
     path: str
     methods: frozenset[str]
-    pattern: re.Pattern[str]
-    route: APIRoute
-    parameters: Mapping[str, bool]
+    route: LazyRoute
     literal: int
     """Characters of the path that are not parameters."""
+
+    @cached_property
+    def parameters(self) -> Mapping[str, bool]:
+        """The names of the query's parameters, and whether each may come more than once."""
+        return _parameters(self.route.dependant, besides=re.findall(r"\{(\w+)", self.path))
 
     @property
     def documented_path(self) -> str:
@@ -58,20 +60,17 @@ class Routes:
     known: Sequence[Known]
 
     @classmethod
-    def of(cls, routers: Sequence[APIRouter], *, prefix: str) -> Routes:
+    def of(cls, routers: Sequence[Router], *, prefix: str) -> Routes:
         """The routes of these routers, each below the prefix."""
         found = [
             Known(
-                path=prefix + each.path,
-                methods=frozenset(each.methods or ()),
-                pattern=compile_path(prefix + each.path)[0],
+                path=each.path,
+                methods=frozenset(each.methods),
                 route=each,
-                parameters=_parameters(each.dependant, besides=re.findall(r"\{(\w+)", prefix + each.path)),
-                literal=len(re.sub(r"\{[^}]*\}", "", each.path)),
+                literal=len(re.sub(r"\{[^}]*\}", "", each.path.removeprefix(prefix))),
             )
             for router in routers
-            for each in router.routes
-            if isinstance(each, APIRoute)
+            for each in router.below(prefix)
         ]
         return cls(known=found)
 
@@ -101,7 +100,7 @@ class Routes:
 
     def _at(self, path: str) -> list[Known]:
         """The routes of an address. That of `x:ack` is not also that of a thing called `x:ack`."""
-        found = [each for each in self.known if each.pattern.match(path) is not None]
+        found = [each for each in self.known if each.route.is_at(path)]
         most = max((each.literal for each in found), default=0)
         return [each for each in found if each.literal == most]
 

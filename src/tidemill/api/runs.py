@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -13,13 +12,14 @@ from tidemill.api.caller import AnyCaller, Body
 from tidemill.api.events import Event, event_stream
 from tidemill.api.problems import problem_body
 from tidemill.api.releases import lock_bundle
+from tidemill.api.router import Router
 from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.core.errors import NotFound, TidemillError
 from tidemill.core.records import Bundle
 from tidemill.flows.run import RunContext, RunResult
 from tidemill.telemetry.recorder import Span
 
-router = APIRouter(tags=["runs"])
+router = Router(tags=["runs"])
 
 
 class RunRequest(Body):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import Field
 from sqlalchemy import Connection
 
 from tidemill.api.caller import AnyVisitor, Body, Limit, Page, Somebody, Visitor, page
 from tidemill.api.entry import COOKIE, cookie_of, subject_of, token_of
 from tidemill.api.guard import header_map
+from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.errors import Denied, NotFound
 from tidemill.store import sessions
@@ -19,7 +20,7 @@ from tidemill.store.grants import EVERY_PROJECT, EVERY_RIGHT, Right
 from tidemill.store.projects import page_of_projects
 from tidemill.store.sessions import Session
 
-outside = APIRouter(tags=["access"])
+outside = Router(tags=["access"])
 _SHOWN = 1000
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection as Database
 
 from tidemill.api.artifacts import artifact_tag, version_json, version_tag
 from tidemill.api.caller import AnyCaller, Body
 from tidemill.api.etags import IfMatch
+from tidemill.api.router import Router
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
 from tidemill.store.tags import change_tags
 
-router = APIRouter(tags=["artifacts"])
+router = Router(tags=["artifacts"])
 
 
 class Outside(Body):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.feedback import feedback_of
+from tidemill.api.router import Router
 from tidemill.api.times import to_ns
 
-router = APIRouter(tags=["traces"])
+router = Router(tags=["traces"])
 
 
 class Search(Body):

@@ -9,13 +9,14 @@ from typing import IO, Annotated, Any, Final
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller
 from tidemill.api.indexes import build_index_job
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.api.times import since_ns
 from tidemill.core.errors import Invalid, NotFound, TidemillError
 from tidemill.core.extend import JobContext
@@ -30,7 +31,7 @@ from tidemill.store.import_blobs import import_blobs
 from tidemill.store.import_report import Report, Rules
 from tidemill.store.imports import import_archive
 
-router = APIRouter(tags=["transfer"])
+router = Router(tags=["transfer"])
 IMPORT: Final = "import"
 """The kind of job that takes in a large archive."""
 LARGEST: Final = 64 * 1024**3

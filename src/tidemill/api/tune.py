@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter
 from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Limit, Page, page
 from tidemill.api.jobs import job_json
 from tidemill.api.platform import Platform
+from tidemill.api.router import Router
 from tidemill.api.secrets import check_secrets
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.extend import JobContext
@@ -35,7 +35,7 @@ from tidemill.tune.register import Origin, Registered, keep_files, register, reg
 from tidemill.tune.rows import Prepared, Row, form_problem, prepare_rows
 from tidemill.tune.training import Order, measured_speed, read_losses, runs_folder, train
 
-router = APIRouter(tags=["tunes"])
+router = Router(tags=["tunes"])
 KIND = "tune"
 _CHECKED = 8
 _CONTEXT = 2048
