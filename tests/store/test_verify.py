@@ -8,12 +8,12 @@ import shutil
 import pytest
 
 from store.project import apply, files_of
-from tidemill.core.digests import digest_bytes
+from tidemill.core.digests import canonical, digest_bytes
 from tidemill.core.errors import Invalid, Unavailable
 from tidemill.store import signing
 from tidemill.store.blobs import Blobs
 from tidemill.store.purge import users_of
-from tidemill.store.registry import get_version
+from tidemill.store.registry import add_version, get_version
 from tidemill.store.release import get_release, make_release
 from tidemill.store.tables import versions
 from tidemill.store.verify import Folder, Stored, artifact_bytes, verify_lock
@@ -90,6 +90,31 @@ def test_each_thing_that_was_changed_is_named(release, check, database, blobs):
     with database.engine.begin() as connection:
         connection.execute(versions.delete().where(versions.c.name == "answer"))
     assert states(check(release.lock))["artifact", "prompt/answer"] == "missing"
+
+
+def test_documents_of_an_index_are_checked_too(database, blobs, signer, tmp_path):
+    one, two = blobs.put(b"# One"), blobs.put(b"# Two")
+    listing = [{"blob": one, "format": "md", "id": "one.md"}, {"blob": two, "format": "md", "id": "two.md"}]
+    documents = blobs.put(canonical(listing))
+    named = {"project": "p", "parsed_spec": {}, "now_ns": 1}
+    with database.engine.begin() as db:
+        index, _ = add_version(db, kind="index", name="docs", refs={}, blobs={"documents": documents}, **named)
+        chain, _ = add_version(db, kind="chain", name="x", refs={"index/docs": index.digest}, blobs={}, **named)
+        made = make_release(db, "p", chain.ref, now_ns=1, by="ann", signer=signer)
+    folder = tmp_path / "apart"
+    shutil.copytree(blobs.path(one).parent.parent, folder)
+    apart = Blobs.at(folder)
+    for each in (index, chain):
+        apart.put(artifact_bytes(each.kind, spec={}, refs=each.refs, blobs=each.blobs))
+    sources = [(database.read_sync(lambda db: Stored(db, "p", made.lock, blobs)), blobs), (Folder(folder), apart)]
+    for source, kept in sources:
+        assert verify_lock(made.lock, source).holds
+        kept.path(one).write_bytes(b"# Other")
+        kept.path(two).unlink()
+        found = verify_lock(made.lock, source)
+        assert not found.holds
+        bad = {each.name: each.state for each in found.lines if each.state != "ok"}
+        assert bad == {"index/docs one.md": "damaged", "index/docs two.md": "missing"}
 
 
 def test_a_signature_is_of_this_release_and_by_the_key_that_is_asked_for(release, check, tmp_path):

@@ -5,7 +5,7 @@ It works on a lock file and a `Source`: the registry's, or a folder with nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
@@ -23,6 +23,7 @@ from tidemill.store.signatures import is_signed, read_signature
 State: TypeAlias = Literal["ok", "erased", "missing", "damaged", "altered"]
 _ROWS = Path("registry") / "versions.jsonl"
 _GOOD = frozenset({"ok", "erased"})
+_LISTING = " documents"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +85,10 @@ class Source(Protocol):
         """The state of a blob's bytes, and what is known of it."""
         ...
 
+    def read(self, digest: str) -> bytes:
+        """The bytes of a blob that is whole."""
+        ...
+
 
 def verify_lock(lock: Json, source: Source, *, key: str = "") -> Verification:
     """Check a release by the content of its lock file. `key` is the fingerprint that must have signed it.
@@ -130,7 +135,19 @@ def _content(artifacts: Mapping[str, Any], source: Source) -> Iterator[Line]:
             yield Line(what="artifact", name=bare, state="ok", detail=digest)
     for blob, place in used.items():
         state, detail = source.blob(blob)
-        yield Line(what="blob", name=place, state=state, detail=f"{blob}{f': {detail}' if detail else ''}")
+        inside = list(_inside(place, source.read(blob), source)) if state == "ok" and place.endswith(_LISTING) else []
+        bad = [each for each in inside if each.state not in _GOOD]
+        told = detail or (f"and its {len(inside):,} documents" if inside and not bad else "")
+        yield Line(what="blob", name=place, state=state, detail=f"{blob}{f': {told}' if told else ''}")
+        yield from bad
+
+
+def _inside(place: str, listing: bytes, source: Source) -> Iterator[Line]:
+    """Each document that the listing of an index names: its digest covers the listing, and so them."""
+    for each in cast("Sequence[Mapping[str, str]]", parse_json(listing, what=place)):
+        state, detail = source.blob(each["blob"])
+        name = f"{place.removesuffix(_LISTING)} {each['id']}"
+        yield Line(what="blob", name=name, state=state, detail=f"{each['blob']}{f': {detail}' if detail else ''}")
 
 
 def _read(lock: Json) -> tuple[dict[str, Any], str]:
@@ -168,6 +185,10 @@ class Stored:
         """As `Source.blob`."""
         return self._blobs.state(digest)
 
+    def read(self, digest: str) -> bytes:
+        """As `Source.read`."""
+        return self._blobs.get(digest)
+
 
 class Folder:
     """A folder as a source: an export that was unpacked, or blobs alone, `ab/cdef…` as in the data folder.
@@ -197,6 +218,10 @@ class Folder:
     def blob(self, digest: str) -> tuple[BlobState, str]:
         """As `Source.blob`."""
         return self._blobs.state(digest)
+
+    def read(self, digest: str) -> bytes:
+        """As `Source.read`."""
+        return self._blobs.get(digest)
 
 
 def _exported(rows: Path) -> Iterator[tuple[tuple[str, str], Content]]:
