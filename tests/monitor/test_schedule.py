@@ -9,7 +9,7 @@ import pytest
 from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import make_run, monitor_spec
 from tidemill.app import _open_parts
-from tidemill.core.clock import FixedClock
+from tidemill.core.clock import FixedClock, SystemClock
 from tidemill.core.documents import load_documents
 from tidemill.core.settings import Settings
 from tidemill.jobs.schedules import Schedules
@@ -17,6 +17,7 @@ from tidemill.store import monitors
 from tidemill.store.files import FilesFolder
 from tidemill.store.folder import DataFolder
 from tidemill.store.plan import apply_plan
+from tidemill.store.projects import change_project
 
 pytestmark = pytest.mark.anyio
 DOCUMENTS = """
@@ -37,7 +38,7 @@ HOUR = 3600 * 10**9
 async def test_a_monitor_runs_when_it_is_due_and_once(tmp_path: Path) -> None:
     folder = DataFolder.open(tmp_path / "data")
     with folder:
-        async with _open_parts(Settings(root=tmp_path, data=tmp_path / "data"), folder) as platform:
+        async with _open_parts(Settings(root=tmp_path, data=tmp_path / "data"), folder, SystemClock()) as platform:
             files = FilesFolder({"a.yaml": DOCUMENTS.encode()}, platform.blobs("default"))
 
             def apply(db):
@@ -57,6 +58,11 @@ async def test_a_monitor_runs_when_it_is_due_and_once(tmp_path: Path) -> None:
             assert await schedules.tick() == []  # due, but there is nothing to watch: logged, and asked again
 
             await platform.database.write(lambda db: deploy(db, platform))
+            for archived in (True, False):
+                await platform.database.write(
+                    lambda db, to=archived: change_project(db, "default", is_archived=to, now_ns=2, by="ada")
+                )
+                assert not archived or await schedules.tick() == []  # in an archived project nothing starts by itself
             (run,) = await schedules.tick()
             assert await schedules.tick() == []
             await platform.jobs.wait(run, timeout=60)

@@ -12,6 +12,7 @@ from tidemill.pipelines.triggers import Triggers
 from tidemill.store import pipelines as rows
 from tidemill.store.feedback import Feedback, add_feedback
 from tidemill.store.monitors import MonitorRun, create_run
+from tidemill.store.projects import change_project
 
 pytestmark = pytest.mark.anyio
 START = 1_795_000_000_000_000_000  # 2026-11-18 14:26:40 UTC
@@ -37,6 +38,17 @@ class Scheduler:
 
     async def tick(self):
         return list(await self.schedules.tick())
+
+    async def archive(self, archived):
+        now_ns = self.house.clock.now_ns()
+        await self.house.database.write(lambda db: change_project(db, PROJECT, is_archived=archived, now_ns=now_ns, by="ada"))
+
+    async def archive_then_answer(self, args, context):
+        await self.archive(True)
+        return 1
+
+    async def found(self, run):
+        return await self.house.database.read(lambda db: rows.get_run(db, PROJECT, run))
 
     async def runs(self):
         found = await self.house.database.read(lambda db: rows.list_runs(db, PROJECT))
@@ -135,14 +147,19 @@ async def test_two_schedulers_at_once_start_a_due_run_once(scheduler, clock, tmp
             await each.close()
 
 
+async def give(house, clock):
+    """Feedback of this moment."""
+    now = clock.now_ns()
+    row = Feedback(project=PROJECT, id=f"f{now}", trace_id=f"{now:032x}", span_id=None, kind="thumbs", value="down",
+                   name="", user="", source="", created_ns=now)  # fmt: skip
+    await house.database.write(lambda db: add_feedback(db, row))
+
+
 async def test_enough_new_feedback_starts_a_run(scheduler, clock):
     async def say(count):
         for _ in range(count):
             clock.advance(seconds=1)
-            now = clock.now_ns()
-            row = Feedback(project=PROJECT, id=f"f{now}", trace_id=f"{now:032x}", span_id=None, kind="thumbs", value="down",
-                           name="", user="", source="", created_ns=now)  # fmt: skip
-            await scheduler.house.database.write(lambda db, row=row: add_feedback(db, row))
+            await give(scheduler.house, clock)
 
     await say(5)
     await scheduler.house.apply(PIPELINE.format(on="{feedback: 3}"))
@@ -196,3 +213,33 @@ async def test_an_alarm_that_a_pipeline_raised_itself_does_not_start_it_again(sc
     assert len(await scheduler.tick()) == 1
     await scheduler.finish()
     assert await scheduler.tick() == []
+
+
+@pytest.mark.parametrize("on", ['{schedule: "0 3 * * *"}', "{feedback: 1}"])
+async def test_in_an_archived_project_nothing_starts_by_itself(scheduler, clock, on):
+    """What was missed meanwhile starts one run when it is brought back."""
+    await scheduler.house.apply(PIPELINE.format(on=on))
+    await scheduler.tick()
+    await scheduler.archive(True)
+    clock.advance(seconds=3 * DAY)
+    await give(scheduler.house, clock)
+    for _ in range(3):
+        assert await scheduler.tick() == []
+    await scheduler.archive(False)
+    (run,) = await scheduler.tick()
+    assert await scheduler.tick() == []
+    await scheduler.finish()
+    (found,) = await scheduler.runs()
+    assert (found.id, found.status) == (run, "done")
+
+
+async def test_a_run_in_a_project_that_is_archived_meanwhile_begins_no_more_steps(scheduler, clock):
+    text = PIPELINE.format(on='{schedule: "0 3 * * *"}')
+    await scheduler.house.apply(f"{text}  - {{id: after, python: 'due_steps:work', needs: [only]}}")
+    await scheduler.tick()
+    clock.advance(seconds=DAY)
+    scheduler.house.handlers["python"] = scheduler.archive_then_answer
+    (run,) = await scheduler.tick()
+    await scheduler.finish()
+    steps = {each.step: each.status for each in (await scheduler.house.steps(await scheduler.found(run))).values()}
+    assert steps == {"only": "done", "after": "failed"}

@@ -2,6 +2,7 @@
 
 A tick looks at every schedule. A due time is claimed by compare and set in its row, in the same transaction that writes what
 it starts, so that a kill in between loses nothing and starts nothing twice. Times that were missed run once. Cron is in UTC.
+In an archived project nothing is due; what was missed meanwhile runs once when it is brought back.
 
 A part that schedules something adds a `Source`: `schedules.add(Source(kind="monitor", due=…, begin=…, started=…))`.
 """
@@ -23,6 +24,7 @@ from tidemill.core.records import Version
 from tidemill.jobs.cron import parse_cron
 from tidemill.store import registry
 from tidemill.store.database import Database
+from tidemill.store.projects import archived_projects, is_archived
 from tidemill.store.schedules import find_mark, move_mark, read_mark
 from tidemill.store.tables import artifacts
 
@@ -90,7 +92,7 @@ class Schedules:
         """Start what is due now; the ids of what was started."""
         started: list[str] = []
         for source in self._sources:
-            listed = await self._database.read(lambda db, source=source: tuple(source.due(db)))
+            listed = await self._database.read(lambda db, source=source: _due(db, source))
             for each in listed:
                 try:
                     began = await self._claim(source, each)
@@ -117,6 +119,8 @@ class Schedules:
             return None
 
         def work(db: Connection) -> str | None:
+            if is_archived(db, item.project):
+                return None
             mark = read_mark(db, *at, trigger="schedule", rule=item.cron, first_ns=cron.next_after(now_ns))
             if mark.mark_ns > now_ns:
                 return None
@@ -133,6 +137,12 @@ class Schedules:
             return await self._database.write(work)
         except _Lost:
             return None
+
+
+def _due(db: Connection, source: Source) -> list[Scheduled]:
+    """What of a source is in projects that are not archived."""
+    archived = archived_projects(db)
+    return [each for each in source.due(db) if each.project not in archived]
 
 
 class _Lost(Exception):

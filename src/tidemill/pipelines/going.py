@@ -29,6 +29,7 @@ from tidemill.pipelines.step import NotPassed, StepContext, StepHandler
 from tidemill.store import pipelines as rows
 from tidemill.store.database import Database
 from tidemill.store.pipelines import STEP_ENDED, PipelineRun, StepRow
+from tidemill.store.projects import archived, is_archived
 
 _FLUSH_SECONDS: Final = 0.25
 _LONGEST_LINE: Final = 4000
@@ -115,6 +116,7 @@ class GoingRun:
             await self._end(name, status="skipped", note=f"it needs {skipped.step}, which was skipped")
             return
         try:
+            await self._check_kept_open()
             if not self._holds(step):
                 await self._end(name, status="skipped", note=f"not so: {step['when']}")
                 return
@@ -127,6 +129,12 @@ class GoingRun:
             await self._fail(name, error)
             return
         await self._attempts(name, step, args, key)
+
+    async def _check_kept_open(self) -> None:
+        """Raise `Conflict` when the project was archived since the run began."""
+        project = self.run.project
+        if await self._parts.database.remember(("archived", project), lambda db: is_archived(db, project)):
+            raise archived(project)
 
     def _holds(self, step: JsonObject) -> bool:
         if "when" not in step:

@@ -22,6 +22,7 @@ from tidemill.store.feedback import count_feedback
 from tidemill.store.monitors import last_alarm
 from tidemill.store.monitors import list_runs as list_looks
 from tidemill.store.pipelines import PipelineRun, Trigger
+from tidemill.store.projects import archived_projects, is_archived
 from tidemill.store.schedules import find_mark, move_mark, read_mark
 
 ROLE = "developer"
@@ -78,6 +79,8 @@ class Triggers:
     def _start_due(self, db: Connection, version: Version) -> PipelineRun | None:
         now_ns = self._clock.now_ns()
         at = (version.project, "pipeline", version.name)
+        if is_archived(db, version.project):
+            return None
         for trigger, rule in _rules(version):
             mark = read_mark(db, *at, trigger=trigger, rule=rule, first_ns=now_ns)
             event_ns = self._event(db, version, trigger, rule, mark.mark_ns)
@@ -132,4 +135,5 @@ def _rules(version: Version) -> list[tuple[Trigger, str]]:
 
 
 def _watched(db: Connection) -> tuple[Version, ...]:
-    return tuple(each for each in latest_versions(db, "pipeline") if _rules(each))
+    archived = archived_projects(db)
+    return tuple(each for each in latest_versions(db, "pipeline") if each.project not in archived and _rules(each))

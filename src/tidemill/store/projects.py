@@ -98,6 +98,11 @@ def is_archived(db: Connection, name: str) -> bool:
     return db.execute(select(projects.c.archived_ns).where(projects.c.name == name)).scalar() is not None
 
 
+def archived_projects(db: Connection) -> frozenset[str]:
+    """The names of those that are read-only: nothing starts by itself in them."""
+    return frozenset(db.execute(select(projects.c.name).where(projects.c.archived_ns.is_not(None))).scalars())
+
+
 def archived(name: str) -> Conflict:
     """What is said to whoever would change an archived project."""
     return Conflict(
