@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 
 import pytest
 
 from store.project import HANDBOOK, apply
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Conflict, Invalid, NotFound
+from tidemill.store import signing
 from tidemill.store.aliases import set_alias
+from tidemill.store.audit import list_entries
 from tidemill.store.endpoints import deploy, get_endpoint, list_endpoints, rollback
+from tidemill.store.projects import SYSTEM
 from tidemill.store.release import get_release, load_bundle, make_release
 from tidemill.testing.policies import LetAll
 
@@ -120,3 +124,18 @@ def test_deploy_and_rollback(database, blobs, release):
     with pytest.raises(NotFound) as caught:
         database.read_sync(lambda db: get_endpoint(db, "p", "endpoint/handbok"))
     assert caught.value.hint == "Did you mean handbook?"
+
+
+def test_the_first_release_that_a_key_signs_notes_the_key_in_the_audit(database, blobs, tmp_path):
+    apply(database, blobs, HANDBOOK)
+    key, _ = signing.platform_key(tmp_path)
+
+    def made(by):
+        sign = partial(signing.sign, key=key)
+        return database.write_sync(lambda db: make_release(db, "p", "chain/handbook", now_ns=1, by=by, signer=sign))
+
+    first = made("ann")
+    apply(database, blobs, OTHER)
+    made("bob")
+    page = database.read_sync(lambda db: list_entries(db, SYSTEM, action="signing_key.made"))
+    assert [(each.who, each.target) for each in page.items] == [("ann", first.signature.fingerprint)]

@@ -26,6 +26,7 @@ from tidemill.models.connections import read_secret
 from tidemill.models.watermark import SHOWN, detect, key_id, read_watermark
 from tidemill.store import audit, registry, signing
 from tidemill.store.endpoints import get_endpoint
+from tidemill.store.signatures import note_key
 
 router = Router(prefix="/evidence", tags=["evidence"])
 
@@ -72,6 +73,7 @@ async def make_pack(call: AnyCaller, body: NewPack) -> Response:
     def note(db: Database) -> None:
         if made:
             _append(db, call, "evidence.key", signature.fingerprint, {"algorithm": "Ed25519"}, now_ns=now_ns)
+        note_key(db, signature.fingerprint, by=call.who, now_ns=now_ns)
         _append(db, call, "evidence.pack", dossier.release.digest, detail, now_ns=now_ns)
 
     await platform.database.write(note)

@@ -76,7 +76,7 @@ def make_release(
     if signer is None:
         signature = find_signature(db, project, version.digest)
     else:
-        signature = sign_release(db, project, version.digest, signer=signer, now_ns=now_ns)
+        signature = sign_release(db, project, version.digest, signer=signer, now_ns=now_ns, by=by)
     lock = _lock(spec, version.digest, engine, signature)
     return Release(digest=version.digest, root=bundle.root, lock=lock, version=version, signature=signature)
 

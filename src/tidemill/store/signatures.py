@@ -13,6 +13,8 @@ from sqlalchemy import BigInteger, Column, Connection, String, Table, insert, se
 
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
+from tidemill.store import audit
+from tidemill.store.projects import SYSTEM
 from tidemill.store.signing import Signature, verify
 from tidemill.store.tables import metadata
 
@@ -37,15 +39,24 @@ def message_of(digest: str) -> bytes:
     return DOMAIN + digest.encode()
 
 
-def sign_release(db: Connection, project: str, digest: str, *, signer: Signer, now_ns: int) -> Signature:
-    """The release's signature, made now when it has none."""
+def sign_release(db: Connection, project: str, digest: str, *, signer: Signer, now_ns: int, by: str = "") -> Signature:
+    """The release's signature, made now when it has none. The first by a key notes in the audit that there is this key."""
     found = find_signature(db, project, digest)
     if found is not None:
         return found
     made = signer(message_of(digest))
     row = {"public_key": made.public_key.hex(), "signature": made.signature.hex(), "signed_ns": now_ns}
     db.execute(insert(release_signatures), {"project": project, "release": digest, **row})
+    note_key(db, made.fingerprint, by=by, now_ns=now_ns)
     return made
+
+
+def note_key(db: Connection, fingerprint: str, *, by: str, now_ns: int) -> None:
+    """Add a line about a key that signs for the platform, once for each, to the chain of what belongs to no project."""
+    at = {"project": SYSTEM, "action": "signing_key.made", "target": fingerprint}
+    if db.execute(select(audit.audit.c.number).filter_by(**at).limit(1)).first() is None:
+        detail: JsonObject = {"algorithm": ALGORITHM}
+        audit.append(db, who=by or "admin", detail=detail, now_ns=now_ns, **at)
 
 
 def find_signature(db: Connection, project: str, digest: str) -> Signature | None:
