@@ -22,6 +22,7 @@ from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.evaluations import Decision, EvaluationRow, SampleRow, create_evaluation, put_decision, put_samples
 from tidemill.store.export import Choice, write_export
+from tidemill.store.history import parents_of
 from tidemill.store.import_blobs import import_blobs
 from tidemill.store.import_report import Report, Rules
 from tidemill.store.imports import import_archive
@@ -144,6 +145,16 @@ def test_the_same_archive_again_changes_nothing(filled: Database, blobs: Blobs, 
     assert not report.moved
     assert len(filled.read_sync(lambda db: audit.list_entries(db, "q", action="import")).items) == 1
     assert not take(filled, path, "p").added
+
+
+def test_an_imported_version_is_made_from_the_one_that_came_with_it(filled: Database, blobs: Blobs, tmp_path: Path) -> None:
+    path = export(filled, blobs, tmp_path / "e.zip")
+    answer = Ref(kind="prompt", name="answer")
+    take(filled, path, "q")
+    assert filled.read_sync(lambda db: parents_of(db, "q", answer)) == {1: None, 2: 1}
+    apply(filled, Blobs(tmp_path / "blobs", "r"), "kind: prompt\nname: answer\ntext: other\n", project="r")
+    take(filled, path, "r")
+    assert filled.read_sync(lambda db: parents_of(db, "r", answer)) == {1: None, 2: None, 3: 2}
 
 
 def test_numbers_that_are_taken_are_given_anew_and_told(filled: Database, blobs: Blobs, tmp_path: Path) -> None:

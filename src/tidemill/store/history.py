@@ -109,7 +109,10 @@ def descent(db: Connection, project: str, ref: Ref) -> list[tuple[Version, str]]
 
 
 def parents_of(db: Connection, project: str, ref: Ref) -> dict[int, int | None]:
-    """The number that was latest when each version came: what it was made from. A version that is gone is stepped over."""
+    """The number that was latest when each version came: what it was made from. A version that is gone is stepped over.
+
+    Versions that an import brought were never latest here. They are taken as made one from the other, in their order.
+    """
     rows = alias_moves.c
     query = select(rows.before, rows.after).where(
         rows.project == project, rows.kind == ref.kind, rows.name == ref.name, rows.alias == LATEST
@@ -127,7 +130,9 @@ def parents_of(db: Connection, project: str, ref: Ref) -> dict[int, int | None]:
             number = first.get(number)
         return number if number in there else None
 
-    return {number: kept(parent) for number, parent in first.items() if number in there}
+    imported = sorted(there.difference(first))
+    lower = {number: max((each for each in imported if each < number), default=None) for number in there}
+    return {number: kept(first.get(number)) or (lower[number] if first.get(number) is None else None) for number in there}
 
 
 def _numbered(db: Connection, project: str, ref: Ref, numbers: Iterable[int]) -> dict[int, Version]:
