@@ -58,27 +58,24 @@ def check(response: httpx.Response) -> None:
     path = request.url.path
     if path == "/" or path.startswith(_PLAIN):
         return
+    method = "get" if request.method == "HEAD" else request.method.lower()
     found = [template for pattern, template in _paths() if pattern.match(path)]
     template = next(
-        (
-            each
-            for each in sorted(found, key=lambda each: each.count("{"))
-            if request.method.lower() in document()["paths"][each]
-        ),
+        (each for each in sorted(found, key=lambda each: each.count("{")) if method in document()["paths"][each]),
         None,
     )
     if template is None:
         assert response.status_code in {400, 401, 403, 404, 405, 414, 431}, response.text
         return
-    described = document()["paths"][template][request.method.lower()]["responses"]
+    described = document()["paths"][template][method]["responses"]
     told = f"{request.method} {template} answered {response.status_code}"
     status = str(response.status_code)
     assert status in described, f"{told}, which is not described: {response.text[:300]}"
     assert response.headers["x-request-id"]
-    if response.status_code in {204, 304}:
+    if response.status_code in {204, 304} or request.method == "HEAD":
         assert not response.content, told
         return
-    pointer = f"#/paths/{_escaped(template)}/{request.method.lower()}/responses/{status}"
+    pointer = f"#/paths/{_escaped(template)}/{method}/responses/{status}"
     if "$ref" in described[status]:
         pointer = described[status]["$ref"]
     content = _at(pointer)["content"]

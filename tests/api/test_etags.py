@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.house import Project
+from api.house import FILES, House, Project
+from tidemill.api.control import ROUTES
 from tidemill.api.etags import Precondition, tag
 from tidemill.core.errors import PreconditionFailed
 
@@ -129,3 +130,81 @@ def test_nothing_is_deleted_or_relabelled_that_changed_meanwhile(project: Projec
     assert project.raw("DELETE", f"{artifact}/aliases/good", headers={"if-match": '"other"'}).status_code == 412
     assert project.raw("DELETE", f"{artifact}/aliases/good", headers={"if-match": alias}).status_code == 200
     assert project.raw("DELETE", artifact, headers={"if-match": etag(project, artifact)}).status_code == 200
+
+
+def test_a_key_is_revoked_and_rotated_by_who_saw_it(project: Project) -> None:
+    path = f"/keys/{project.post('/keys', {'role': 'viewer', 'expires': '30d'})['id']}"
+    seen = etag(project, path)
+    project.post(f"{path}:rotate", {"overlap": "1h"}, headers={"if-match": seen})
+    for method, at in (("POST", f"{path}:rotate"), ("DELETE", path)):
+        assert project.raw(method, at, headers={"if-match": seen}).status_code == 412
+    assert project.get(path)["state"] == "valid"
+    assert project.raw("DELETE", path, headers={"if-match": etag(project, path)}).status_code == 204
+    assert project.raw("DELETE", path, headers={"if-match": etag(project, path)}).status_code == 204
+    assert project.raw("DELETE", "/keys/none", headers={"if-match": '"x"'}).status_code == 412
+
+
+def test_a_rollout_is_ended_by_who_saw_it(filled: Project) -> None:
+    filled.post("/endpoints/tide:deploy", {"app": "chain/tide"})
+    filled.apply(a=FILES["a.yaml"].replace('reply: "the moon"', "reply: the sun"))
+    rollout = filled.post("/rollouts", {"endpoint": "tide", "app": "chain/tide", "share": 10})["id"]
+    seen, whole = etag(filled, f"/rollouts/{rollout}"), etag(filled, "/rollouts/tide")
+    assert seen == whole
+    assert filled.raw("POST", f"/rollouts/{rollout}:abort", headers={"if-match": '"other"'}).status_code == 412
+    assert filled.raw("POST", f"/rollouts/{rollout}:abort", headers={"if-match": seen}).status_code == 200
+    late = filled.raw("POST", f"/rollouts/{rollout}:promote", headers={"if-match": seen})
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+
+
+def test_a_project_is_described_by_who_saw_it_however_much_is_put_into_it(project: Project) -> None:
+    project.apply(a="kind: prompt\nname: ask\ntext: hello")
+    seen = etag(project, "")
+    project.apply(b="kind: prompt\nname: more\ntext: hello")
+    assert project.raw("GET", "", headers={"if-none-match": seen}).status_code == 200, "its counts are others now"
+    assert project.raw("PATCH", "", json={"description": "a"}, headers={"if-match": seen}).status_code == 200
+    assert project.raw("PATCH", "", json={"description": "b"}, headers={"if-match": seen}).status_code == 412
+    assert project.get("")["description"] == "a"
+
+
+def test_a_person_is_changed_by_who_saw_them(house: House) -> None:
+    path = "/api/v1/people/mia"
+    house.http.post("/api/v1/people", json={"name": "mia"}).raise_for_status()
+    seen = {"if-match": house.http.get(path).headers["etag"]}
+    assert house.http.patch(path, json={"email": "mia@example.org"}, headers=seen).status_code == 200
+    assert house.http.patch(path, json={"disabled": True}, headers=seen).status_code == 412
+    assert house.http.get(path).json()["disabled"] is False
+
+
+def test_what_has_a_strong_tag_and_can_be_changed_takes_the_condition() -> None:
+    """A weak tag (`W/`) is of the bytes of an answer, for `If-None-Match` alone."""
+    single = {each.below for each in ROUTES.known if "GET" in each.methods and each.takes_condition}
+    assert single == set()
+    changed = {each.below for each in ROUTES.known if each.takes_condition}
+    assert changed >= {
+        "", "/keys/{key_id}", "/keys/{key_id}:rotate", "/rollouts/{rollout}:promote", "/rollouts/{rollout}:abort",
+        "/approvals/{approval}", "/api/v1/people/{name}", "/artifacts/{kind}/{name}", "/endpoints/{name}",
+        "/artifacts/{kind}/{name}/aliases/{alias}", "/artifacts/{kind}/{name}/versions/{version}",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["", "/artifacts", "/artifacts/prompt/ask", "/keys", "/export", "/artifacts/prompt/none"])
+def test_head_answers_as_get_without_a_body(filled: Project, path: str) -> None:
+    whole, head = filled.raw("GET", path), filled.raw("HEAD", path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    named = ["content-type", "etag", "cache-control", "content-encoding", *(["content-length"] if path != "/export" else [])]
+    assert {each: head.headers.get(each) for each in named} == {each: whole.headers.get(each) for each in named}
+    if "etag" in whole.headers:
+        assert filled.raw("HEAD", path, headers={"if-none-match": whole.headers["etag"]}).status_code == 304
+
+
+def test_head_of_a_stream_ends_and_that_of_what_has_no_get_is_refused(filled: Project) -> None:
+    job = filled.post("/evaluations", {"app": "chain/tide", "data": "dataset/questions"})["job"]
+    head = filled.raw("HEAD", f"/jobs/{job}/events")
+    assert (head.status_code, head.content) == (200, b"")
+    filled.finish(job)
+    refused = filled.raw("HEAD", "/runs")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert filled.raw("PUT", "/keys", json={}).headers["allow"] == "GET, POST, HEAD"
+    assert filled.house.http.head("/").status_code == 200
+    with filled.house.client(None) as nobody:
+        assert nobody.head(f"{filled.base}/keys").status_code == 401

@@ -30,6 +30,14 @@ def tag(*state: object) -> str:
     return f'"{hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_LENGTH]}"'
 
 
+def tag_beside(state: str, *beside: object) -> str:
+    """The tag of an answer that has more in it than the state that a caller can change: numbers that move by themselves.
+
+    `If-None-Match` is compared with the whole, `If-Match` with the state, which is its part before the dot.
+    """
+    return f'{state[:-1]}.{tag(*beside)[1:9]}"'
+
+
 def immutable(digest: str, *beside: object) -> dict[str, str]:
     """Headers of what never changes: its digest as tag, to be kept by the caller for a minute, for it may be deleted.
 
@@ -58,7 +66,7 @@ class Precondition:
             raise PreconditionFailed(
                 "it does not exist, and If-Match names a state of it", hint="Leave If-Match out to make it."
             )
-        if "*" not in self._if_match and now not in self._if_match:
+        if not any(each in {"*", now} or each.startswith(now[:-1] + ".") for each in self._if_match):
             shown = ", ".join(self._if_match)[:200]
             raise PreconditionFailed(
                 f"it has changed: If-Match names {shown}, and the tag is {now} now",

@@ -15,6 +15,7 @@ from tidemill.api.entry import COOKIE, Entry, cookie_of
 from tidemill.api.error_pages import PREFIX as ERRORS
 from tidemill.api.error_pages import error_page
 from tidemill.api.guard import Guard, Watch, check_host, header_map
+from tidemill.api.heads import Heads
 from tidemill.api.problems import problem_response
 from tidemill.api.requests import Requests
 from tidemill.core.errors import NotFound, TidemillError
@@ -51,7 +52,7 @@ class Front:
         self._entry = entry
         self._is_ready = is_ready
         self._hosts = hosts
-        self._formed = Requests(Compression(self._in_form), limits=limits)
+        self._formed = Requests(Heads(Compression(self._in_form)), limits=limits)
         self._watched = Watch(self._routed, entry=entry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
+from tidemill.api.etags import IfMatch, tag, tag_beside
 from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.core.durations import parse_duration
@@ -49,6 +50,15 @@ async def list_keys(call: AnyCaller, limit: Limit = 100, cursor: str | None = No
     return page([_key_json(each, now_ns=now_ns) for each in found.items], found.next)
 
 
+@router.get("/keys/{key_id}")
+async def get_key(call: AnyCaller, key_id: str, response: Response) -> dict[str, Any]:
+    """One key, without its secret."""
+    found = await call.platform.database.read(lambda db: access.get_key(db, call.project, key_id))
+    now_ns = call.platform.entry.now_ns()
+    response.headers["etag"] = tag_beside(_tag(found, now_ns=now_ns), found.used_ns)
+    return _key_json(found, now_ns=now_ns)
+
+
 @router.post("/keys", status_code=201)
 async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[str, Any]:
     """Make a key that may no more than its maker. `key` in the answer is shown only now."""
@@ -77,7 +87,9 @@ async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[
 
 
 @router.post("/keys/{key_id}:rotate", status_code=201)
-async def rotate_key(response: Response, call: AnyCaller, key_id: str, body: Rotation | None = None) -> dict[str, Any]:
+async def rotate_key(
+    response: Response, call: AnyCaller, key_id: str, if_match: IfMatch, body: Rotation | None = None
+) -> dict[str, Any]:
     """Make a key that may the same, and end this one after the overlap. `key` in the answer is shown only now."""
     response.headers["cache-control"] = "no-store"
     now_ns = call.platform.entry.now_ns()
@@ -85,6 +97,7 @@ async def rotate_key(response: Response, call: AnyCaller, key_id: str, body: Rot
 
     def work(db: Connection) -> tuple[access.Key, str]:
         old = access.get_key(db, call.project, key_id)
+        if_match.check_state(lambda: _tag(old, now_ns=now_ns))
         check_no_more(call, RIGHTS[old.role] if old.rights is None else RIGHTS[old.role] & old.rights, to=old.person)
         return access.rotate_key(db, call.project, key_id, overlap_ns=round(overlap * 1e9), now_ns=now_ns, by=call.who)
 
@@ -93,11 +106,20 @@ async def rotate_key(response: Response, call: AnyCaller, key_id: str, body: Rot
 
 
 @router.delete("/keys/{key_id}", status_code=204)
-async def revoke_key(call: AnyCaller, key_id: str) -> Response:
+async def revoke_key(call: AnyCaller, key_id: str, if_match: IfMatch) -> Response:
     """Revoke a key; it stops working at once."""
     now_ns = call.platform.entry.now_ns()
-    await call.platform.database.write(lambda db: access.revoke_key(db, call.project, key_id, now_ns=now_ns, by=call.who))
+
+    def work(db: Connection) -> None:
+        if_match.check_state(lambda: _tag(access.get_key(db, call.project, key_id), now_ns=now_ns))
+        access.revoke_key(db, call.project, key_id, now_ns=now_ns, by=call.who)
+
+    await call.platform.database.write(work)
     return Response(status_code=204)
+
+
+def _tag(key: access.Key, *, now_ns: int) -> str:
+    return tag(key.id, key.state(now_ns), key.revoked_ns, key.expires_ns)
 
 
 def check_no_more(call: Caller, wanted: frozenset[Right], *, to: str | None = None) -> None:

@@ -31,5 +31,5 @@ def not_allowed(method: str, path: str, allowed: Sequence[str]) -> Response:
     """The answer to a method that an address does not have."""
     refused = MethodNotAllowed(f"{path} does not answer {method}", hint=f"It answers {' and '.join(allowed)}.")
     response = problem_response(refused)
-    response.headers["allow"] = ", ".join(allowed)
+    response.headers["allow"] = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
     return response

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from fastapi import Response
 from pydantic import Field
 from sqlalchemy import Connection
 
 from tidemill.api.access import grant_json
 from tidemill.api.caller import Administrator, Body, Limit, Page, page
+from tidemill.api.etags import IfMatch, tag, tag_beside
 from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.store import members, sessions
@@ -52,7 +54,7 @@ async def add_person(call: Administrator, body: NewPerson) -> dict[str, Any]:
 
 
 @outside.get("/people/{name}")
-async def show_person(call: Administrator, name: str) -> dict[str, Any]:
+async def show_person(call: Administrator, name: str, response: Response) -> dict[str, Any]:
     """Somebody, and what is granted and denied to them in every project."""
 
     def work(db: Connection) -> tuple[Member, tuple[Grant, ...]]:
@@ -61,21 +63,28 @@ async def show_person(call: Administrator, name: str) -> dict[str, Any]:
         return found, () if standing is None else standing.grants
 
     member, rules = await call.platform.database.read(work)
-    return _person_json(member) | {"grants": [grant_json(each) for each in rules]}
+    shown = [grant_json(each) for each in rules]
+    response.headers["etag"] = tag_beside(_tag(member), shown)
+    return _person_json(member) | {"grants": shown}
 
 
 @outside.patch("/people/{name}")
-async def change_person(call: Administrator, name: str, body: PersonChange) -> dict[str, Any]:
+async def change_person(call: Administrator, name: str, body: PersonChange, if_match: IfMatch) -> dict[str, Any]:
     """Change the address; disable somebody, whose keys and sessions stop at once, or let them in again."""
     now_ns = call.platform.clock.now_ns()
 
     def work(db: Connection) -> Member:
+        if_match.check_state(lambda: _tag(members.get_member(db, name)))
         found = members.change_member(db, name, email=body.email, is_disabled=body.disabled, now_ns=now_ns, by=call.who)
         if body.disabled:
             sessions.end_all(db, found.who)
         return found
 
     return _person_json(await call.platform.database.write(work))
+
+
+def _tag(member: Member) -> str:
+    return tag(member.name, member.email, member.created_ns, member.disabled_ns)
 
 
 def _person_json(member: Member) -> dict[str, Any]:

@@ -113,7 +113,7 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTP_STATUS["method_not_allowed"]:
         refused = MethodNotAllowed(f"{path} does not answer {request.method}", hint="It answers GET.")
         response = problem_response(refused)  # of pages; the routes of the document are held to their methods before
-        response.headers["allow"] = "GET"
+        response.headers["allow"] = "GET, HEAD"
         return response
     kind = _OF_STATUS.get(error.status_code, Invalid)
     return problem_response(kind(f"{request.method} {path}: {error.detail}", hint=_TO_DO))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query, Response
 from pydantic import Field
+from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import Administrator, AnyCaller, Body, Limit, Page, Somebody, page
+from tidemill.api.etags import IfMatch, tag, tag_beside
 from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.store import projects
@@ -54,21 +56,31 @@ async def create_project(call: Administrator, body: NewProject) -> dict[str, Any
 
 
 @router.get("")
-async def show_project(call: AnyCaller) -> dict[str, Any]:
+async def show_project(call: AnyCaller, response: Response) -> dict[str, Any]:
     """A project and how much is in it."""
-    return project_json(await call.platform.database.read(lambda db: projects.get_project(db, call.project)))
+    found = await call.platform.database.read(lambda db: projects.get_project(db, call.project))
+    response.headers["etag"] = tag_beside(_tag(found), found.counts)
+    return project_json(found)
 
 
 @router.patch("")
-async def change_project(call: AnyCaller, body: ProjectChange) -> dict[str, Any]:
+async def change_project(call: AnyCaller, body: ProjectChange, if_match: IfMatch, response: Response) -> dict[str, Any]:
     """Describe a project anew; archive it, which makes it read-only, or bring it back."""
     now_ns = call.platform.clock.now_ns()
-    found = await call.platform.database.write(
-        lambda db: projects.change_project(
+
+    def work(db: Database) -> Project:
+        if_match.check_state(lambda: _tag(projects.get_project(db, call.project)))
+        return projects.change_project(
             db, call.project, description=body.description, is_archived=body.archived, now_ns=now_ns, by=call.who
         )
-    )
+
+    found = await call.platform.database.write(work)
+    response.headers["etag"] = tag_beside(_tag(found), found.counts)
     return project_json(found)
+
+
+def _tag(project: Project) -> str:
+    return tag(project.name, project.description, project.created_ns, project.archived_ns)
 
 
 def project_json(project: Project) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
+from fastapi import Response
 from pydantic import Field
+from sqlalchemy import Connection as Database
 
 from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
+from tidemill.api.etags import IfMatch, Precondition, tag, tag_beside
 from tidemill.api.releases import lock_bundle
 from tidemill.api.rollout_status import variants_json
 from tidemill.api.router import Router
@@ -96,19 +99,23 @@ async def start_rollout(call: AnyCaller, body: NewRollout) -> dict[str, Any]:
 
 
 @router.get("/rollouts/{rollout}")
-async def get_rollout(call: AnyCaller, rollout: str) -> dict[str, Any]:
+async def get_rollout(call: AnyCaller, rollout: str, response: Response) -> dict[str, Any]:
     """A rollout by its id, or the last one of an endpoint by its name, with how each variant does."""
     found = await call.platform.database.read(lambda db: rollouts.get_rollout(db, call.project, rollout))
-    return rollout_json(found) | await variants_json(call.platform, found)
+    variants = await variants_json(call.platform, found)
+    response.headers["etag"] = tag_beside(_tag(found), variants)
+    return rollout_json(found) | variants
 
 
 @router.post("/rollouts/{rollout}:promote")
-async def promote_rollout(call: AnyCaller, rollout: str, body: Ending | None = None) -> dict[str, Any]:
+async def promote_rollout(call: AnyCaller, rollout: str, if_match: IfMatch, body: Ending | None = None) -> dict[str, Any]:
     """All callers get the canary from the next request on; a rollback of the endpoint brings the stable release back."""
     now_ns, why = call.platform.clock.now_ns(), (body or Ending()).why  # pyright: ignore[reportCallIssue]  (pydantic's default)
     await _check_ending(call, rollout)
-    ended = await call.platform.database.write(
-        lambda db: rollouts.promote_rollout(
+
+    def work(db: Database) -> Rollout:
+        _check_seen(db, call, rollout, if_match)
+        return rollouts.promote_rollout(
             db,
             call.project,
             rollout,
@@ -118,19 +125,29 @@ async def promote_rollout(call: AnyCaller, rollout: str, body: Ending | None = N
             why=why,
             now_ns=now_ns,
         )
-    )
-    return await _ended(call, ended)
+
+    return await _ended(call, await call.platform.database.write(work))
 
 
 @router.post("/rollouts/{rollout}:abort")
-async def abort_rollout(call: AnyCaller, rollout: str, body: Ending | None = None) -> dict[str, Any]:
+async def abort_rollout(call: AnyCaller, rollout: str, if_match: IfMatch, body: Ending | None = None) -> dict[str, Any]:
     """All callers get the stable release from the next request on."""
     now_ns, why = call.platform.clock.now_ns(), (body or Ending()).why  # pyright: ignore[reportCallIssue]  (the same)
     await _check_ending(call, rollout)
-    ended = await call.platform.database.write(
-        lambda db: rollouts.abort_rollout(db, call.project, rollout, by=call.who, why=why, now_ns=now_ns)
-    )
-    return await _ended(call, ended)
+
+    def work(db: Database) -> Rollout:
+        _check_seen(db, call, rollout, if_match)
+        return rollouts.abort_rollout(db, call.project, rollout, by=call.who, why=why, now_ns=now_ns)
+
+    return await _ended(call, await call.platform.database.write(work))
+
+
+def _check_seen(db: Database, call: Caller, rollout: str, if_match: Precondition) -> None:
+    if_match.check_state(lambda: _tag(rollouts.get_rollout(db, call.project, rollout)))
+
+
+def _tag(found: Rollout) -> str:
+    return tag(found.id, found.status, found.step, found.share, found.ended_ns)
 
 
 async def _check_ending(call: Caller, rollout: str) -> None:

@@ -180,6 +180,10 @@ class AccessCalls(Calls):
         """The project's API keys, without their secrets."""
         return await self._list("/keys", KeyJson, limit=limit)
 
+    async def key(self, key_id: str) -> KeyJson:
+        """One key of the project, without its secret."""
+        return cast("KeyJson", await self._line.send("GET", f"/keys/{segment(key_id)}"))
+
     async def create_key(
         self,
         *,

@@ -157,6 +157,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "GET /lineage/impact": Answer(),
     "GET /lineage/path": one(environments.PathShape),
     "GET /keys": many(govern.KeyShape),
+    "GET /keys/{key_id}": one(govern.KeyShape),
     "POST /keys": one(govern.MadeKeyShape),
     "POST /keys/{key_id}:rotate": one(govern.MadeKeyShape),
     "GET /environments": many(environments.EnvironmentShape),

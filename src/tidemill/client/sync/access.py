@@ -74,6 +74,10 @@ class AccessCalls(Waiting):
         """The project's API keys, without their secrets."""
         return self._wait(lambda: self._client.keys(limit=limit))
 
+    def key(self, key_id: str) -> KeyJson:
+        """One key of the project, without its secret."""
+        return self._wait(lambda: self._client.key(key_id))
+
     def create_key(
         self,
         *,

@@ -1,0 +1,35 @@
+"""HEAD: what a GET would answer, without its body."""
+
+from __future__ import annotations
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Heads:
+    """ASGI middleware: asks for a GET, and answers with its status and headers; a body that streams ends with its first piece."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on; a HEAD as a GET, which is ended once it has answered."""
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        answered = anyio.Event()
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                answered.set()
+            else:
+                answering.cancel()  # not before: what makes the body has begun by now, and cleans up
+
+        async def receive_head() -> Message:
+            return {"type": "http.disconnect"} if answered.is_set() else await receive()
+
+        with anyio.CancelScope() as answering:
+            await self._app({**scope, "method": "GET"}, receive_head, send_head)
