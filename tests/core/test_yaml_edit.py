@@ -106,6 +106,15 @@ def test_windows_lines_and_a_mark_at_the_start_stay():
     assert edited == text.replace("one", "three")
 
 
+def test_new_lines_end_as_those_of_the_file():
+    text = "kind: prompt\r\nname: it\r\ntext: |  # 1\r\n  one\r\nmore: two\r\n"
+    edited = edit_document(text, 0, {"kind": "prompt", "name": "it", "text": "three\nfour\n", "more": "two", "new": "a\nb"})
+    assert edited == text.replace("  one\r\n", "  three\r\n  four\r\n") + "new: |-\r\n  a\r\n  b\r\n"
+    mixed = text.replace("name: it\r\n", "name: it\n")
+    body = {"kind": "prompt", "name": "it", "text": "one\n", "more": "three"}
+    assert edit_document(mixed, 0, body) == mixed.replace("two", "three")
+
+
 @pytest.mark.parametrize(
     "text", ["no", "yes", "1e5", "null", "~", "a: b", "# x", "- x", "", " x", "it's", 'say "x"', "{{x}}", "*x", "a\nb"]
 )

@@ -87,6 +87,11 @@ def test_the_same_digest_moves_and_its_evidence_is_kept(project: Project, dev) -
     assert [each["target"] for each in project.audit("promote")] == ["chain/help@staging", "chain/help@production"]
 
 
+def test_a_release_that_a_promotion_makes_is_signed(dev) -> None:
+    made = promote(dev, to="staging")
+    assert dev.post("/releases:verify", {"release": made["release"]})["holds"]
+
+
 def test_again_changes_nothing_and_a_trial_neither(project: Project, dev) -> None:
     trial = promote(dev, to="staging", dry_run=True)
     assert not trial["moved"]

@@ -125,8 +125,9 @@ async def test_after_a_pull_a_plan_is_empty_and_the_comments_are_there(folder: P
         await change(client, changed, **{"docs/a.md": "# A\n\nText.\n"})
         drift = (await client.plan())["drift"]
         assert {(each["ref"], each["case"]) for each in drift} == {(ref, "registry") for ref in refs}
-        with pytest.raises(Conflict, match="was changed since"):
-            await client.apply()
+        with pytest.raises(Conflict) as refused:
+            await client.apply(strict=True)
+        assert len(refused.value.problems) == len(refs)
         pulled = await client.pull()
         assert {each["ref"] for each in pulled["changes"]} == refs
         assert not pulled["notes"]
@@ -199,6 +200,20 @@ async def test_new_artifacts_get_files_and_named_ones_alone_are_pulled(folder: P
         assert [each.name for each in (folder / "tidemill").iterdir()] == ["prompt-p.yaml"]
         await client.pull()
         assert not (await client.plan())["changes"]
+
+
+async def test_what_stands_in_a_file_stays_as_a_document_is_added(folder: Path, opened: Any) -> None:
+    file = folder / "tidemill" / "all.yaml"
+    text = "kind: prompt\r\nname: other\r\ntext: x\r\n---\r\nkind: prompt\r\nname: kept\r\ntext: |+\r\n  one\r\n\r\n"
+    file.write_bytes(text.encode())
+    async with opened() as client:
+        await client.apply()
+        await change(client, document("prompt", "text: two\n"))
+        await client.pull()
+        assert (await client.plan())["changes"] == []
+    now = file.read_bytes().decode()
+    assert now.startswith(text + "---\r\nkind: prompt\r\nname: it\r\n")
+    assert now.count("\n") == now.count("\r\n")
 
 
 async def test_description_and_tags_come_back_too(folder: Path, opened: Any) -> None:

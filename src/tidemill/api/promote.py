@@ -93,7 +93,7 @@ def _decision(db: Database, call: Caller, ahead: Prospect, asked: Asked) -> dict
 def _kept(db: Database, call: Caller, app: str, *, now_ns: int) -> Bundle:
     named = _served(db, call, app)
     if not is_digest(named) and not named.startswith("release/"):
-        named = release.make_release(db, call.project, named, now_ns=now_ns, by=call.who).digest
+        named = release.make_release(db, call.project, named, now_ns=now_ns, by=call.who, signer=call.platform.sign).digest
     return release.load_bundle(db, call.project, named)
 
 

@@ -34,18 +34,24 @@ def edit_document(text: str, index: int, wanted: JsonObject) -> str:
     Raises `Invalid` when it cannot be made to say that.
     """
     bom = "\ufeff" if text.startswith("\ufeff") else ""
-    made = text.removeprefix(bom)
+    ending = line_ending(text)
+    made = text.removeprefix(bom).replace(ending, "\n")
     for whole in (False, True):
         for _ in range(_PASSES):
             root = compose(made)[index]
             if same(node_value(root), wanted):
-                return bom + made
+                return bom + made.replace("\n", ending)
             edits = [_anew(made, root, wanted)] if whole else _Pass(made).edits(root, wanted)
             edited = _edited(made, edits)
             if edited == made or not _is_sound(edited, index):
                 break
             made = edited
     raise Invalid("the file cannot be made to say this", hint="Change it by hand.")
+
+
+def line_ending(text: str) -> str:
+    r"""How the lines of a text end: `\r\n` when each of them does, else `\n`."""
+    return "\r\n" if 0 < text.count("\n") == text.count("\r\n") else "\n"
 
 
 def same(one: Json, other: Json) -> bool:

@@ -19,7 +19,7 @@ from tidemill.core.extend import ArtifactKind, Files, Surroundings
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Material, Version
 from tidemill.core.refs import Ref, parse_ref
-from tidemill.core.yaml_edit import edit_document
+from tidemill.core.yaml_edit import edit_document, line_ending
 from tidemill.core.yaml_nodes import compose
 from tidemill.store import applied
 from tidemill.store.blobs import Blobs
@@ -221,8 +221,10 @@ class _Pulling:
         outside: JsonObject = {"environment": key[2]} if key[2] else {}
         text = document_text(key[0], key[1], {**outside, **material.body}, version=version)
         there = self._text(path)
-        if there is not None:
-            text = f"{there.rstrip()}\n---\n{text}" if there.strip() else text
+        if there is not None and there.strip():
+            ending = line_ending(there)
+            end = "" if there.endswith("\n") else ending
+            text = there + end + f"---\n{text}".replace("\n", ending)
         self._write(path, text.encode())
         self._put_files(path, material, {})
         self._note(key, version, "create", path, before=None)
