@@ -15,6 +15,7 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from places import database_place, database_url
 from tidemill.app import open_app
 from tidemill.client.transport import AppTransport
 from tidemill.core.clock import SystemClock
@@ -124,7 +125,7 @@ class House:
 
     def decide(self, project: str, door: Door_, target: str, *, who: str, role: str | None) -> PolicyDecision:
         """What the policies say of a release that nobody knows, as a part of the application asks."""
-        database, policies = Database.open(self.data / "meta.db"), Policies(clock=SystemClock())
+        database, policies = Database.open(database_place(self.data)), Policies(clock=SystemClock())
         try:
             return database.read_sync(
                 lambda db: policies.decide(
@@ -153,6 +154,18 @@ class Project:
     def person(self, name: str | None, role: str) -> Door:
         made = self.admin.post("/keys", {"role": role, "person": name})
         return Door(self.house.portal, self.house.app, self.name, made["key"])
+
+    def with_key(self, key: str) -> Door:
+        return Door(self.house.portal, self.house.app, self.name, key)
+
+    def chat(self, who: Door, body: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = AppTransport(self.house.app)
+            headers = {"authorization": f"Bearer {who.token}"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as http:
+                return await http.post("/v1/chat/completions", json=body)
+
+        return self.house.portal.call(send)
 
     def evaluate(self, who: Door, app: str = "chain/help") -> Any:
         started = who.post("/evaluations", {"app": app, "data": "dataset/questions", "scorers": ["exact_match"]})
@@ -200,7 +213,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with (
         _no_settings_around(),
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(open_app(Settings(root=root, data=data))) as app,
+        portal.wrap_async_context_manager(open_app(Settings(root=root, data=data, database=database_url(data)))) as app,
     ):
         yield House(portal, app, data, (data / "token").read_text("ascii").strip())
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from govern.conftest import APP
+from places import execute
 
 POLICY = """
 kind: policy
@@ -66,11 +66,8 @@ def test_whoever_wrote_a_part_counts_as_an_author(shop):
 def test_whoever_wrote_the_pipeline_that_made_it_counts_as_an_author(shop):
     ada = shop.person("ada", "admin")
     ada.apply("{kind: pipeline, name: improve, steps: [{id: a, release: {app: chain/help}}]}")
-    connection = sqlite3.connect(shop.house.data / "meta.db", timeout=30)
-    with connection:  # as a run that nobody started by hand leaves it
-        where = "project = ? AND digest = ?"
-        connection.execute(f"UPDATE versions SET created_by = 'pipeline/improve' WHERE {where}", (shop.name, shop.release))
-    connection.close()
+    made = "UPDATE versions SET created_by = 'pipeline/improve' WHERE project = :project AND digest = :digest"
+    execute(shop.house.data, made, project=shop.name, digest=shop.release)  # as a run that nobody started leaves it
     told = ada.refused("POST", "/approvals", {"release": shop.release, "role": "reviewer", "reason": "mine"})
     assert "nobody approves their own work" in told["detail"]
     give(shop.rita, shop.release)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from govern.conftest import APP
+from places import database_place
 from tidemill.core.clock import SystemClock
 from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid
@@ -143,7 +144,7 @@ def test_the_same_knowledge_gives_the_same_bytes_but_for_its_time(shop, pack, fi
     assert {name for name in files if files[name] != other[name]} <= {MANIFEST, SIGNATURE}
     lines = zip(files[MANIFEST].splitlines(), other[MANIFEST].splitlines(), strict=True)
     assert all(a == b or a.startswith(b' "created": ') for a, b in lines)
-    database = Database.open(shop.house.data / "meta.db")
+    database = Database.open(database_place(shop.house.data))
     try:
         blobs = Blobs(shop.house.data / "blobs", shop.name)
         dossier = complete(database.read_sync(lambda db: read_dossier(db, shop.name, shop.release)), blobs)

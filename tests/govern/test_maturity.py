@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from govern.conftest import APP
+from places import database_place
 from tidemill.cli.commands import COMMANDS
 from tidemill.govern.maturity import CRITERIA, PRACTICES, maturity, with_scores
 from tidemill.store.census import take_census
@@ -49,7 +50,7 @@ def test_next_steps_are_three_commands_that_exist_and_name_what_is_there():
 def test_every_count_is_one_that_the_census_takes(house):
     project = house.project()
     project.admin.apply(APP)
-    database = Database.open(house.data / "meta.db")
+    database = Database.open(database_place(house.data))
     try:
         counted = set(with_scores(database.read_sync(lambda db: take_census(db, project.name)), frozenset()))
     finally:

@@ -6,6 +6,7 @@ import contextlib
 
 import anyio
 
+from places import database_place
 from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.documents import load_documents
 from tidemill.core.extend import load_extension
@@ -27,7 +28,7 @@ class House:
     def __init__(self, folder, *, clock=None, handlers=None):
         self.folder = folder
         self.clock = clock or SystemClock()
-        self.database = Database.open(folder / "meta.db")
+        self.database = Database.open(database_place(folder))
         self.blobs = Blobs(folder / "blobs", PROJECT)
         self.kinds = {name: load_extension("kinds", name)() for name in ("gate", "dataset", "prompt", "model", "monitor")}
         self.kinds["pipeline"] = PipelineKind()

@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 
+from places import database_url
 from tidemill.app import open_app
 from tidemill.client.transport import AppTransport
 from tidemill.core.settings import Settings
@@ -90,7 +91,7 @@ async def opened(settings):
 def settings(tmp_path, monkeypatch):
     for name in ("TIDEMILL_URL", "TIDEMILL_TOKEN", "TIDEMILL_DATA", "TIDEMILL_PROJECT"):
         monkeypatch.delenv(name, raising=False)
-    return Settings(root=tmp_path, data=tmp_path / ".tidemill")
+    return Settings(root=tmp_path, data=tmp_path / ".tidemill", database=database_url(tmp_path))
 
 
 @pytest.fixture

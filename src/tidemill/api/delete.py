@@ -15,13 +15,17 @@ from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.etags import IfMatch, Precondition
 from tidemill.api.platform import Platform
 from tidemill.api.router import Router
-from tidemill.core.errors import Invalid, NotFound, TidemillError, Unavailable
+from tidemill.core.errors import Denied, Invalid, NotFound, TidemillError, Unavailable
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.data.build import read_manifest
 from tidemill.govern.changes import check_latest_moved
+from tidemill.govern.environments import check_deleted
+from tidemill.govern.policy import may_operate
 from tidemill.store import purge
 from tidemill.store.delete import LatestMoves, Removed, delete_versions, restore_versions
+from tidemill.store.delete_config import delete_config, forms_of
+from tidemill.store.endpoints import get_endpoint
 from tidemill.store.erase import finish_erasures
 
 router = Router(tags=["artifacts"])
@@ -38,10 +42,25 @@ class Restore(Body):
 
 @router.delete("/artifacts/{kind}/{name}")
 async def delete_artifact(
-    call: AnyCaller, kind: str, name: str, if_match: IfMatch, why: str = "", *, although_evaluated: bool = False
+    call: AnyCaller,
+    kind: str,
+    name: str,
+    if_match: IfMatch,
+    why: str = "",
+    environment: str | None = None,
+    *,
+    although_evaluated: bool = False,
 ) -> dict[str, Any]:
-    """Delete an artifact with all its versions, unless anything depends on one. It can be restored for a while."""
+    """Delete an artifact with all its versions, unless anything depends on one. It can be restored for a while.
+
+    What has no versions, such as a connection, goes for good: in every environment, or in the one that is named.
+    """
     ref = parse_ref(f"{kind}/{name}")
+    found = call.platform.kinds.get(ref.kind)
+    if found is not None and not found.versioned:
+        return await _delete_config(call, ref, if_match, environment, why=why)
+    if environment is not None:
+        raise Invalid(f"{ref} is the same in every environment", where="environment", hint="Leave it out.")
     return await _delete(call, ref, if_match, why=why, although_evaluated=although_evaluated)
 
 
@@ -144,9 +163,7 @@ def blobs_inside(platform: Platform, version: Version) -> Iterable[str]:
 async def _delete(call: Caller, ref: Ref, if_match: Precondition, *, why: str, although_evaluated: bool) -> dict[str, Any]:
     found = call.platform.kinds.get(ref.kind)
     if found is not None and not found.versioned:
-        raise Invalid(
-            f"{ref} has no versions", hint="Only what has versions can be deleted; what is in no file any more stays."
-        )
+        raise Invalid(f"{ref} has no versions", hint=f"Delete all of it: tidemill delete {ref.bare}")
     now_ns = call.platform.clock.now_ns()
     may = _guard(call, now_ns)
 
@@ -157,6 +174,42 @@ async def _delete(call: Caller, ref: Ref, if_match: Precondition, *, why: str, a
         )
 
     return _removed_json(await call.platform.database.write(work), "deleted")
+
+
+async def _delete_config(
+    call: Caller, ref: Ref, if_match: Precondition, environment: str | None, *, why: str
+) -> dict[str, Any]:
+    now_ns, who, role = call.platform.clock.now_ns(), call.who, call.principal.role
+    if ref.kind == "endpoint":
+        call.check("deploy", ref.bare)
+
+    def work(db: Database) -> None:
+        if_match.check_state(lambda: "")  # it has no tag that could match
+        forms = forms_of(db, call.project, ref.kind, ref.name, environment)
+        check_deleted(db, call.project, ref.kind, ref.name, [each.environment for each in forms], who=who, role=role)
+        if ref.kind == "endpoint" and environment is None:
+            _check_protected(db, call, ref)
+        delete_config(db, call.project, ref.kind, ref.name, environment=environment, by=who, now_ns=now_ns, why=why)
+
+    await call.platform.database.write(work)
+    if ref.kind == "endpoint" and environment is None:
+        call.platform.live.forget(call.project, ref.name)
+    return {"deleted": [ref.bare], "latest": None}
+
+
+def _check_protected(db: Database, call: Caller, ref: Ref) -> None:
+    """Raise `Denied` when a policy protects the endpoint, and they are no operator."""
+    try:
+        served = get_endpoint(db, call.project, ref.name).release
+    except NotFound:  # it is a document, and was never served
+        return
+    who, role = call.who, call.principal.role
+    decided = call.platform.policies.decide(
+        db, call.project, door="deploy", target=ref.bare, release=served, who=who, role=role
+    )
+    if decided.policies and not may_operate(db, call.project, who, role):
+        names = ", ".join(each.version.bare for each in decided.policies)
+        raise Denied(f"{ref.bare} is protected by {names}", hint="Only an operator or an admin deletes it: ask one.")
 
 
 def _guard(call: Caller, now_ns: int) -> LatestMoves:

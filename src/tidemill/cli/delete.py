@@ -26,16 +26,18 @@ async def delete(
     why: str = "",
     although_evaluated: bool = False,
     purge: bool = False,
+    environment: str | None = None,
     options: Options = DEFAULTS,
 ) -> int:
     """Delete a version, or an artifact with all its versions, unless anything depends on it. It can be restored for a while.
 
-    Asks for the name in a terminal.
+    Connections, endpoints, environments and monitors have no versions: they go for good. Asks for the name in a terminal.
 
     :param ref: The version, as in prompt/answer@v3, or the artifact, as in prompt/answer.
     :param yes: Do not ask.
     :param why: The reason, kept with it.
     :param although_evaluated: Also when evaluations were made with it; their results stay.
+    :param environment: Only what a connection or an endpoint is there.
     :param purge: Without a reference: remove for good what was deleted longer ago than the retention window.
     """
     if (ref is None) != purge:
@@ -48,15 +50,12 @@ async def delete(
             if ref is None:
                 done = await client.purge()
             else:
-                done = await client.delete(ref, why=why, although_evaluated=although_evaluated)
+                done = await client.delete(ref, why=why, although_evaluated=although_evaluated, environment=environment)
     except Conflict as error:
         code = report(error)
         note("nothing was deleted")
         return code
-    if options.json:
-        say_json(done)
-    else:
-        _print(done)
+    _print(done, as_json=options.json)
     return 0
 
 
@@ -69,7 +68,10 @@ async def _named(ref: str) -> bool:
     return answer.strip() == name
 
 
-def _print(done: RemovedJson) -> None:
+def _print(done: RemovedJson, *, as_json: bool) -> None:
+    if as_json:
+        say_json(done)
+        return
     for each in done.get("deleted", ()):
         say(f"deleted   {each}")
     for each in done.get("purged", ()):
@@ -80,7 +82,9 @@ def _print(done: RemovedJson) -> None:
     if done.get("latest"):
         say(f"latest    {done.get('latest')}")
     gone = done.get("deleted", ())
-    if gone:
+    if gone and "@" not in gone[0]:
+        note("it has no versions, and is not kept; apply makes it again while its file is there")
+    elif gone:
         back = gone[0] if len(gone) == 1 else str(parse_ref(gone[0]).at(None))
         say(f"Undo      tidemill restore {back}")
 

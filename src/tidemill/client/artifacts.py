@@ -119,11 +119,16 @@ class ArtifactCalls(Calls):
         path = f"{_path(parse_ref(ref))}/aliases/{segment(alias)}"
         return cast("VersionJson", await self._line.send("DELETE", path, params={"why": why, "expected": expected}))
 
-    async def delete(self, ref: str, *, why: str = "", although_evaluated: bool = False) -> RemovedJson:
-        """Delete a version, or an artifact with all of them, unless anything depends on it. It can be restored for a while."""
+    async def delete(
+        self, ref: str, *, why: str = "", although_evaluated: bool = False, environment: str | None = None
+    ) -> RemovedJson:
+        """Delete a version, or an artifact with all of them, unless anything depends on it. It can be restored for a while.
+
+        What has no versions, such as a connection, goes for good: in every environment, or in the one that is named.
+        """
         parsed = parse_ref(ref)
         tail = f"/versions/{segment(parsed.version)}" if parsed.version else ""
-        params = {"why": why, "although_evaluated": "true" if although_evaluated else None}
+        params = {"why": why, "although_evaluated": "true" if although_evaluated else None, "environment": environment}
         return cast("RemovedJson", await self._line.send("DELETE", _path(parsed) + tail, params=params))
 
     async def restore(self, ref: str, *, why: str = "") -> RemovedJson:

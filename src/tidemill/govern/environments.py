@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import Connection as Database
 
-from tidemill.core.errors import Problem
+from tidemill.core.errors import Denied, Problem
 from tidemill.core.json import JsonObject
 from tidemill.govern.policy import may_operate
 from tidemill.store import audit
@@ -32,6 +34,21 @@ def check_environments(db: Database, project: str, plan: Plan, *, who: str, role
             _refuse(project, entry, name, losses, who=who, detail=detail, now_ns=now_ns)
         target = f"{KIND}/{name}"
         audit.append(db, project, who=who, action="environment.weakened", target=target, detail=detail, now_ns=now_ns)
+
+
+def check_deleted(
+    db: Database, project: str, kind: str, name: str, environments: Iterable[str | None], *, who: str, role: str | None
+) -> None:
+    """Within the transaction that deletes what has no versions: raise `Denied` for what an environment protects."""
+    held = {name} if kind == KIND else {each for each in environments if each is not None}
+    for each in sorted(held):
+        rules = read_environment(db, project, each)
+        guarded = rules.protected or (kind == KIND and rules.origin is not None)
+        if guarded and not may_operate(db, project, who, role):
+            raise Denied(
+                f"environment/{each} is protected: {kind}/{name} would be gone there",
+                hint="Only an operator or an admin may do that: ask one.",
+            )
 
 
 def _losses(db: Database, project: str, entry: Entry) -> tuple[str, ...]:

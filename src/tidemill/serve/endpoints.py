@@ -65,6 +65,10 @@ class LiveEndpoints:
             self._live[(project, name)] = live
         return live
 
+    def forget(self, project: str, name: str) -> None:
+        """Serve an endpoint no more; whoever deletes one calls this after their transaction."""
+        self._live.pop((project, name), None)
+
 
 def _state(db: Connection, project: str, name: str) -> tuple[int, str, Rollout | None]:
     endpoint = endpoints.get_endpoint(db, project, name)

@@ -111,16 +111,17 @@ def _configured(db: Connection, project: str, bare: str) -> Iterator[Problem]:
         configs.c.project == project, sql_cast(configs.c.spec, String).contains(bare, autoescape=True)
     )
     for row in db.execute(query.order_by(configs.c.kind, configs.c.name, configs.c.environment)):
-        if any(is_ref(text) and parse_ref(text).bare == bare for text in _texts(row.spec)):
+        if any(is_ref(text) and parse_ref(text).bare == bare for text in texts_in(row.spec)):
             yield Problem(message=f"{row.kind}/{row.name} names it", hint="Change that file first, then apply.")
 
 
-def _texts(value: Json) -> Iterable[str]:
+def texts_in(value: Json) -> Iterable[str]:
+    """Every text in a document."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _texts(each)
+            yield from texts_in(each)
     elif isinstance(value, Sequence):
         for each in value:
-            yield from _texts(each)
+            yield from texts_in(each)

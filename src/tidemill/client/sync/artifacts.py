@@ -37,9 +37,16 @@ class ArtifactCalls(Waiting):
         """Take an alias away; the version that it pointed to."""
         return self._wait(lambda: self._client.remove_alias(ref, alias, why=why, expected=expected))
 
-    def delete(self, ref: str, *, why: str = "", although_evaluated: bool = False) -> RemovedJson:
-        """Delete a version, or an artifact with all of them, unless anything depends on it. It can be restored for a while."""
-        return self._wait(lambda: self._client.delete(ref, why=why, although_evaluated=although_evaluated))
+    def delete(
+        self, ref: str, *, why: str = "", although_evaluated: bool = False, environment: str | None = None
+    ) -> RemovedJson:
+        """Delete a version, or an artifact with all of them, unless anything depends on it. It can be restored for a while.
+
+        What has no versions, such as a connection, goes for good: in every environment, or in the one that is named.
+        """
+        return self._wait(
+            lambda: self._client.delete(ref, why=why, although_evaluated=although_evaluated, environment=environment)
+        )
 
     def restore(self, ref: str, *, why: str = "") -> RemovedJson:
         """Restore a deleted version, or every one of an artifact."""
