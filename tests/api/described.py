@@ -12,9 +12,8 @@ import httpx
 import jsonschema_rs
 
 from tidemill.api.control import control_plane
-from tidemill.api.shapes.table import ANSWERS
 
-OPEN_ENDED = {"Change"}  # what changed stands beside, by kind of artifact
+OPEN_ENDED = {"Change", "ModelCard"}  # more stands beside, by kind of artifact and by provider
 _PLAIN = ("/docs", "/openapi.json", "/healthz", "/readyz", "/login")
 
 
@@ -27,14 +26,33 @@ def document() -> dict[str, Any]:
 def _strict() -> dict[str, Any]:
     """The document, refusing fields that it does not describe."""
     strict = copy.deepcopy(document())
-    shapes = {
-        each.__name__.removesuffix("Shape") for answer in ANSWERS.values() for each in (answer.shape, *answer.other) if each
-    }
-    for name, schema in strict["components"]["schemas"].items():
-        is_answer = name in shapes or name == "Problem"
-        if is_answer and name not in OPEN_ENDED and "properties" in schema:
+    for name in _answered():
+        schema = strict["components"]["schemas"][name]
+        if name not in OPEN_ENDED and "properties" in schema:
             schema["additionalProperties"] = False
     return strict
+
+
+def _answered() -> set[str]:
+    """The names of the schemas that only answers have, at whatever depth."""
+    operations = [each for item in document()["paths"].values() for each in item.values()]
+    taken = _named([each.get("requestBody") for each in operations], set())
+    return _named([each["responses"] for each in operations] + [document()["components"]["responses"]], set()) - taken
+
+
+def _named(value: Any, found: set[str]) -> set[str]:
+    if isinstance(value, dict):
+        ref = str(value.get("$ref", ""))
+        name = ref.removeprefix("#/components/schemas/")
+        if name != ref and name not in found:
+            found.add(name)
+            _named(document()["components"]["schemas"][name], found)
+        for each in value.values():
+            _named(each, found)
+    elif isinstance(value, list):
+        for each in value:
+            _named(each, found)
+    return found
 
 
 @cache

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Heads:
-    """ASGI middleware: asks for a GET, and answers with its status and headers; a body that streams ends with its first piece."""
+    """ASGI middleware: asks for a GET, and answers with its status and headers; a stream ends with its first piece."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

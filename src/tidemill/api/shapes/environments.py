@@ -1,4 +1,4 @@
-"""Answers about environments, promotion and lineage."""
+"""Answers about environments and promotion."""
 
 from __future__ import annotations
 
@@ -70,26 +70,3 @@ class PromotedShape(TypedDict("_PromoteFrom", {"from": str | None})):
     unset: list[dict[str, Any]]
     missing: list[dict[str, Any]]
     reported: list[dict[str, Any]]
-
-
-class LineageShape(TypedDict):
-    """What something was made of and what was made of it, the nearest first."""
-
-    of: str
-    direction: str
-    by: str
-    nodes: list[dict[str, Any]]
-    edges: list[dict[str, Any]]
-    truncated: bool
-    note: str | None
-    next: str | None
-
-
-class PathShape(TypedDict("_PathFrom", {"from": str})):
-    """The shortest line between two things."""
-
-    to: str
-    answer: str
-    direction: str | None
-    nodes: list[dict[str, Any]]
-    edges: list[dict[str, Any]]

@@ -68,6 +68,15 @@ class ListedArtifactShape(VersionShape):
     versions: int
 
 
+class DeletedVersionShape(VersionShape):
+    """A deleted version, and until when it can be restored."""
+
+    deleted: str
+    deleted_by: str
+    why: str
+    until: str
+
+
 class ArtifactShape(VersionShape):
     """An artifact's latest version, and where its aliases point."""
 

@@ -100,6 +100,7 @@ class SpanShape(TypedDict):
     parent_id: str | None
     name: str
     kind: str
+    step: str | None
     start: str
     duration_ms: float
     status: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidemill.api.shapes import environments, evaluations, govern, registry, serving, work
+from tidemill.api.shapes import environments, evaluations, govern, knowledge, lineage, past, registry, serving, work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ EVENTS: Final = "text/event-stream"
 _ANY: Final[dict[str, Any]] = {"type": "object"}
 
 ANSWERS: Final[Mapping[str, Answer]] = {
-    "GET /artifacts": many(registry.ListedArtifactShape, registry.ConfigShape),
+    "GET /artifacts": many(registry.ListedArtifactShape, registry.ConfigShape, registry.DeletedVersionShape),
     "GET /prompts": many(registry.ListedArtifactShape),
     "GET /indexes": many(registry.ListedArtifactShape),
     "GET /datasets": many(registry.ListedArtifactShape),
@@ -125,21 +125,21 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "GET /models": Answer(many=True, also={"total": {"type": "integer"}, "facets": _ANY, "sources": {}}),
     "GET /models/{name}": Answer(),
     "POST /models:compare": one(work.ModelsCompareShape),
-    "GET /evidence/cards": Answer(),
-    "GET /evidence/bom": Answer(),
+    "GET /evidence/cards": one(knowledge.CardsShape),
+    "GET /evidence/bom": one(knowledge.BillShape),
     "POST /evidence": raw("application/zip"),
-    "POST /evidence/watermark": Answer(),
-    "GET /maturity": Answer(),
-    "POST /lineage/openlineage": Answer(),
+    "POST /evidence/watermark": one(knowledge.WatermarkShape),
+    "GET /maturity": one(knowledge.MaturityShape),
+    "POST /lineage/openlineage": one(lineage.TakenShape),
     "POST /pull": Answer(),
     "POST /pull:written": Answer(),
     "GET /api/v1/database": Answer(),
     "GET /api/v1/database/backup": raw("application/zip"),
-    "GET /lineage/openlineage": Answer(many=True, media="application/x-ndjson"),
-    "POST /diff": Answer(),
-    "GET /artifacts/{kind}/{name}/diff/{other}": Answer(),
-    "GET /artifacts/{kind}/{name}/history": Answer(many=True),
-    "GET /prompts/{name}/blame": Answer(),
+    "GET /lineage/openlineage": Answer(shape=lineage.OpenLineageEventShape, many=True, media="application/x-ndjson"),
+    "POST /diff": one(past.DiffShape),
+    "GET /artifacts/{kind}/{name}/diff/{other}": one(past.DiffShape),
+    "GET /artifacts/{kind}/{name}/history": many(past.PastShape),
+    "GET /prompts/{name}/blame": one(past.BlameShape),
     "GET /blobs/{digest}": raw("application/octet-stream"),
     "GET /export": raw("application/zip"),
     "POST /import": Answer(),
@@ -153,9 +153,9 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "GET /releases": many(registry.ListedReleaseShape),
     "POST /releases:verify": one(registry.VerifiedShape),
     "POST /datasets/{name}/samples:erase": one(registry.ErasedShape),
-    "GET /lineage": one(environments.LineageShape),
-    "GET /lineage/impact": Answer(),
-    "GET /lineage/path": one(environments.PathShape),
+    "GET /lineage": one(lineage.LineageShape),
+    "GET /lineage/impact": one(lineage.ImpactShape),
+    "GET /lineage/path": one(lineage.PathShape),
     "GET /keys": many(govern.KeyShape),
     "GET /keys/{key_id}": one(govern.KeyShape),
     "POST /keys": one(govern.MadeKeyShape),
