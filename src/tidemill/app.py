@@ -22,7 +22,6 @@ from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
 from tidemill.api.idempotency import IdempotencyPurge
 from tidemill.api.indexes import IndexBuildJob
-from tidemill.api.listen import bind, listen
 from tidemill.api.models_compare import ModelsCompareJob
 from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
@@ -90,6 +89,8 @@ async def serve(
 
     `otlp_grpc_port` and `workers` are accepted and have no effect yet: OTLP over gRPC does not listen, and one process serves.
     """
+    from tidemill.api.listen import bind, listen  # noqa: PLC0415  (uvicorn, which a command without a server does not need)
+
     for name, value, largest in (("--port", port, 65535), ("--otlp-grpc-port", otlp_grpc_port, 65535)):
         if not 0 <= value <= largest:
             raise Invalid(f"{name} {value} is not a port", hint="Ports are 0 to 65535.")

@@ -14,8 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
@@ -27,6 +26,7 @@ from tidemill.core.errors import Denied, Problem, TidemillError
 from tidemill.store.drivers import explain, open_engine
 from tidemill.store.migrate import bring_up_to_date
 from tidemill.store.postgres import as_reader, is_lost_race, seen_now, wait_turn
+from tidemill.store.workers import Workers
 
 T = TypeVar("T")
 _READERS = 4
@@ -65,8 +65,8 @@ class Database:
         self._noticed = float("-inf")
         self._noticing: asyncio.Future[None] | None = None
         self._reader_slots = threading.BoundedSemaphore(_READERS)
-        self._write_pool = ThreadPoolExecutor(1 if not self.is_shared else _READERS, thread_name_prefix="tidemill-write")
-        self._read_pool = ThreadPoolExecutor(_READERS, thread_name_prefix="tidemill-read")
+        self._writers = Workers(_READERS if self.is_shared else 1, name="tidemill-write", patient=False)
+        self._readers = Workers(_READERS, name="tidemill-read", patient=not self.is_shared)
 
     @classmethod
     def open(cls, url_or_path: str | Path, *, migrate: bool = True) -> Self:
@@ -85,7 +85,7 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` over one snapshot."""
-        return await asyncio.wrap_future(self._read_pool.submit(copy_context().run, self.read_sync, work))
+        return await self._readers.run(partial(self.read_sync, work))
 
     async def remember(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """`read`, or what the last reading under this `key` gave when nothing was written since. For reads on every request.
@@ -109,7 +109,7 @@ class Database:
 
         Raises `StorageFull` when the disk is full; then nothing was written.
         """
-        return await asyncio.wrap_future(self._write_pool.submit(copy_context().run, self.write_sync, work))
+        return await self._writers.run(partial(self.write_sync, work))
 
     def read_sync(self, work: Callable[[Connection], T]) -> T:
         """`read` on this thread."""
@@ -135,8 +135,8 @@ class Database:
 
     def close(self) -> None:
         """Wait for what is running, then close every connection."""
-        self._write_pool.shutdown()
-        self._read_pool.shutdown()
+        self._writers.close()
+        self._readers.close()
         with self._writer_lock:
             if self._writer is not None:
                 self._writer.close()

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from sqlalchemy import Connection, Select, Table, and_, select
-from sqlalchemy.orm import aliased
 from sqlalchemy.sql import ColumnElement
 
 from tidemill.core.errors import Invalid, NotFound
@@ -218,7 +217,7 @@ def _is_chosen(table: str, row: Mapping[str, Any], chosen: Mapping[str, set[str]
 
 def _edges(db: Connection, project: str) -> Iterator[Mapping[str, Json]]:
     """Each edge with the nodes that it joins by kind and key, as no number outlives a database."""
-    source, target = aliased(lineage_nodes), aliased(lineage_nodes)
+    source, target = lineage_nodes.alias("source_node"), lineage_nodes.alias("target_node")
     query = (
         select(source.c.kind, source.c.key, target.c.kind, target.c.key, lineage_edges.c.relation, lineage_edges.c.at_ns)
         .select_from(lineage_edges)

@@ -13,13 +13,12 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, Connection, Index, Integer, String, Table, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import is_digest
 from tidemill.store.tables import metadata
-from tidemill.store.upsert import insert_new
+from tidemill.store.upsert import insert_by, insert_new
 
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
@@ -135,6 +134,5 @@ def _link_statement(dialect: str) -> Insert:
         target.c.key == bindparam("target_key", type_=String),
         source.c.id != target.c.id,
     )
-    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = make(lineage_edges).from_select(["project", "source", "target", "relation", "at_ns"], chosen)
+    statement = insert_by(dialect, lineage_edges).from_select(["project", "source", "target", "relation", "at_ns"], chosen)
     return statement.on_conflict_do_nothing(index_elements=["source", "target", "relation"])

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, Final
 
-from sqlalchemy import Column, create_engine, event
-from sqlalchemy.dialects.postgresql.base import PGTypeCompiler
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeEngine
 
 from tidemill.core.errors import Conflict, Denied, Invalid, MissingExtra, StorageFull, TidemillError, Unavailable
 
@@ -47,22 +45,11 @@ def open_postgresql(url: URL, *, serialize: Callable[[object], str], deserialize
         hide_parameters=True,
         connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "tidemill", "options": "-c timezone=UTC"},
     )
-    engine.dialect.type_compiler_instance = _SortedByCodePoint(engine.dialect)
+    from tidemill.store.collation import SortedByCodePoint  # noqa: PLC0415  (the dialect, which SQLite does not need)
+
+    engine.dialect.type_compiler_instance = SortedByCodePoint(engine.dialect)
     event.listen(engine, "before_cursor_execute", _without_locks, retval=True)
     return engine
-
-
-class _SortedByCodePoint(PGTypeCompiler):
-    """Makes every text column with the collation "C".
-
-    Names then sort as on SQLite and in Python, whatever the server's own language is, and a cursor that says "after this name"
-    means the same everywhere.
-    """
-
-    def process(self, type_: TypeEngine[Any], **kw: Any) -> str:
-        text = super().process(type_, **kw)
-        is_column = isinstance(kw.get("type_expression"), Column)
-        return f'{text} COLLATE "C"' if is_column and text.startswith(("VARCHAR", "TEXT")) and "COLLATE" not in text else text
 
 
 def as_reader(connection: Connection) -> Connection:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.dialects import sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
 
 T = TypeVar("T")
 _IN_ONE_QUERY = 500
@@ -32,15 +34,23 @@ def in_batches(keys: Sequence[T]) -> Iterator[Sequence[T]]:
         yield keys[start : start + _IN_ONE_QUERY]
 
 
+def insert_by(dialect: str, table: Table) -> sqlite.Insert | PostgresqlInsert:
+    """An INSERT that can say what to do with a row that is there, for the dialect of this name."""
+    if dialect != "postgresql":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  (a twentieth of a second, which most never need)
+
+    return postgresql.insert(table)
+
+
 @cache
-def _statement(table: Table, dialect: str) -> Insert:
+def _statement(table: Table, dialect: str) -> sqlite.Insert | PostgresqlInsert:
     keys = [column.name for column in table.primary_key]
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    statement = insert_by(dialect, table)
     values = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=values)
 
 
 @cache
-def _additive(table: Table, dialect: str) -> Insert:
-    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    return statement.on_conflict_do_nothing()
+def _additive(table: Table, dialect: str) -> sqlite.Insert | PostgresqlInsert:
+    return insert_by(dialect, table).on_conflict_do_nothing()
