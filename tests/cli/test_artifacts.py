@@ -107,7 +107,7 @@ def test_deleting_restoring_and_purging(applied: Run, tmp_path: Path, monkeypatc
 def test_erasing_a_sample(applied: Run) -> None:
     assert applied("data", "erase", "dataset/questions", "--sample", "s1").code == 2
     done = applied("data", "erase", "dataset/questions", "--sample", "s1", "--why", "asked")
-    assert done.out.startswith("erased    1 rows from 1 blobs, of dataset/questions@v1\n")
+    assert done.out.startswith("erased    1 row from 1 blob, of dataset/questions@v1\n")
     assert "s1" not in applied("data", "show", "dataset/questions").out
     assert applied("data", "erase", "dataset/questions", "--sample", "s3", "--why", "asked").code == 3
     assert applied("apply", "--yes").code == 0  # the file still has the row: it does not come back

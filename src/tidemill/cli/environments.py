@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidemill.cli.figures import short
+from tidemill.cli.figures import moment, short
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, paint, say, say_json
 from tidemill.cli.table import Cell, Column, table
@@ -35,7 +35,12 @@ def print_environment(environment: EnvironmentJson) -> None:
     for line in table(columns, rows, indent="  ") if rows else []:
         say(line)
     promoted = [
-        [f"{each.get('app')}@{each.get('version')}", short(each.get("release")), each.get("by", ""), each.get("at", "")]
+        [
+            f"{each.get('app')}@{each.get('version')}",
+            short(each.get("release")),
+            each.get("by", ""),
+            moment({"at": each.get("at")}, "at"),
+        ]
         for each in environment.get("promoted", ())
     ]
     for line in (

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from tidemill.cli.figures import counted
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import in_terminal, note, say, say_json
 from tidemill.core.errors import Invalid
@@ -49,7 +50,7 @@ async def erase(
         say_json(done)
         return 0
     versions = ", ".join(done.get("versions", ())) or "no version"
-    say(f"erased    {done.get('rows')} rows from {done.get('blobs')} blobs, of {versions}")
-    kept = {"samples of evaluations": "evaluation_samples", "cached outputs": "steps", "cached scores": "scores"}
-    say(f"purged    {', '.join(f'{done.get(key, 0)} {name}' for name, key in kept.items())}")
+    say(f"erased    {counted(done.get('rows', 0), 'row')} from {counted(done.get('blobs', 0), 'blob')}, of {versions}")
+    kept = {"evaluation sample": "evaluation_samples", "cached output": "steps", "cached score": "scores"}
+    say(f"purged    {', '.join(counted(done.get(key, 0), name) for name, key in kept.items())}")
     return 0

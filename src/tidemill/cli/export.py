@@ -7,8 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from tidemill.cli.figures import counted_rows
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import say, say_json
+from tidemill.cli.screen import say, say_json, width, wrapped
 
 _SHOWN = ("artifacts", "versions", "aliases", "evaluations", "evaluation_samples", "feedback", "audit", "blobs")
 
@@ -38,8 +39,9 @@ async def export(
         return
     counts = made.get("counts", {})
     say(f"wrote     {made.get('file')}, {made.get('bytes', 0):,} bytes")
-    listed = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in _SHOWN if counts.get(name)]
-    say(f"In it     {', '.join(listed) or 'nothing'}")
+    listed = [counted_rows(counts[name], name) for name in _SHOWN if counts.get(name)]
+    for number, line in enumerate(wrapped(", ".join(listed) or "nothing", longest=width() - 10)):
+        say(f"{'' if number else 'In it':<10}{line}")
     say(f"Next      tidemill import {made.get('file')} --into PROJECT")
 
 

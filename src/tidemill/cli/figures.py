@@ -21,6 +21,12 @@ def counted(value: int, unit: str) -> str:
     return f"{count(value)} {plural}"
 
 
+def counted_rows(value: int, table: str) -> str:
+    """The rows of a table of an archive: `1 alias`, `3 evaluation samples`, `2 audit lines`."""
+    special = {"aliases": "alias", "audit": "audit line", "feedback": "feedback line"}
+    return counted(value, special.get(table) or table.replace("_", " ").removesuffix("s"))
+
+
 def money(dollars: float | None) -> str:
     """US dollars; small amounts keep four decimals."""
     if dollars is None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.cli.failures import report
+from tidemill.cli.figures import counted, counted_rows
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.progress import follow_job
-from tidemill.cli.screen import clean, note, paint, say, say_json
+from tidemill.cli.screen import clean, note, paint, say, say_json, width, wrapped
 from tidemill.core.errors import Conflict, Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ async def import_(
 
 def _print_done(done: ImportJson, source: Path, *, dry_run: bool) -> None:
     would = "would add" if dry_run else "added"
-    added = [f"{count:,} {name.replace('_', ' ')}" for name, count in done.get("added", {}).items() if count]
+    added = [counted_rows(count, name) for name, count in done.get("added", {}).items() if count]
     same = sum(done.get("same", {}).values())
-    say(f"{would:<10}{', '.join(added) or 'nothing'}" + (f"; {same:,} rows were there already" if same else ""))
+    told = f"{', '.join(added) or 'nothing'}" + (f"; {counted(same, 'row')} were there already" if same else "")
+    for number, line in enumerate(wrapped(told, longest=width() - 10)):
+        say(f"{would if number == 0 else '':<10}{line}")
     _list("renumbered", [f"{each['from']} is {each['to']} here" for each in done.get("renumbered", ())])
     _list("kept", [f"{each}: it says otherwise here, and stays" for each in done.get("kept", ())])
     _list("moved", list(done.get("moved", ())))

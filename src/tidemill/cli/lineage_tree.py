@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from tidemill.cli.figures import counted, moment, short
-from tidemill.cli.screen import Tone, cells, clean, paint
+from tidemill.cli.screen import LONGEST_LINE, Tone, cells, clean, paint
 from tidemill.client.lineage import Lineage, LineageEdge, LineageNode, LineagePath
 
 _MOST_ALIKE: Final = 12
@@ -141,7 +141,7 @@ class _Line(NamedTuple):
 
 def _aligned(lines: Sequence[_Line]) -> list[str]:
     """The lines with their columns below each other, where they are not too long for that."""
-    size = max((cells(each.ref) for each in lines if cells(each.ref) <= _LONGEST_REF and each.word), default=0)
+    size = max((cells(each.ref) for each in lines if cells(each.ref) <= _LONGEST_REF and (each.word or each.when)), default=0)
     words = max((cells(each.word) for each in lines), default=0)
     people = max((cells(each.by) for each in lines if each.state), default=0)
     made: list[str] = []
@@ -149,7 +149,10 @@ def _aligned(lines: Sequence[_Line]) -> list[str]:
         ref = each.ref + " " * (size - cells(each.ref))
         by = f"{each.by:<{people}}" if each.state else each.by
         pieces = (ref, f"{each.word:<{words}}", f"{each.when:<16}" if each.by or each.state else each.when, by, each.state)
-        made.append("  ".join(pieces).rstrip())
+        line = "  ".join(pieces).rstrip()
+        if cells(clean(line)) > LONGEST_LINE:
+            line = "  ".join(piece for piece in (each.ref, each.word, each.when, each.by, each.state) if piece)
+        made.append(line)
     return made
 
 

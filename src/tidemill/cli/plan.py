@@ -100,8 +100,10 @@ def left_behind(downstream: DownstreamJson) -> list[str]:
         lines.append(f"{_listed(aliases)} {'stays' if len(aliases) == 1 else 'stay'} on what is replaced")
     releases, evaluations = downstream.get("releases", ()), downstream.get("evaluations", ())
     if releases or evaluations:
-        both = f"{counted(len(releases), 'release')} and {counted(len(evaluations), 'evaluation')}"
-        lines.append(f"{both} have what is replaced, and keep it")
+        both = {"release": len(releases), "evaluation": len(evaluations)}
+        told = " and ".join(counted(number, unit) for unit, number in both.items() if number)
+        alone = sum(both.values()) == 1
+        lines.append(f"{told} {'has' if alone else 'have'} what is replaced, and {'keeps' if alone else 'keep'} it")
     return lines
 
 

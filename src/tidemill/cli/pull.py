@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidemill.cli.failures import report
+from tidemill.cli.figures import counted
 from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.plan import print_notes
 from tidemill.cli.screen import clean, note, paint, say, say_json
@@ -44,7 +45,7 @@ async def pull(*refs: str, theirs: bool = False, dry_run: bool = False, options:
     if not changes:
         say("nothing to pull")
     elif dry_run:
-        say(f"would write {len(done.get('written', ()))} files")
+        say(f"would write {counted(len(done.get('written', ())), 'file')}")
     else:
         say(f"{'Next':<10}tidemill plan    shows what uses them and is still made of the old ones")
     print_notes(notes)
