@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -11,6 +12,8 @@ from importlib import import_module
 import pytest
 
 from tidemill.cli.commands import COMMANDS
+from tidemill.cli.examples import EXAMPLES
+from tidemill.cli.help import make_app
 
 TIDEMILL = (sys.executable, "-c", "from tidemill.cli.main import main; main()")
 PROBE = "import sys; from tidemill.cli.main import run; run(['--help']); print(*sorted(sys.modules), file=sys.stderr)"
@@ -20,8 +23,9 @@ def test_help_names_every_command_and_starts_with_an_example(tidemill) -> None:
     ended = tidemill("--help")
     assert ended.code == 0
     assert ended.out.startswith("Example   tidemill ")
+    lines = [line.split() for line in ended.out.splitlines()]
     for name, command in COMMANDS.items():
-        assert f"  {name:<10}{command.summary}\n" in ended.out
+        assert [name, *command.summary.split()] in lines
     assert max(map(len, ended.out.splitlines())) <= 100
 
 
@@ -37,6 +41,26 @@ def test_each_command_has_help_with_an_example_within_100_columns(tidemill, name
         text = tidemill(*filter(None, (name, verb)), "--help").out
         assert "--json" in text
         assert "tidemill" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_each_command_is_one_that_it_takes(name: str) -> None:
+    command = COMMANDS[name]
+    module = import_module(f"tidemill.cli.{command.module}")
+    functions = {f"{name} {verb}": each for verb, each in getattr(module, "COMMANDS", {}).items()}
+    if hasattr(module, "COMMAND"):
+        functions[name] = module.COMMAND
+    if name in functions or command.example.startswith(tuple(f"tidemill {each}" for each in functions)):
+        longest = max((each for each in functions if f"{command.example} ".startswith(f"tidemill {each} ")), key=len)
+        examples = {longest: command.example}
+    else:
+        examples = {}
+    for verb, function in functions.items():
+        example = examples.get(verb) or EXAMPLES.get(verb, f"tidemill {verb}")
+        if verb == name and name not in examples:
+            continue
+        tokens = shlex.split(example)[1 + len(verb.split()) :]
+        make_app(verb, function).parse_args(tokens, print_error=False, exit_on_error=False)
 
 
 def test_help_imports_nothing_heavy() -> None:

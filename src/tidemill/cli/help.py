@@ -10,7 +10,8 @@ from pathlib import Path
 from cyclopts import App, Argument, Parameter
 
 from tidemill.cli.commands import Command
-from tidemill.cli.screen import say, wrapped
+from tidemill.cli.examples import EXAMPLES
+from tidemill.cli.screen import say, width, wrapped
 
 _COMMON = ("--json", "--project", "--data-folder")
 
@@ -68,11 +69,16 @@ def print_group(name: str, command: Command, functions: Mapping[str, Callable[..
     say()
     room = max(10, *(len(verb) + 2 for verb in functions))
     for verb, function in functions.items():
-        say(f"  {verb:<{room}}{(inspect.getdoc(function) or '').splitlines()[0]}")
+        lines = wrapped((inspect.getdoc(function) or "").splitlines()[0], longest=width() - room - 2)
+        say(f"  {verb:<{room}}{lines[0]}")
+        for line in lines[1:]:
+            say(" " * (room + 2) + line)
 
 
 def _example(name: str, command: Command) -> str:
-    return command.example if command.example.startswith(f"tidemill {name}") else f"tidemill {name}"
+    if command.example.startswith(f"tidemill {name}"):
+        return command.example
+    return EXAMPLES.get(name, f"tidemill {name}")
 
 
 def _arguments(app: App) -> list[Argument]:

@@ -73,7 +73,7 @@ def _run_command(name: str, command: Command, rest: list[str]) -> int:
             print_group(name, command, listed)
             return 0
         return _without_arguments(
-            lambda: print_group(name, command, listed), missing=f"one of {', '.join(functions)}", command=name
+            lambda: print_group(name, command, listed), missing=f"one of {', '.join(listed)}", command=name
         )
     verb, *rest = rest
     if verb not in functions and hasattr(module, "COMMAND"):
