@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import cast
 
@@ -19,8 +20,6 @@ from tidemill.core.json import Json
 
 SCHEMA = "tidemill/1"
 _LARGEST = 2**53 - 1
-_SHORT_ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
-_ESCAPES = {code: _SHORT_ESCAPES.get(code, f"\\u{code:04x}") for code in (*range(0x20), 34, 92)}
 
 
 def canonical(value: Json) -> bytes:
@@ -38,12 +37,12 @@ def canonical(value: Json) -> bytes:
 
 
 def _write(value: Json) -> str:
+    if isinstance(value, str):
+        return encode_basestring(value)  # it escapes just what RFC 8785 does, in the same words
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return f'"{value.translate(_ESCAPES)}"'
     if isinstance(value, int):
         return _write_integer(value)
     if isinstance(value, float):
@@ -56,11 +55,13 @@ def _write(value: Json) -> str:
 
 
 def _write_object(value: Mapping[str, Json]) -> str:
-    for key in value:
-        if not isinstance(cast("object", key), str):
-            raise Invalid(f"the key {key!r} is not text", hint="Quote it.")
-    keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-    return "{" + ",".join(f"{_write(key)}:{_write(value[key])}" for key in keys) + "}"
+    try:
+        is_ascii = "".join(value).isascii()
+    except TypeError:
+        key = next(each for each in value if not isinstance(cast("object", each), str))
+        raise Invalid(f"the key {key!r} is not text", hint="Quote it.") from None
+    keys = sorted(value) if is_ascii else sorted(value, key=lambda key: key.encode("utf-16-be"))
+    return "{" + ",".join([f"{encode_basestring(key)}:{_write(value[key])}" for key in keys]) + "}"
 
 
 def _write_integer(value: int) -> str:
