@@ -91,8 +91,8 @@ async def serve(
     """
     from tidemill.api.listen import bind, listen  # noqa: PLC0415  (uvicorn, which a command without a server does not need)
 
-    for name, value, largest in (("--port", port, 65535), ("--otlp-grpc-port", otlp_grpc_port, 65535)):
-        if not 0 <= value <= largest:
+    for name, value in (("--port", port), ("--otlp-grpc-port", otlp_grpc_port)):
+        if not 0 <= value <= 65535:
             raise Invalid(f"{name} {value} is not a port", hint="Ports are 0 to 65535.")
     if workers < 1:
         raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
