@@ -18,7 +18,7 @@ RowFormat: TypeAlias = Literal["csv", "tsv", "jsonl", "json", "parquet"]
 class Strict(BaseModel):
     """Unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class RolesSpec(Strict):

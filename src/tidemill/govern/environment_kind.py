@@ -19,7 +19,7 @@ from tidemill.core.refs import check_name
 
 
 class _EnvironmentBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     origin: str | None = Field(None, alias="from")
     protected: bool = False

@@ -27,7 +27,7 @@ _MISTAKES = (KeyError, TypeError, RuntimeError)
 
 
 class _PolicySpec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     protects: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)]
     doors: Annotated[tuple[Literal["deploy", "rollback", "rollout", "promote", "alias"], ...], Field(min_length=1)] = _USUAL

@@ -21,7 +21,7 @@ _LARGEST_HEADER = 64 * 1024 * 1024
 
 
 class _AdapterBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     base: str
     path: str

@@ -38,7 +38,7 @@ _TEST_ONLY = ("reply", "script", "first_token_ms", "tokens_per_second", "fail_ra
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class _ModelBody(_Body):

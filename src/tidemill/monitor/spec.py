@@ -26,7 +26,7 @@ _FORM: Final = "Write dataset/NAME, a length of time such as 7d for what came be
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Webhook(_Strict):

@@ -22,7 +22,7 @@ Ratio = Annotated[float, Field(ge=0, le=0.9)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class _LoraBody(_Body):
