@@ -103,7 +103,7 @@ def test_what_is_deleted_is_listed_restored_and_purged(live):
     live.dev.refused("POST", "/artifacts:purge")  # an admin's
     assert live.admin.post("/artifacts:purge")["purged"] == []  # its time is not over
     assert live.dev.post("/artifacts/prompt/loose:restore", {})["latest"] == "prompt/loose@v1"
-    live.dev.refused("DELETE", "/artifacts/connection/x", status=400)
+    live.dev.refused("DELETE", "/artifacts/connection/x", status=404)
 
 
 def test_a_release_is_verified_by_whoever_may_read_and_rows_are_an_admins_to_erase(live):
