@@ -91,9 +91,7 @@ async def serve(
     """
     from tidemill.api.listen import bind, listen  # noqa: PLC0415  (uvicorn, which a command without a server does not need)
 
-    for name, value in (("--port", port), ("--otlp-grpc-port", otlp_grpc_port)):
-        if not 0 <= value <= 65535:
-            raise Invalid(f"{name} {value} is not a port", hint="Ports are 0 to 65535.")
+    _check_ports(("--port", port), ("--otlp-grpc-port", otlp_grpc_port))
     if workers < 1:
         raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
     folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
@@ -116,6 +114,12 @@ async def serve(
                     beside.cancel_scope.cancel()
             finally:
                 folder.remove_server_file()
+
+
+def _check_ports(*named: tuple[str, int]) -> None:
+    for name, port in named:
+        if not 0 <= port <= 65535:
+            raise Invalid(f"{name} {port} is not a port", hint="Ports are 0 to 65535.")
 
 
 async def _login_link(platform: Platform, url: str) -> str:
