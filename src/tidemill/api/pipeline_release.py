@@ -8,6 +8,7 @@ from sqlalchemy import Connection as Database
 
 from tidemill.api import rollouts
 from tidemill.api.caller import Caller
+from tidemill.api.etags import Precondition
 from tidemill.api.pipeline_caller import caller_of
 from tidemill.api.platform import Platform
 from tidemill.api.releases import lock_bundle
@@ -99,7 +100,8 @@ class ReleaseSteps:
         )
         if found.status == "running":
             why = f"pipeline/{context.pipeline} run {context.run}: {args.get('after') or 'at once'}"
-            ended = await rollouts.promote_rollout(caller_of(platform, context), found.id, rollouts.Ending(why=why))
+            call, body = caller_of(platform, context), rollouts.Ending(why=why)
+            ended = await rollouts.promote_rollout(call, found.id, Precondition(), body)
         else:
             ended = rollouts.rollout_json(found)
         context.log(f"endpoint/{endpoint} serves {found.release[:19]}… to all")
