@@ -223,7 +223,7 @@ def pages(house: House, address: str, query: dict[str, Any]) -> Iterator[list[An
 
 def names(items: list[Any]) -> list[str]:
     """Rows by what does not change of them."""
-    keys = ("id", "ref", "number", "name", "alias", "cursor", "sample")
+    keys = ("id", "alias", "ref", "number", "name", "cursor", "sample")
     return [next((f"{key} {each[key]}" for key in keys if key in each), str(each)) for each in items]
 
 
