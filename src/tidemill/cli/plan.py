@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -75,9 +76,9 @@ def _print_change(change: Change, indent: str) -> None:
 def print_notes(notes: Sequence[ProblemJson]) -> None:
     """Problems that do not stop it, on standard error."""
     for each in notes:
-        place = f"{each.get('where')}: " if each.get("where") else ""
-        hint = f"  {each.get('hint')}" if each.get("hint") else ""
-        note(paint("note:", "unsure") + " " + clean(f"{place}{each.get('message', '')}{hint}"))
+        note(f"{paint('note:', 'unsure', stream=sys.stderr)} {clean(each.get('message', ''))}")
+        for more in filter(None, (each.get("where"), each.get("hint"))):
+            note(f"  {clean(more)}")
 
 
 def print_consequences(made: Plan) -> None:

@@ -117,7 +117,8 @@ async def show(what: str, /, *, options: Options = DEFAULTS) -> None:
         say_json(found)
         return
     locked = cast("Sequence[Mapping[str, str]]", found.get("artifacts", ()))
-    _print(found, [f"{each.get('ref')}  {each.get('digest')}" for each in locked])
+    longest = max((len(str(each.get("ref"))) for each in locked), default=0)
+    _print(found, [f"{each.get('ref')!s:<{longest}}  {short(each.get('digest'))}" for each in locked])
 
 
 async def _digest_of(client: AsyncClient, what: str) -> str:
@@ -174,8 +175,10 @@ def _print(made: ReleaseJson, locked: Sequence[str]) -> None:
 
 
 def _print_verified(found: VerificationJson) -> None:
+    whole = [each for each in found.get("lines", ()) if each.get("state") == "ok" and each.get("detail")]
+    named = max((len(each.get("name", "")) for each in whole), default=0)
     rows = [
-        [Cell(str(each.get("state")), _TONES.get(str(each.get("state")), "bad")), each.get("what", ""), _told(each)]
+        [Cell(str(each.get("state")), _TONES.get(str(each.get("state")), "bad")), each.get("what", ""), _told(each, named)]
         for each in found.get("lines", ())
     ]
     for line in table([Column(""), Column(""), Column("")], rows, heading=False):
@@ -186,9 +189,13 @@ def _print_verified(found: VerificationJson) -> None:
     say(paint("the release holds", "good") if found.get("holds") else paint(f"the release does not hold: {bad} wrong", "bad"))
 
 
-def _told(line: VerifiedLine) -> str:
+def _told(line: VerifiedLine, named: int) -> str:
+    """What it is and its digest, short where all is well: what is wrong is named whole."""
     name, detail = line.get("name", ""), line.get("detail", "")
-    return clean(f"{name}  {detail}" if detail else name)
+    if not detail or line.get("state") != "ok":
+        return clean(f"{name}  {detail}" if detail else name)
+    digest, _, more = detail.partition(": ")
+    return clean(f"{name:<{named}}  {short(digest)}" + (f" {more}" if more else ""))
 
 
 COMMAND = release
