@@ -28,30 +28,28 @@ FORM_IS_NOT_ALL: Final[Mapping[str, str]] = {
     "PUT /blobs/{digest}": "the body must have the digest that the path names",
     "POST /models:compare": "models or embedders: either, by meaning",
     "GET /models": "values of facets are those of the catalogue that is installed",
-    "POST /monitor-runs": "a monitor or a spec: either, by meaning",
-    "POST /releases:verify": "a release or a lock: either, by meaning",
+    "POST /monitor-runs": "a spec is a document; a window's times follow one another",
+    "POST /releases:verify": "a lock is a file of its own form",
     "POST /feedback": "the value must fit its kind",
     "POST /feedback:batch": "the value must fit its kind",
     "POST /datasets/{name}/samples": "rows must have the columns of the dataset",
     "POST /datasets/{name}:from-traces": "a filter is a language of its own",
     "GET /traces": "a filter is a language of its own",
     "POST /runs": "an application says itself which inputs it needs",
-    "POST /keys/{key_id}:rotate": "a key that has ended is not made new",
     "POST /lineage/openlineage": "events refer to one another",
     "GET /lineage": "a point of the graph has many forms",
     "GET /lineage/impact": "a point of the graph has many forms",
     "GET /lineage/path": "a point of the graph has many forms",
-    "DELETE /artifacts/{kind}/{name}/aliases/{alias}": "latest is an alias that no one moves",
-    "PUT /artifacts/{kind}/{name}/aliases/{alias}": "latest is an alias that no one moves",
     "PATCH /artifacts/{kind}/{name}": "labels hold no control characters",
     "POST /pull": "what the files were is compared with what was applied",
     "POST /pull:written": "what the files were is compared with what was applied",
     "POST /access": "a grant names a role or rights: either, by meaning",
     "POST /api/v1/access": "a grant names a role or rights: either, by meaning",
+    "POST /approvals": "whom an approval is for is asked of the policies, and a role of the approver",
+    "DELETE /artifacts/{kind}/{name}": "only what has no versions stands in an environment",
     "POST /access:check": "what may be asked depends on the right",
     "POST /datasets/{name}/samples:erase": "samples are named by their ids",
     "POST /policies:check": "which doors a target has depends on its kind",
-    "POST /keys": "a role bounds which rights a key may name",
 }
 """Routes where a request of the right form may still be wrong: `positive_data_acceptance` cannot know."""
 STATE: Final = ["412", "422"]
@@ -76,17 +74,9 @@ def described(project: str, tag: str) -> dict[str, Any]:
     return {**whole, "paths": paths}
 
 
-def config(house: House, project: str, *, examples: int, seed: int | None) -> SchemathesisConfig:
+def config(house: House, *, examples: int, seed: int | None) -> SchemathesisConfig:
     positive = ["2xx", "3xx", "401", "403", "404", "409", "429", "5xx"]
     negative = ["400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx"]
-    loose = [
-        {
-            "include-method": method,
-            "include-path": path if path.startswith("/api/v1") else f"/api/v1/projects/{project}{path}",
-            "checks": {"positive_data_acceptance": {"enabled": False}},
-        }
-        for method, path in map(str.split, FORM_IS_NOT_ALL)
-    ]
     return SchemathesisConfig.from_dict(
         {
             "headers": {"Authorization": f"Bearer {house.token}"},
@@ -97,18 +87,21 @@ def config(house: House, project: str, *, examples: int, seed: int | None) -> Sc
                 "positive_data_acceptance": {"expected-statuses": [*positive, *STATE]},
                 "negative_data_rejection": {"expected-statuses": [*negative, *NOT_TAKEN]},
             },
-            "operations": loose,
         }
     )
+
+
+def _is_by_meaning(project: str, check: str, case: schemathesis.Case) -> bool:
+    """Whether a request was refused that only its form says is right; a whole route is never passed over by other checks."""
+    route = f"{case.method} {case.operation.path.removeprefix(f'/api/v1/projects/{project}')}"
+    return check == "positive_data_acceptance" and route in FORM_IS_NOT_ALL
 
 
 def run(house: House, tag: str, *, examples: int, seed: int | None = None) -> None:
     project = house.project()
     project.apply()
     project.post("/endpoints/tide:deploy", {"app": "chain/tide"})
-    schema = schemathesis.openapi.from_dict(
-        described(project.name, tag), config=config(house, project.name, examples=examples, seed=seed)
-    )
+    schema = schemathesis.openapi.from_dict(described(project.name, tag), config=config(house, examples=examples, seed=seed))
     schema.config.update(base_url=house.url)
     problems: list[str] = []
     cases = 0
@@ -117,7 +110,9 @@ def run(house: House, tag: str, *, examples: int, seed: int | None = None) -> No
             cases += len(event.recorder.cases)
             for case_id, checks in event.recorder.checks.items():
                 for each in checks:
-                    if each.failure_info is not None:
+                    if each.failure_info is not None and not _is_by_meaning(
+                        project.name, each.name, event.recorder.cases[case_id].value
+                    ):
                         case = event.recorder.cases[case_id].value
                         answer = event.recorder.interactions[case_id].response
                         told = b"" if answer is None else (answer.content or b"")[:300]

@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from tidemill.api.entry import COOKIE
 from tidemill.api.error_pages import error_text, type_of
-from tidemill.api.forms import BODIES, OF_ROUTES, PATHS, QUERIES, add_form
+from tidemill.api.forms import BODIES, OF_ROUTES, PATHS, QUERIES, WHOLE, add_form
 from tidemill.api.routes import Known, Routes
 from tidemill.api.shapes.registry import ProblemShape
 from tidemill.api.shapes.table import ANSWERS, EVENTS, Answer
@@ -93,6 +93,8 @@ def make_document(app: FastAPI, routes: Routes) -> dict[str, Any]:
     for name, fields in BODIES.items():
         for field, form in fields.items():
             add_form(components["schemas"][name]["properties"][field], form)
+    for name, form in WHOLE.items():
+        components["schemas"][name].update(form)
     doubled = schemas.keys() & components.setdefault("schemas", {}).keys()
     assert not doubled, f"an answer's shape is called as a request's body: {doubled}"
     components["schemas"].update(schemas)

@@ -28,9 +28,13 @@ _SINCE: Final[dict[str, Any]] = {
     "anyOf": [*_TIMES, {"type": "string", "pattern": "^[1-9][0-9]{0,3}[smhd]$"}],
     "description": "A time in ISO 8601, seconds since 1970, or so long ago, as in 24h.",
 }
-_LENGTH: Final = _pattern("[1-9][0-9]{0,3}[smhd]", "30d")
+_LENGTH: Final = _pattern("([1-9][0-9]{0,3}[smh]|([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2})d)", "30d")
 _TRACE: Final = _pattern("[0-9a-f]{8,32}", "0f6c1c8a9b7d4e52a3f01c8a9b7d4e52")
-_APP: Final = _pattern(f"({_REF}|{_DIGEST})", "chain/handbook")
+_EMAIL: Final = _pattern(r"([^\s@<>]{1,64}@[^\s@<>]{1,189})?", "ana@example.org")
+_APP: Final = _pattern(
+    f"((chain|agent|prompt|model|function|endpoint|release)/{_NAME}(@{_VERSION})?|{_DIGEST})", "chain/handbook"
+)
+_MOVED_ALIAS: Final[dict[str, Any]] = {**_pattern(_NAME, "production"), "not": {"const": "latest"}}
 _ID: Final = {"minLength": 1, "maxLength": 200}
 
 PATHS: Final[Mapping[str, dict[str, Any]]] = {
@@ -69,6 +73,9 @@ OF_ROUTES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = {
     "GET /evidence/cards": {"release": _APP},
     "GET /evidence/bom": {"release": _APP},
     "GET /monitor-runs": {"monitor": _of("monitor")},
+    "PUT /artifacts/{kind}/{name}/aliases/{alias}": {"alias": _MOVED_ALIAS},
+    "DELETE /artifacts/{kind}/{name}/aliases/{alias}": {"alias": _MOVED_ALIAS},
+    "GET /artifacts": {"tag": {"pattern": r"^[^\W_][\w.:/ -]{0,127}=[^\x00-\x1f\x7f-\x9f]*$", "examples": ["team=search"]}},
     "GET /audit": {"since": _TIME},
     "GET /api/v1/audit": {"since": _TIME},
     "GET /releases/{digest}": {"digest": _APP},
@@ -80,7 +87,7 @@ BODIES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = {
     "Deployment": {"app": _APP, "environment": _pattern(_NAME, "production")},
     "Digests": {"digests": _pattern(_DIGEST, "sha256:" + "0" * 64)},
     "NewApproval": {"release": _APP, "expires": _LENGTH},
-    "NewKey": {"expires": _LENGTH, "person": _pattern(_NAME, "ana")},
+    "NewKey": {"expires": _LENGTH, "person": _pattern(_NAME, "ana"), "endpoints": _of("endpoint")},
     "NewLink": {"person": _pattern(_NAME, "ana")},
     "Rotation": {"overlap": _LENGTH},
     "FromTraces": {"since": _SINCE, "until": _TIME, "apart": _of("dataset")},
@@ -92,7 +99,8 @@ BODIES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = {
     "NewTune": {"tune": _of("tune"), "data": _of("dataset"), "evaluate_on": _of("dataset")},
     "NewAlias": {"version": _pattern(_VERSION, "v3")},
     "NewProject": {"name": _pattern(_NAME, "default")},
-    "NewPerson": {"name": _pattern(_NAME, "ana")},
+    "NewPerson": {"name": _pattern(_NAME, "ana"), "email": _EMAIL},
+    "PersonChange": {"email": _EMAIL},
     "PolicyQuestion": {"app": _APP, "target": _pattern(f"(endpoint/{_NAME}|[a-z]+/{_NAME}@{_NAME})", "endpoint/support")},
     "Text": {"model": _of("model")},
     "Acceptance": {"to": _of("dataset")},
@@ -101,10 +109,28 @@ BODIES: Final[Mapping[str, Mapping[str, dict[str, Any]]]] = {
 """Of fields of a request's body, by the name of its schema."""
 
 
+def _either(*names: str) -> dict[str, Any]:
+    """Exactly one of the fields, and not null."""
+    given = {"not": {"type": "null"}}
+    return {
+        "oneOf": [
+            {"required": [each], "properties": {each: given} | {other: {"type": "null"} for other in names if other != each}}
+            for each in names
+        ]
+    }
+
+
+WHOLE: Final[Mapping[str, dict[str, Any]]] = {
+    "NewRun": _either("monitor", "spec"),
+    "Verify": _either("release", "lock"),
+}
+"""Of a request's whole body: what its fields are to one another."""
+
+
 def add_form(schema: dict[str, Any], form: Mapping[str, Any]) -> None:
     """Add a form to a schema: to its text, where it may be null too, and to the items of a list."""
     for branch in schema.get("anyOf", ()):
-        if branch.get("type") == "string":
+        if branch.get("type") in {"string", "array"}:
             add_form(branch, form)
             return
     if schema.get("type") == "array":

@@ -32,7 +32,7 @@ class NewKey(Body):
     endpoints: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
     role: Role = "developer"
     person: Annotated[str, Field(max_length=128)] | None = None
-    may: Annotated[tuple[Right, ...], Field(max_length=7)] | None = None
+    may: Annotated[tuple[Right, ...], Field(min_length=1, max_length=7)] | None = None
     expires: Duration | None = None
 
 

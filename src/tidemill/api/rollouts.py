@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Response
 from pydantic import Field
@@ -29,7 +29,7 @@ class NewRollout(Body):
 
     endpoint: str
     app: str
-    share: float | str
+    share: Annotated[float, Field(ge=0, le=100)] | Annotated[str, Field(max_length=40)]
 
 
 class Ending(Body):

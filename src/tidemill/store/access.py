@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Connection, and_, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Row
 
-from tidemill.core.errors import Denied, Invalid, NotFound, Unauthenticated
+from tidemill.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
 from tidemill.store import audit
@@ -189,12 +189,12 @@ def create_key(  # noqa: PLR0913  (what a key is)
 def rotate_key(db: Connection, project: str, key_id: str, *, overlap_ns: int, now_ns: int, by: str) -> tuple[Key, str]:
     """Make a key that may the same, and end this one after the overlap; the new key and its text.
 
-    A key that had an end gets one as far away as it was when the old one was made. Raises `NotFound`, `Invalid` for a key that
+    A key that had an end gets one as far away as it was when the old one was made. Raises `NotFound`, `Conflict` for a key that
     works no more.
     """
     old = get_key(db, project, key_id)
     if old.state(now_ns) != "valid":
-        raise Invalid(f"key {key_id} is {old.state(now_ns)}", hint="Make another one: tidemill keys create")
+        raise Conflict(f"key {key_id} is {old.state(now_ns)}", hint="Make another one: tidemill keys create")
     ends = None if old.expires_ns is None else now_ns + max(1, old.expires_ns - old.created_ns)
     row = db.execute(_KEY, {"id": key_id}).one()
     same = {name: getattr(row, name) for name in ("project", "role", "rights", "endpoints", "person")}
