@@ -183,3 +183,10 @@ def test_an_unreadable_project_is_one_clear_answer(house: House) -> None:
         assert answer.status_code in {400, 404}, (name, answer.text)
         assert isinstance(answer, httpx.Response)
         assert answer.json()["code"] in {"invalid", "not_found"}
+
+
+def test_the_list_of_errors_is_found_with_and_without_its_slash(house: House) -> None:
+    pages = {house.http.get(path).text for path in ("/docs/errors", "/docs/errors/")}
+    assert len(pages) == 1
+    assert "precondition_failed" in pages.pop()
+    assert house.http.get("/docs/errors/nope").status_code == 404

@@ -95,7 +95,7 @@ def error_text(code: str) -> tuple[str, str]:
 
 def error_page(path: str) -> str | None:
     """The page at `/docs/errors/…` as HTML; None when there is no such code."""
-    code = path.removeprefix(PREFIX)
+    code = f"{path}/".removeprefix(PREFIX).rstrip("/")
     if not code:
         rows = (
             f'<tr><td><a href="{type_of(each)}">{each}</a><td>{HTTP_STATUS[each]}<td>{BY_CODE[each].title}' for each in BY_CODE

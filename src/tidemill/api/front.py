@@ -85,7 +85,7 @@ class Front:
 
     def _open_page(self, path: str) -> Callable[[Request], Awaitable[Response]] | None:
         pages = {"/healthz": self._alive, "/readyz": self._ready, "/login": self._login, "/": self._home}
-        return self._error if path.startswith(ERRORS) else pages.get(path)
+        return self._error if f"{path}/".startswith(ERRORS) else pages.get(path)
 
     async def _alive(self, _request: Request) -> Response:
         return JSONResponse({"status": "alive", "version": __version__})
