@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-loop test quick check format lint types contract docs ratchet import-time bench wheel clean
+.PHONY: demo demo-loop test quick thorough check format lint types contract docs ratchet import-time bench wheel clean
 
 demo: $(VENV)/.demo ## set everything up, then run the main job on the embedded defaults
 	@$(BIN)/python -m examples.handbook.demo
@@ -20,7 +20,10 @@ test: $(VENV)/.tune ## set everything up and run every test
 	$(BIN)/pytest -n 2 --dist loadfile
 
 quick: $(VENV)/.tune ## the tests without the slow ones
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not thorough"
+
+thorough: $(VENV)/.tune ## the generated requests to the API again, a hundred of each; takes many minutes
+	$(BIN)/pytest -n 2 --dist load -m thorough
 
 check: $(VENV)/.tune format lint types contract ratchet docs import-time test ## everything CI runs
 

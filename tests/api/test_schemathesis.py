@@ -1,6 +1,6 @@
 """schemathesis over the whole document with all of its checks, against a real server over real HTTP, a test a tag.
 
-The examples are few and always the same; `-m slow` draws many more. Where a check cannot hold by the nature of a route, the
+The examples are few and always the same; `make thorough` draws many more. Where a check cannot hold by the nature of a route, the
 route stands below with the reason; everything else is held to everything.
 """
 
@@ -129,7 +129,7 @@ def test_the_document_holds(house: House, tag: str) -> None:
     run(house, tag, examples=3)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("tag", TAGS)
 def test_the_document_holds_for_many_requests(house: House, tag: str) -> None:
