@@ -1,7 +1,7 @@
 """schemathesis over the whole document with all of its checks, against a real server over real HTTP, a test a tag.
 
-The examples are few and always the same; `make thorough` draws many more. Where a check cannot hold by the nature of a route, the
-route stands below with the reason; everything else is held to everything.
+The examples are few and always the same; `make thorough` draws many more. Where a check cannot hold by the nature of a route,
+the route stands below with the reason; everything else is held to everything.
 """
 
 from __future__ import annotations
