@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import (
     JSON,
@@ -98,7 +98,8 @@ def claim(db: Connection, slot: Slot, *, process: str, is_shared: bool, now_ns: 
         if row.process == process or (is_shared and _is_alive(db, row.process)):
             return "busy"
     db.execute(delete(answers).where(at))
-    begun = {"process": process, "status": None, "content_type": "", "location": "", "etag": "", "body": None, "asked": []}
+    begun: dict[str, Any] = {"process": process, "status": None, "body": None, "asked": []}
+    begun |= {"content_type": "", "location": "", "etag": ""}
     named = {"project": slot.project, "principal": slot.principal, "key": slot.key, "fingerprint": slot.fingerprint}
     db.execute(insert(answers), {**named, **begun, "created_ns": now_ns})
     return "mine"
