@@ -115,7 +115,7 @@ def test_a_bomb_is_stopped_before_it_is_unpacked(tmp_path: Path) -> None:
         assert chunked.status_code == 413
 
 
-@pytest.mark.parametrize(("encoding", "body"), [("gzip", b"no"), ("zstd", b"no"), ("gzip", gzip.compress(b"{}")[:-9])])
+@pytest.mark.parametrize(("encoding", "body"), [("gzip", b"no"), ("zstd", b"no"), ("gzip", gzip.compress(b"{}", mtime=0)[:-9])])
 def test_what_is_not_packed_as_it_says_is_refused(project: Project, encoding: str, body: bytes) -> None:
     answer = project.raw(
         "POST", "/plan", content=body, headers={"content-encoding": encoding, "content-type": "application/json"}
