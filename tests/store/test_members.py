@@ -156,7 +156,7 @@ def test_a_key_is_narrowed_ends_and_is_rotated(database):
     access.check_in_time(come(database, text), now_ns=59)
     with pytest.raises(Unauthenticated):
         access.check_in_time(come(database, text), now_ns=60)
-    with pytest.raises(Invalid, match="is expired"):
+    with pytest.raises(Conflict, match="is expired"):
         database.write_sync(lambda db: access.rotate_key(db, "shop", key_id, overlap_ns=0, now_ns=60, by="admin"))
     with pytest.raises(NotFound):
         database.write_sync(lambda db: access.rotate_key(db, "other", new.id, overlap_ns=0, now_ns=60, by="admin"))
