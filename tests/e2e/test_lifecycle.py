@@ -112,7 +112,7 @@ def test_a_key_reaches_its_endpoint_only(server: Server, shell: Shell) -> None:
     assert [each["id"] for each in seen["data"]] == ["endpoint/open"]
     assert httpx.get(f"{server.url}{server.api}/artifacts", headers=mine, trust_env=False).status_code == 403
     elsewhere = mine | {"x-tidemill-project": "other"}
-    assert ask(server, "endpoint/open", elsewhere).status_code == 403
+    assert ask(server, "endpoint/open", elsewhere).status_code == 404
     listed = shell("keys", "list", "--json").out
     assert made["id"] in listed
     assert made["key"] not in listed
@@ -122,7 +122,9 @@ def test_a_key_reaches_its_endpoint_only(server: Server, shell: Shell) -> None:
 
 def test_a_key_belongs_to_its_project(server: Server, shell: Shell) -> None:
     key = shell.json("keys", "create")["key"]
-    shell("plan", TIDEMILL_TOKEN=key, TIDEMILL_URL=server.url, TIDEMILL_PROJECT="other").refused(4, "default", "other")
+    shell("plan", TIDEMILL_TOKEN=key, TIDEMILL_URL=server.url, TIDEMILL_PROJECT="other").refused(
+        3, "there is no project 'other'"
+    )
     assert shell("get", TIDEMILL_TOKEN=key, TIDEMILL_URL=server.url).code == 0
 
 

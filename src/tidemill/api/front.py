@@ -52,7 +52,7 @@ class Front:
         self._entry = entry
         self._is_ready = is_ready
         self._hosts = hosts
-        self._formed = Requests(Heads(Compression(self._in_form)), limits=limits)
+        self._formed = Requests(Heads(Compression(self._in_form), but={"/login"}), limits=limits)
         self._watched = Watch(self._routed, entry=entry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Heads:
-    """ASGI middleware: asks for a GET, and answers with its status and headers; a stream ends with its first piece."""
+    """ASGI middleware: asks for a GET, and answers with its status and headers; a stream ends with its first piece.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `but` names the paths where a GET changes something: what is asked of them is handed on as it is.
+    """
+
+    def __init__(self, app: ASGIApp, *, but: Collection[str]) -> None:
         self._app = app
+        self._but = but
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on; a HEAD as a GET, which is ended once it has answered."""
-        if scope["method"] != "HEAD":
+        if scope["method"] != "HEAD" or scope["path"] in self._but:
             await self._app(scope, receive, send)
             return
 
