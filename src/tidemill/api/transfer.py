@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
 
@@ -12,6 +12,7 @@ import anyio.to_thread
 from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection as Database
+from starlette.types import Receive, Scope, Send
 
 from tidemill.api.caller import AnyCaller
 from tidemill.api.indexes import build_index_job
@@ -56,7 +57,7 @@ async def get_blob(call: AnyCaller, digest: str) -> StreamingResponse:
         content = await anyio.to_thread.run_sync(blobs.get, digest)
         return StreamingResponse(iter([content]), media_type="application/octet-stream")
     headers = {"content-length": str((await anyio.Path(path).stat()).st_size)}
-    return StreamingResponse(_read(path.open("rb")), media_type="application/octet-stream", headers=headers)
+    return _FileSent(path.open("rb"), "application/octet-stream", headers=headers)
 
 
 @router.get("/export")
@@ -92,7 +93,22 @@ async def export_project(
     size = file.tell()
     file.seek(0)
     headers = {"content-disposition": f'attachment; filename="{project}.tidemill.zip"', "content-length": str(size)}
-    return StreamingResponse(_read(file), media_type="application/zip", headers=headers)
+    return _FileSent(file, "application/zip", headers=headers)
+
+
+class _FileSent(StreamingResponse):
+    """Sends a file and closes it, however the sending ends, also before its first piece."""
+
+    def __init__(self, file: IO[bytes], media_type: str, *, headers: Mapping[str, str]) -> None:
+        super().__init__(_read(file), media_type=media_type, headers=headers)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
 
 
 @router.post("/import")
@@ -221,6 +237,5 @@ async def _receive(request: Request, path: Path) -> int:
 
 
 def _read(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece
+    while piece := file.read(_PIECE):
+        yield piece
