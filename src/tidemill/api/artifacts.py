@@ -186,7 +186,7 @@ async def put_alias(
 
     def work(db: Database) -> Alias:
         if_match.check_state(lambda: alias_tag(aliases.get_alias(db, call.project, ref, alias)))
-        return aliases.set_alias(
+        aliases.set_alias(
             db,
             call.project,
             ref,
@@ -198,10 +198,10 @@ async def put_alias(
             expected=body.expected,
             now_ns=now_ns,
         )
+        return aliases.get_alias(db, call.project, ref, alias)
 
     moved = await call.platform.database.write(work)
-    kept = await call.platform.database.read(lambda db: aliases.get_alias(db, call.project, ref, alias))
-    response.headers["etag"] = alias_tag(kept)
+    response.headers["etag"] = alias_tag(moved)
     return version_json(moved.version) | {"alias": moved.alias}
 
 

@@ -57,7 +57,7 @@ class Bodies:
                     message = f"a body of type {shown!r} is not taken" if shown else "the body has no content-type"
                     raise UnsupportedMedia(message, hint="Send content-type: application/json.")
                 await self._check_form(body)
-                handed = _Whole(body, receive)
+                handed = Whole(body, receive)
         except ClientGone:
             return
         except TidemillError as error:
@@ -137,7 +137,7 @@ def _unpacked(scope: Scope) -> Scope:
     return {**scope, "headers": [each for each in scope["headers"] if each[0] not in dropped]}
 
 
-class _Whole:
+class Whole:
     """`receive` of a body that is read already."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
@@ -145,6 +145,7 @@ class _Whole:
         self._receive = receive
 
     async def __call__(self) -> Message:
+        """The body, once; then whatever else comes."""
         if self._body is None:
             return await self._receive()
         body, self._body = self._body, None

@@ -19,6 +19,7 @@ from typing import Final
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidemill.api.bodies import Whole
 from tidemill.api.problems import problem_response
 from tidemill.api.replay import ASKED, KNOWN, Asked
 from tidemill.core.clock import Clock
@@ -68,9 +69,9 @@ class Idempotency:
             await problem_response(error)(scope, receive, send)
             return
         if known is not None:
-            await self._app({**scope, KNOWN: known}, _Again(body, receive), send)
+            await self._app({**scope, KNOWN: known}, Whole(body, receive), send)
             return
-        await self._carry_out(slot, scope, _Again(body, receive), send)
+        await self._carry_out(slot, scope, Whole(body, receive), send)
 
     async def _claim(self, slot: Slot) -> Answer | None:
         """The answer that is kept, or None when the request is ours to carry out."""
@@ -189,20 +190,6 @@ class _Heard:
             created_ns=now_ns,
             asked=asked,
         )
-
-
-class _Again:
-    """`receive` of a body that was read."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
 
 
 def _slot(scope: Scope, keys: list[bytes], body: bytes) -> Slot:

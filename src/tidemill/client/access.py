@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict, TypeVar, cast
+from typing import Literal, TypedDict, cast
 
 from tidemill.client.calls import Calls
-from tidemill.client.connect import Params, segment
+from tidemill.client.connect import segment
 from tidemill.client.govern import AuditEntryJson, AuditReportJson
 from tidemill.client.shapes import KeyJson
 from tidemill.core.json import Json, JsonObject
 
 Right = Literal["read", "annotate", "attest", "develop", "deploy", "approve", "administer"]
-T = TypeVar("T")
 _OUTSIDE = "/api/v1"
 
 
@@ -111,7 +110,7 @@ class AccessCalls(Calls):
 
     async def projects(self, *, limit: int | None = None) -> Sequence[ProjectJson]:
         """The projects that the caller may read, by name."""
-        return await self._list_outside("/projects", ProjectJson, limit=limit)
+        return await self._list(f"{_OUTSIDE}/projects", ProjectJson, limit=limit, absolute=True)
 
     async def create_project(self, name: str, *, description: str = "") -> ProjectJson:
         """Make a project."""
@@ -129,7 +128,7 @@ class AccessCalls(Calls):
 
     async def people(self, *, limit: int | None = None) -> Sequence[PersonJson]:
         """Everybody, by name."""
-        return await self._list_outside("/people", PersonJson, limit=limit)
+        return await self._list(f"{_OUTSIDE}/people", PersonJson, limit=limit, absolute=True)
 
     async def person(self, name: str) -> PersonJson:
         """Somebody, with what is granted and denied to them in every project."""
@@ -150,7 +149,7 @@ class AccessCalls(Calls):
     ) -> Sequence[RuleJson]:
         """The grants and denials that count in the project; with `every_project` those for every one."""
         if every_project:
-            return await self._list_outside("/access", RuleJson, params={"person": person}, limit=limit)
+            return await self._list(f"{_OUTSIDE}/access", RuleJson, params={"person": person}, limit=limit, absolute=True)
         return await self._list("/access", RuleJson, params={"person": person}, limit=limit)
 
     async def grant(
@@ -219,7 +218,7 @@ class AccessCalls(Calls):
 
     async def sessions(self, *, limit: int | None = None) -> Sequence[SessionJson]:
         """The caller's sessions; the admin sees everybody's."""
-        return await self._list_outside("/sessions", SessionJson, limit=limit)
+        return await self._list(f"{_OUTSIDE}/sessions", SessionJson, limit=limit, absolute=True)
 
     async def end_session(self, session: str) -> None:
         """End a session."""
@@ -236,7 +235,7 @@ class AccessCalls(Calls):
     ) -> Sequence[AuditEntryJson]:
         """The audit of what belongs to no project: projects, people, logins, attempts by nobody known."""
         params = {"action": action, "target": target, "who": who, "since": since}
-        return await self._list_outside("/audit", AuditEntryJson, params=params, limit=limit)
+        return await self._list(f"{_OUTSIDE}/audit", AuditEntryJson, params=params, limit=limit, absolute=True)
 
     async def verify_server_audit(self, *, anchor: str | None = None) -> AuditReportJson:
         """Recompute that chain."""
@@ -254,17 +253,3 @@ class AccessCalls(Calls):
 
     async def _outside(self, method: str, path: str, body: Json = None) -> Json:
         return await self._line.send_absolute(method, _OUTSIDE + path, body=body)
-
-    async def _list_outside(
-        self, path: str, _shape: type[T], *, params: Params | None = None, limit: int | None = None
-    ) -> Sequence[T]:
-        items = list[T]()
-        cursor: str | None = None
-        while True:
-            left = None if limit is None else limit - len(items)
-            asked = {**(params or {}), "limit": left and min(left, 500), "cursor": cursor}
-            page = cast("Mapping[str, object]", await self._line.send_absolute("GET", _OUTSIDE + path, params=asked))
-            items += cast("list[T]", page.get("items", []))
-            cursor = cast("str | None", page.get("next"))
-            if cursor is None or (limit is not None and len(items) >= limit):
-                return items[:limit]

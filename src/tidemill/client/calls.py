@@ -28,21 +28,24 @@ class Calls:
             raise Invalid("the client is not open", hint="Write: async with AsyncClient() as client: …")
         return self._opened
 
-    async def _list(self, path: str, shape: type[T], *, params: Params | None = None, limit: int | None = None) -> Sequence[T]:
-        """Every item of a list, or the first `limit`; the pages that it takes are asked for here."""
-        return [each async for each in self._iterate(path, shape, params=params, limit=limit)]
+    async def _list(
+        self, path: str, shape: type[T], *, params: Params | None = None, limit: int | None = None, absolute: bool = False
+    ) -> Sequence[T]:
+        """Every item of a list, or the first `limit`; `absolute` says that the path is the server's, not the project's."""
+        return [each async for each in self._iterate(path, shape, params=params, limit=limit, absolute=absolute)]
 
     async def _iterate(
-        self, path: str, _shape: type[T], *, params: Params | None = None, limit: int | None = None
+        self, path: str, _shape: type[T], *, params: Params | None = None, limit: int | None = None, absolute: bool = False
     ) -> AsyncIterator[T]:
         """The items of a list one by one; a page is asked for when the one before is used up."""
+        send = self._line.send_absolute if absolute else self._line.send
         left = math.inf if limit is None else limit
         cursor: str | None = None
         while left > 0:
             most = None if left == math.inf else min(int(left), _PAGE)
             page = cast(
                 "Mapping[str, object]",
-                await self._line.send("GET", path, params={**(params or {}), "limit": most, "cursor": cursor}),
+                await send("GET", path, params={**(params or {}), "limit": most, "cursor": cursor}),
             )
             for each in cast("list[T]", page.get("items", [])):
                 yield each
