@@ -42,7 +42,7 @@ def test_a_huge_value_is_cut_and_says_so():
 
 def test_odd_names_do_not_stop_a_row():
     row = orjson.loads(encode_row(make_span(name="a\ud800b", attributes={"x": float("nan")})))
-    assert (row["name"], row["attributes"], row["root"]) == ("a?b", '{"x":null}', 1)
+    assert (row["name"], row["attributes"], row["root"]) == ("a?b", {"x": "null"}, 1)
 
 
 def test_an_object_that_cannot_be_shown_does_not_stop_the_request():

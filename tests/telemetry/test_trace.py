@@ -17,10 +17,12 @@ def stored(number: int, **fields) -> StoredSpan:
         "root": bool(row["root"]),
         "input": decode_value(row["input"]),
         "output": decode_value(row["output"]),
-        "attributes": decode_value(row["attributes"]),
+        "attributes": {key: decode_value(value) for key, value in row["attributes"].items()},
         "tags": tuple(row["tags"]),
+        "received_ns": row.pop("received"),
     }
-    row.pop("project")
+    for name in ("project", "variant", "rollout", "environment", "evaluation", "resource", "events", "links"):
+        row.pop(name)
     return StoredSpan(**row)
 
 

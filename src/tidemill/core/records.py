@@ -137,7 +137,10 @@ class Sample:
 class SpanRecord:
     """A finished span. Ids are hexadecimal (32 for the trace, 16 for the span); times in nanoseconds since the epoch, UTC.
 
-    `cost` is in US dollars; None when no price is known.
+    `cost` is in US dollars; None when no price is known. `first_token_ns` is counted from the start. `weight` is how many
+    spans this one stands for after sampling, at least 1. `service` and `scope` name the program and the instrumentation that
+    sent it, `dialect` the table of `telemetry/dialects` that read it (empty: recorded here). What no field holds is in
+    `attributes`, `events`, `links` and `resource` as it came.
     """
 
     trace_id: str
@@ -162,6 +165,16 @@ class SpanRecord:
     session: str | None = None
     tags: tuple[str, ...] = ()
     attributes: JsonObject = field(default_factory=dict[str, Json])
+    provider: str | None = None
+    first_token_ns: int | None = None
+    finish_reasons: tuple[str, ...] = ()
+    service: str = ""
+    scope: str = ""
+    dialect: str = ""
+    weight: float = 1.0
+    events: tuple[JsonObject, ...] = ()
+    links: tuple[JsonObject, ...] = ()
+    resource: JsonObject = field(default_factory=dict[str, Json])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

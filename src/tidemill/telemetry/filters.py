@@ -93,7 +93,7 @@ def _add_condition(where: Where, key: str, operator: str, value: str) -> None:
         raise Invalid(f"unknown filter key {key!r}", hint=did_you_mean(key, [*_TEXTS, *_NUMBERS, _TAG]))
 
 
-_ATTRIBUTE: Final = "trim(BOTH '\"' FROM JSONExtractRaw(attributes, {key:String}))"
+_ATTRIBUTE: Final = "trim(BOTH '\"' FROM attributes[{key:String}])"
 
 
 def _number(key: str, value: str) -> float:

@@ -13,10 +13,11 @@ from typing import Final, cast
 from tidemill.telemetry import genai
 from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.row import encode_value
+from tidemill.telemetry.schema import attribute_text
 
-_EVALUATED: Final = f"JSONHas(attributes, '{genai.EVALUATION}')"
+_EVALUATED: Final = "evaluation != ''"
 _IN_EVALUATION: Final = f"trace_id IN (SELECT trace_id FROM spans WHERE project = {{project:String}} AND root AND {_EVALUATED})"  # noqa: S608  (bound parameters)
-_INDEX: Final = f"JSONExtractString(attributes, '{genai.INDEX}')"
+_INDEX: Final = attribute_text(genai.INDEX)
 _SEARCHED: Final = (
     f"project = {{project:String}} AND kind = 'retriever' AND"
     f" ({_INDEX} IN {{indexes:Array(String)}} OR ({_INDEX} = '' AND release IN {{releases:Array(String)}}))"

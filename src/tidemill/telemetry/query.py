@@ -9,7 +9,6 @@ from typing import Final, cast
 
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
-from tidemill.telemetry import genai
 from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.filters import Where, add_filter, add_words
 from tidemill.telemetry.row import decode_value
@@ -19,11 +18,17 @@ _LARGEST_PAGE: Final = 1000
 _COLUMNS: Final = (
     "trace_id, span_id, parent_id, root, name, kind, toUnixTimestamp64Nano(start), duration_ns, status, error,"
     " {input}, {output}, model, input_tokens, output_tokens, cached_tokens, cost, release, endpoint, step, user, session, tags,"
-    " attributes"
+    " {attributes}, provider, first_token_ns, finish_reasons, cache_write_tokens, reasoning_tokens, audio_input_tokens,"
+    " audio_output_tokens, weight, input_at, output_at, toUnixTimestamp64Nano(received), service, scope, dialect, {events},"
+    " {links}, {resource}"
 )
-_WHOLE: Final = _COLUMNS.format(input="input", output="output")
+_WHOLE: Final = _COLUMNS.format(
+    input="input", output="output", attributes="attributes", events="events", links="links", resource="resource"
+)
 # In a list only the first span's content is shown.
-_LIGHT: Final = _COLUMNS.format(input="if(root, input, '')", output="if(root, output, '')")
+_LIGHT: Final = _COLUMNS.format(
+    input="if(root, input, '')", output="if(root, output, '')", attributes="map()", events="''", links="''", resource="map()"
+)
 _ONCE: Final = "LIMIT 1 BY trace_id, span_id"
 _HEX: Final = re.compile(r"[0-9a-f]{2,32}")
 _CURSOR: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{32})")
@@ -55,7 +60,7 @@ async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
     if among is not None:
         page.add("trace_id IN {among:Array(String)}", among=list(among))
     if served:
-        page.add(f"release != '' AND NOT JSONHas(attributes, '{genai.EVALUATION}')")
+        page.add("release != '' AND evaluation = ''")
     _add_bounds(page, from_ns=from_ns, to_ns=to_ns, cursor=cursor)
     rows = await engine.query(
         f"SELECT trace_id, toUnixTimestamp64Nano(start) AS at FROM spans WHERE {page.sql}"  # noqa: S608  (bound parameters)
@@ -177,7 +182,6 @@ async def _spans(engine: Engine, project: str, traces: Sequence[str], *, columns
 
 def _read_span(row: Sequence[object]) -> StoredSpan:
     texts = [str(each) for each in row]
-    attributes = decode_value(texts[23])
     return StoredSpan(
         trace_id=texts[0],
         span_id=texts[1],
@@ -202,8 +206,29 @@ def _read_span(row: Sequence[object]) -> StoredSpan:
         user=texts[20],
         session=texts[21],
         tags=tuple(cast("list[str]", row[22])),
-        attributes=attributes if isinstance(attributes, Mapping) else {"text": attributes},
+        attributes=_values(row[23]),
+        provider=texts[24],
+        first_token_ns=cast("int", row[25]),
+        finish_reasons=tuple(cast("list[str]", row[26])),
+        cache_write_tokens=cast("int", row[27]),
+        reasoning_tokens=cast("int", row[28]),
+        audio_input_tokens=cast("int", row[29]),
+        audio_output_tokens=cast("int", row[30]),
+        weight=cast("float", row[31]),
+        input_at=texts[32],
+        output_at=texts[33],
+        received_ns=cast("int", row[34]),
+        service=texts[35],
+        scope=texts[36],
+        dialect=texts[37],
+        events=cast("Sequence[Json]", decode_value(texts[38]) or ()),
+        links=cast("Sequence[Json]", decode_value(texts[39]) or ()),
+        resource=_values(row[40]),
     )
+
+
+def _values(column: object) -> JsonObject:
+    return {key: decode_value(value) for key, value in cast("Mapping[str, str]", column).items()}
 
 
 def _page_size(limit: int) -> int:

@@ -1,8 +1,8 @@
-"""The tables of the span store, and how to find words in a span.
+"""The tables of the span store, and how to find words and attributes in a span.
 
-Only what chDB, chdb-core-lite and a ClickHouse server all have is used. A span is keyed by project, trace and span, so that one
-that was sent twice, in whatever batch, is kept once; until parts are merged both rows are there, so a query says
-`LIMIT 1 BY trace_id, span_id` where that matters.
+Only what chDB, chdb-core-lite and a ClickHouse server all have is used. A span is keyed by project, trace and span within the
+hour of its start, so that one that was sent twice, in whatever batch, is kept once (the last that came); until parts are merged
+both rows are there, so a query says `LIMIT 1 BY trace_id, span_id` where that matters.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Final
 # chdb-core-lite has no lowerUTF8, so words beyond ASCII are looked for otherwise.
 SEARCHED: Final = "lower(replaceRegexpAll(concat(name, ' ', error, ' ', input, ' ', output), '\\\\\\\\[nrt]', ' '))"
 
-MIGRATIONS: Final = (
-    f"""
+_PAIRS: Final = "Map(LowCardinality(String), String)"
+
+_FIRST: Final = f"""
     CREATE TABLE IF NOT EXISTS spans
     (
         project LowCardinality(String),
@@ -49,8 +50,100 @@ MIGRATIONS: Final = (
     PARTITION BY toYYYYMM(start)
     ORDER BY (project, trace_id, span_id)
     SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-    """,
+    """
+
+# Columns for what is filtered and grouped on; the rest are maps whose values are JSON. `received` decides which of two rows of
+# one span stays. A payload too large for a row lies elsewhere: `input_at` and `output_at` say where; the row has its beginning.
+_WIDE: Final = f"""
+    CREATE TABLE IF NOT EXISTS spans_wide
+    (
+        project LowCardinality(String),
+        trace_id FixedString(32),
+        span_id FixedString(16),
+        parent_id String,
+        root UInt8,
+        name LowCardinality(String),
+        kind LowCardinality(String),
+        start DateTime64(9, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+        received DateTime64(9, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+        duration_ns UInt64 CODEC(ZSTD(1)),
+        first_token_ns UInt64 CODEC(ZSTD(1)),
+        status LowCardinality(String),
+        error String CODEC(ZSTD(3)),
+        input String CODEC(ZSTD(3)),
+        output String CODEC(ZSTD(3)),
+        input_at String CODEC(ZSTD(1)),
+        output_at String CODEC(ZSTD(1)),
+        provider LowCardinality(String),
+        model LowCardinality(String),
+        finish_reasons Array(LowCardinality(String)),
+        input_tokens UInt64 CODEC(ZSTD(1)),
+        output_tokens UInt64 CODEC(ZSTD(1)),
+        cached_tokens UInt64 CODEC(ZSTD(1)),
+        cache_write_tokens UInt64 CODEC(ZSTD(1)),
+        reasoning_tokens UInt64 CODEC(ZSTD(1)),
+        audio_input_tokens UInt64 CODEC(ZSTD(1)),
+        audio_output_tokens UInt64 CODEC(ZSTD(1)),
+        cost Nullable(Float64),
+        release LowCardinality(String),
+        endpoint LowCardinality(String),
+        step LowCardinality(String),
+        variant LowCardinality(String),
+        rollout LowCardinality(String),
+        environment LowCardinality(String),
+        evaluation LowCardinality(String),
+        user String CODEC(ZSTD(1)),
+        session String CODEC(ZSTD(1)),
+        tags Array(LowCardinality(String)),
+        service LowCardinality(String),
+        scope LowCardinality(String),
+        dialect LowCardinality(String),
+        weight Float64 CODEC(ZSTD(1)),
+        attributes {_PAIRS} CODEC(ZSTD(3)),
+        resource {_PAIRS} CODEC(ZSTD(3)),
+        events String CODEC(ZSTD(3)),
+        links String CODEC(ZSTD(3)),
+        INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
+        INDEX start_range start TYPE minmax,
+        INDEX words {SEARCHED} TYPE text(tokenizer = 'splitByNonAlpha')
+    )
+    ENGINE = ReplacingMergeTree(received)
+    PARTITION BY toYYYYMM(start)
+    ORDER BY (project, toStartOfHour(start), trace_id, span_id)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+    """
+
+# What the first form of the table had, column by column; some of it lay in the attributes, which were one JSON text.
+_KEPT: Final = (
+    "project, trace_id, span_id, parent_id, root, name, kind, start, duration_ns, status, error, input, output, model,"
+    " input_tokens, output_tokens, cached_tokens, cost, release, endpoint, step, user, session, tags"
+)
+_KEYS: Final = "arrayMap(place -> JSONKey(attributes, place), range(1, toUInt32(JSONLength(attributes)) + 1))"
+_MOVED: Final = {
+    "received": "start",
+    "weight": "1",
+    "attributes": f"CAST(mapFromArrays({_KEYS}, arrayMap(key -> JSONExtractRaw(attributes, key), {_KEYS})), '{_PAIRS}')",
+    "first_token_ns": "toUInt64(JSONExtractFloat(attributes, 'tidemill.first_token_ms') * 1e6)",
+    **{
+        name: f"JSONExtractString(attributes, 'tidemill.{name}')"
+        for name in ("variant", "rollout", "environment", "evaluation")
+    },
+}
+_FILL: Final = f"INSERT INTO spans_wide ({_KEPT}, {', '.join(_MOVED)}) SELECT {_KEPT}, {', '.join(_MOVED.values())} FROM spans"  # noqa: S608  (names of ours)
+
+MIGRATIONS: Final = (
+    _FIRST,
+    "DROP TABLE IF EXISTS spans_wide",  # half filled, when the filling was cut off before
+    _WIDE,
+    _FILL,
+    "EXCHANGE TABLES spans AND spans_wide",
+    "DROP TABLE spans_wide",
 )
 """Applied in order, once each. Never change one that was released: add another."""
 
 TRACKING: Final = "CREATE TABLE IF NOT EXISTS migrations (number UInt32) ENGINE = MergeTree ORDER BY number"
+
+
+def attribute_text(name: str) -> str:
+    """The SQL of an attribute as text, empty when it is missing; `name` is a constant of `genai.py`."""
+    return f"trim(BOTH '\"' FROM attributes['{name}'])"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tidemill.core.json import Json, JsonObject
@@ -40,6 +40,23 @@ class StoredSpan:
     session: str
     tags: tuple[str, ...]
     attributes: JsonObject
+    provider: str = ""
+    first_token_ns: int = 0
+    finish_reasons: tuple[str, ...] = ()
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    weight: float = 1.0
+    input_at: str = ""
+    output_at: str = ""
+    received_ns: int = 0
+    service: str = ""
+    scope: str = ""
+    dialect: str = ""
+    events: Sequence[Json] = ()
+    links: Sequence[Json] = ()
+    resource: JsonObject = field(default_factory=dict[str, Json])
 
     @property
     def usage(self) -> JsonObject:

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from tidemill.telemetry import genai
 from tidemill.telemetry.engine import Engine
 
 _OF_ROLLOUT: Final = (
     "project = {project:String} AND root AND endpoint = {endpoint:String} AND start >= fromUnixTimestamp64Nano({since:Int64})"
-    f" AND JSONExtractString(attributes, '{genai.ROLLOUT}') = {{rollout:String}}"
+    " AND rollout = {rollout:String}"
 )
-_VARIANT: Final = f"JSONExtractString(attributes, '{genai.VARIANT}')"
 _ONCE: Final = "LIMIT 1 BY trace_id, span_id"
 
 
@@ -56,7 +54,7 @@ async def count_variants(engine: Engine, spans: RolloutSpans) -> Mapping[str, Va
     rows = await engine.query(
         "SELECT variant, sum(n), sum(failed), count(), sum(n * n), sum(failed * failed), sum(n * failed) FROM"  # noqa: S608  (bound parameters)
         " (SELECT variant, asker, count() AS n, countIf(status = 'error') AS failed FROM"
-        f" (SELECT {_VARIANT} AS variant, {_ASKER} AS asker, status FROM spans WHERE {_OF_ROLLOUT} {_ONCE})"
+        f" (SELECT variant, {_ASKER} AS asker, status FROM spans WHERE {_OF_ROLLOUT} {_ONCE})"
         " GROUP BY variant, asker) GROUP BY variant",
         spans.parameters,
     )
@@ -71,7 +69,7 @@ async def latency_ranks(engine: Engine, spans: RolloutSpans, *, variant: str, ra
     picked = ", ".join(f"sorted[{rank:d}]" for rank in ranks)
     rows = await engine.query(
         f"SELECT {picked} FROM (SELECT arraySort(groupArray(duration_ns)) AS sorted FROM (SELECT duration_ns FROM spans"  # noqa: S608  (numbers, and bound parameters)
-        f" WHERE {_OF_ROLLOUT} AND status != 'error' AND {_VARIANT} = {{variant:String}} {_ONCE}))",
+        f" WHERE {_OF_ROLLOUT} AND status != 'error' AND variant = {{variant:String}} {_ONCE}))",
         {**spans.parameters, "variant": variant},
     )
     return [cast("int", each) / 1e6 for each in rows[0]]
@@ -82,7 +80,7 @@ async def variants_of(engine: Engine, spans: RolloutSpans, trace_ids: Sequence[s
     if not trace_ids:
         return {}
     rows = await engine.query(
-        f"SELECT DISTINCT toString(trace_id), {_VARIANT} FROM spans"  # noqa: S608  (bound parameters)
+        f"SELECT DISTINCT toString(trace_id), variant FROM spans"  # noqa: S608  (bound parameters)
         f" WHERE {_OF_ROLLOUT} AND trace_id IN {{traces:Array(String)}}",
         {**spans.parameters, "traces": list(trace_ids)},
     )
