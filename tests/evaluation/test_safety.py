@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tidemill.core.errors import Invalid, MissingExtra
+from tidemill.core.personal_data import find_personal_data, is_iban, is_luhn
 from tidemill.evaluation.scorers.choose import make_scorer
 from tidemill.evaluation.scorers.safety import LanguageScore, PersonalDataScore, ProfanityScore, PromptInjectionScore
 from tidemill.flows.injection import find_injection
-from tidemill.flows.personal_data import find_personal_data, is_iban, is_luhn
 from tidemill.flows.safety_checks import Language, PersonalData, Profanity, PromptInjection
 from tidemill.testing import check_check, check_scorer
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tidemill.flows.personal_data import Finding
+from tidemill.core.personal_data import Finding
 
 VERSION: Final = "rules/1"
 LONGEST: Final = 20_000

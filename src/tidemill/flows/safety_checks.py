@@ -9,11 +9,11 @@ from typing import Final, Literal, TypeAlias
 import anyio.to_thread
 
 from tidemill.core.errors import Invalid
+from tidemill.core.personal_data import VERSION as FORM_RULES
+from tidemill.core.personal_data import Finding, find_personal_data, merge
 from tidemill.core.suggest import did_you_mean
 from tidemill.flows.injection import VERSION as INJECTION_RULES
 from tidemill.flows.injection import find_injection
-from tidemill.flows.personal_data import VERSION as FORM_RULES
-from tidemill.flows.personal_data import Finding, find_personal_data, merge
 from tidemill.flows.providers import languages, presidio, profanity
 
 Engine: TypeAlias = Literal["presidio", "rules"]

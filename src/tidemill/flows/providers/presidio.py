@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from tidemill.core.errors import MissingExtra
-from tidemill.flows.personal_data import Finding
+from tidemill.core.personal_data import Finding
 
 ENTITIES: Final = (
     "PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "IP_ADDRESS", "US_SSN", "US_PASSPORT",

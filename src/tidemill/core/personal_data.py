@@ -1,6 +1,6 @@
 """Personal data that has a form: found by pattern, and by its check digits where it has some. Pure functions.
 
-Names, places and whatever has no form of its own need a language model; see `providers/presidio.py`.
+Names, places and whatever has no form of its own need a language model; see `flows/providers/presidio.py`.
 """
 
 from __future__ import annotations
