@@ -13,6 +13,8 @@ import pytest
 
 from telemetry.spans import make_span
 from tidemill.core.errors import StorageFull, Unavailable
+from tidemill.telemetry.frames import decode_rows, encode_frame
+from tidemill.telemetry.row import encode_row
 from tidemill.telemetry.segments import Position, segment_numbers, segment_path
 from tidemill.telemetry.spool import Spool
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.anyio
 def names(spool: Spool, start: Position = Position()) -> list[str]:  # noqa: B008  (immutable)
     found: list[str] = []
     while (batch := spool.read(start)).payloads:
-        found += [orjson.loads(each)["name"] for each in batch.payloads]
+        found += [orjson.loads(row)["name"] for each in batch.payloads for row in decode_rows(each)[1].split(b"\n")]
         start = batch.end
     return found
 
@@ -32,6 +34,30 @@ async def test_appended_spans_are_read_in_order(tmp_path):
     await spool.append([make_span(0), make_span(1)])
     spool.put(make_span(2))
     await spool.sync()
+    assert names(spool) == ["span 0", "span 1", "span 2"]
+    spool.close()
+
+
+async def test_rows_of_other_tables_go_with_the_spans(tmp_path):
+    spool = Spool(tmp_path)
+    spool.put(make_span(0))
+    spool.put_rows("scores", [b'{"value":1}', b'{"value":2}'])
+    spool.put(make_span(1))
+    await spool.append_rows("marks", [b"{}"])
+    found = [decode_rows(each) for each in spool.read(Position()).payloads]
+    rows = [(table, row) for table, lines in found for row in lines.split(b"\n")]
+    assert [table for table, _ in rows] == ["spans", "scores", "scores", "spans", "marks"]
+    assert rows[2] == ("scores", b'{"value":2}')
+    with pytest.raises(ValueError, match="not the name of a table"):
+        await spool.append_rows("spans; DROP", [b"{}"])
+    spool.close()
+
+
+async def test_segments_of_older_versions_are_read(tmp_path):
+    with segment_path(tmp_path, 1).open("wb") as file:
+        file.writelines(encode_frame(encode_row(make_span(number))) for number in range(2))
+    spool = Spool(tmp_path)
+    await spool.append([make_span(2)])
     assert names(spool) == ["span 0", "span 1", "span 2"]
     spool.close()
 
@@ -72,7 +98,8 @@ async def test_many_writers_share_a_sync(tmp_path):
 
 async def test_a_torn_tail_is_passed_over(tmp_path):
     first = Spool(tmp_path)
-    await first.append([make_span(0), make_span(1)])
+    await first.append([make_span(0)])
+    await first.append([make_span(1)])
     first.close()
     path = segment_path(tmp_path, segment_numbers(tmp_path)[0])
     os.truncate(path, path.stat().st_size - 5)
@@ -84,7 +111,8 @@ async def test_a_torn_tail_is_passed_over(tmp_path):
 
 async def test_a_damaged_frame_loses_only_itself_and_is_counted(tmp_path):
     first = Spool(tmp_path)
-    await first.append([make_span(number) for number in range(3)])
+    for number in range(3):
+        await first.append([make_span(number)])
     first.close()
     path = segment_path(tmp_path, segment_numbers(tmp_path)[0])
     content = bytearray(path.read_bytes())

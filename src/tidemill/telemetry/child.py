@@ -1,8 +1,8 @@
 """The span store's own process: `python -m tidemill.telemetry.child FOLDER PARENT_PID`.
 
 It owns the folder, so that a crash of the engine, or its memory, is not the server's. It ends when its standard input ends or
-its parent dies. A request is `{"id", "op": "insert"|"query", "sql", "parameters"}`, with rows as the body of an insert; an
-answer has rows as its body, or `error` and `code` (ClickHouse's name of it) in its header. `channel.py` has the form.
+its parent dies. A request is `{"id", "op": "insert"|"query", "sql", "parameters", "table"}`, with rows as the body of an
+insert; an answer has rows as its body, or `error` and `code` (the name of it) in its header. `channel.py` has the form.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+import orjson
+
 from tidemill.telemetry.channel import LENGTHS, decode_header, encode_message
+from tidemill.telemetry.migrate import migrate
 from tidemill.telemetry.schema import MIGRATIONS, TRACKING
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -49,29 +52,23 @@ class _Engine:
 
     def migrate(self) -> None:
         """Bring the tables to this version's form."""
-        self.command(TRACKING)
-        done = int(self.query("SELECT max(number) FROM migrations", {}).strip(b"[]\n"))
-        if done > len(MIGRATIONS):
-            raise RuntimeError(
-                f"its tables are of form {done}, made by a newer Tidemill that knows more than {len(MIGRATIONS)}"
-            )
-        for number, statement in enumerate(MIGRATIONS, start=1):
-            if number > done:
-                self.command(statement)
-                self.command(f"INSERT INTO migrations VALUES ({number})")  # noqa: S608  (a number of ours)
+        migrate(MIGRATIONS, tracking=TRACKING, run=self.command, ask=self._ask)
 
     def command(self, sql: str) -> None:
         """Run a statement."""
         self._client.command(sql)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
-    def insert(self, rows: bytes) -> None:
+    def insert(self, table: str, rows: bytes) -> None:
         """Add rows, all or none."""
-        self._client.raw_insert("spans", insert_block=rows, fmt="JSONEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        self._client.raw_insert(table, insert_block=rows, fmt="JSONEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> bytes:
         """The result's rows, a JSON array a line."""
         answer = self._client.raw_query(sql, parameters=dict(parameters), fmt="JSONCompactEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportUnknownVariableType]
         return cast("bytes", answer)
+
+    def _ask(self, sql: str) -> Sequence[Sequence[object]]:
+        return [cast("list[object]", orjson.loads(line)) for line in self.query(sql, {}).splitlines()]
 
     @property
     def _client(self) -> object:
@@ -102,7 +99,7 @@ class _Server:
         try:
             answer = b""
             if header["op"] == "insert":
-                self._engine.insert(body)
+                self._engine.insert(str(header["table"]), body)
             else:
                 answer = self._engine.query(str(header["sql"]), cast("Mapping[str, object]", header["parameters"]))
         except Exception as error:  # noqa: BLE001  (the driver's own classes; all of it is told to the server)

@@ -15,6 +15,7 @@ import orjson
 
 from tidemill.core.errors import MissingExtra, Unavailable
 from tidemill.telemetry.channel import LENGTHS, decode_header, encode_message
+from tidemill.telemetry.frames import SPANS
 
 _MODULES: Final = ("chdb", "clickhouse_connect", "pyarrow")
 _START_SECONDS: Final = 60.0
@@ -60,9 +61,9 @@ class Engine:
         """The child's process id while it runs."""
         return self._process.pid if self._process is not None else None
 
-    async def insert(self, rows: bytes) -> None:
+    async def insert(self, rows: bytes, *, table: str = SPANS) -> None:
         """Add rows (a line of JSON each), all or none; on disk when it returns. Raises `EngineDied` or `Refused`."""
-        await self._call({"op": "insert"}, rows)
+        await self._call({"op": "insert", "table": table}, rows)
 
     async def query(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[object]]:
         """The rows of a query; asked a second time when the process died meanwhile. Raises `Unavailable`."""

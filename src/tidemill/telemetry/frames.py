@@ -1,19 +1,27 @@
 """The frames of a spool segment: a mark, a length, a checksum, the payload.
 
 The mark lets a reader find the next whole frame after a damaged one. The checksum (CRC-32) covers length and payload.
+
+A payload is the name of a table of the span store, a line feed, and rows of it: JSON objects, a line each. One that begins with
+`{` is a single row of `spans`, as older versions wrote it.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 _MARK: Final = b"\xf5TM1"
 _HEADER: Final = struct.Struct(">4sII")
 LARGEST_PAYLOAD: Final = 64 * 1024 * 1024
+LARGEST_ROW: Final = LARGEST_PAYLOAD - 256
+_GATHERED: Final = 64 * 1024
+_TABLE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+SPANS: Final = "spans"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +36,39 @@ class Decoded:
 def encode_frame(payload: bytes) -> bytes:
     """One frame around `payload`, which is at most `LARGEST_PAYLOAD` bytes."""
     return _HEADER.pack(_MARK, len(payload), _checksum(payload)) + payload
+
+
+def encode_rows(table: str, rows: Iterable[bytes]) -> bytes:
+    """Frames with rows of a table, each row at most `LARGEST_ROW` bytes and without a line feed.
+
+    About 64 KiB of rows share a frame: cheap to write, and damage to one costs no more than those.
+    """
+    if not _TABLE.fullmatch(table):
+        raise ValueError(f"{table!r} is not the name of a table")
+    head = table.encode() + b"\n"
+    frames: list[bytes] = []
+    gathered: list[bytes] = []
+    size = 0
+    for row in rows:
+        if size + len(row) > _GATHERED and gathered:
+            frames.append(encode_frame(head + b"\n".join(gathered)))
+            gathered, size = [], 0
+        gathered.append(row)
+        size += len(row)
+    if gathered:
+        frames.append(encode_frame(head + b"\n".join(gathered)))
+    return b"".join(frames)
+
+
+def decode_rows(payload: bytes) -> tuple[str, bytes]:
+    """The table that a payload's rows are for, and the rows, a line each. Raises `ValueError` for what is no such payload."""
+    if payload.startswith(b"{"):
+        return SPANS, payload
+    head, _, rows = payload.partition(b"\n")
+    table = head.decode("ascii")
+    if not _TABLE.fullmatch(table):
+        raise ValueError(f"{table!r} is not the name of a table")
+    return table, rows
 
 
 def decode_frames(content: bytes, *, final: bool) -> Decoded:

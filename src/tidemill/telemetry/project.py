@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio.to_thread
 
 from tidemill.core.errors import MissingExtra, StorageFull, TidemillError, Unavailable
 from tidemill.telemetry.engine import Engine, EngineDied, Refused
+from tidemill.telemetry.frames import decode_rows
 from tidemill.telemetry.segments import Position
 from tidemill.telemetry.spool import Spool
 
@@ -111,32 +112,42 @@ class Projector:
             batch = await anyio.to_thread.run_sync(self._spool.read, self._position)
             if batch.skipped:
                 _log.warning("%d damaged bytes of the span spool were passed over", batch.skipped)
-            if batch.payloads:
-                await self._insert(batch.payloads)
+            for table, rows in _by_table(batch.payloads).items():
+                await self._insert(table, rows)
             await anyio.to_thread.run_sync(self._spool.commit, batch.end)
             async with self._moved:
                 self._position = batch.end
                 self._moved.notify_all()
 
-    async def _insert(self, rows: Sequence[bytes]) -> None:
+    async def _insert(self, table: str, rows: bytes) -> None:
         """Insert rows; one that the engine cannot read is put aside, so that it does not hold up the others for ever."""
         try:
-            await self._engine.insert(b"\n".join(rows))
+            await self._engine.insert(rows, table=table)
         except Refused as error:
             if not error.code.startswith(_BAD_ROW):
                 raise
-            if len(rows) == 1:
+            lines = rows.split(b"\n")
+            if len(lines) == 1:
                 self.rejected += 1
-                _log.warning("a span was put aside in rejected.jsonl: %s", error)
-                await anyio.to_thread.run_sync(self._put_aside, rows[0])
+                _log.warning("a row of %s was put aside in rejected.jsonl: %s", table, error)
+                await anyio.to_thread.run_sync(self._put_aside, rows)
                 return
-            half = len(rows) // 2
-            await self._insert(rows[:half])
-            await self._insert(rows[half:])
+            half = len(lines) // 2
+            await self._insert(table, b"\n".join(lines[:half]))
+            await self._insert(table, b"\n".join(lines[half:]))
 
     def _put_aside(self, row: bytes) -> None:
         with (self._spool.folder / "rejected.jsonl").open("ab") as file:
             file.write(row + b"\n")
+
+
+def _by_table(payloads: Sequence[bytes]) -> Mapping[str, bytes]:
+    """Rows by the table that they are for."""
+    found: dict[str, list[bytes]] = {}
+    for payload in payloads:
+        table, rows = decode_rows(payload)
+        found.setdefault(table, []).append(rows)
+    return {table: b"\n".join(rows) for table, rows in found.items()}
 
 
 def _explain(error: EngineDied | Refused | OSError) -> TidemillError:

@@ -7,7 +7,10 @@ both rows are there, so a query says `LIMIT 1 BY trace_id, span_id` where that m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+from tidemill.telemetry.migrate import Step
 
 # One word index over everything a person reads in a span. JSON's escapes of white space would stick to the next word.
 # chdb-core-lite has no lowerUTF8, so words beyond ASCII are looked for otherwise.
@@ -131,17 +134,34 @@ _MOVED: Final = {
 }
 _FILL: Final = f"INSERT INTO spans_wide ({_KEPT}, {', '.join(_MOVED)}) SELECT {_KEPT}, {', '.join(_MOVED.values())} FROM spans"  # noqa: S608  (names of ours)
 
-MIGRATIONS: Final = (
-    _FIRST,
-    "DROP TABLE IF EXISTS spans_wide",  # half filled, when the filling was cut off before
-    _WIDE,
-    _FILL,
-    "EXCHANGE TABLES spans AND spans_wide",
-    "DROP TABLE spans_wide",
+# The first form is told by a column that it lacks. EXCHANGE swaps back when it is run again, so it asks first.
+_IS_NARROW: Final = (
+    "SELECT count() = 0 FROM system.columns WHERE database = currentDatabase() AND table = 'spans' AND name = 'received'"
 )
-"""Applied in order, once each. Never change one that was released: add another."""
 
-TRACKING: Final = "CREATE TABLE IF NOT EXISTS migrations (number UInt32) ENGINE = MergeTree ORDER BY number"
+_SPANS: Final[tuple[str | Step, ...]] = (
+    _FIRST,
+    Step("DROP TABLE IF EXISTS spans_wide", when=_IS_NARROW),
+    Step(_WIDE, when=_IS_NARROW),
+    Step("TRUNCATE TABLE spans_wide", _FILL, when=_IS_NARROW),
+    Step("EXCHANGE TABLES spans AND spans_wide", when=_IS_NARROW),
+    "DROP TABLE IF EXISTS spans_wide",
+)
+
+MIGRATIONS: Final[Mapping[str, tuple[str | Step, ...]]] = {
+    "spans": _SPANS,
+}
+"""By part, in order: each part's steps are applied in order, once each. Never change a step that was released: add another.
+
+A part's number of steps done is noted after each, so a step may be run again when the process was killed before the note:
+write `IF NOT EXISTS`, `IF EXISTS`, or a `Step` whose `when` tells whether it is still to be done. A part is a tuple
+in a module of its own, named here as in `"scores": SCORES`; parts are applied in the order of this mapping.
+"""
+
+TRACKING: Final = (
+    "CREATE TABLE IF NOT EXISTS migrations (number UInt32) ENGINE = MergeTree ORDER BY number",
+    "ALTER TABLE migrations ADD COLUMN IF NOT EXISTS part LowCardinality(String) DEFAULT 'spans'",
+)
 
 
 def attribute_text(name: str) -> str:

@@ -1,5 +1,10 @@
 """Spans on their way to the store, on disk: what was acknowledged survives `kill -9` and a power cut.
 
+Rows of other tables of the span store go the same way (`append_rows`, `put_rows`): each is one JSON object without a line feed,
+whose keys are columns of its table. They are inserted at least once: a batch whose acknowledgement was cut off by a kill is
+inserted again, so a table's engine or its queries must make one of two equal rows (ReplacingMergeTree, LIMIT 1 BY, argMax).
+Within a table rows are inserted in the order in which they came; between tables there is no order.
+
 One thread writes. Whatever gathers while it waits for the disk goes out with the next write (group commit). A process never
 appends to a segment of an earlier one, so a tail torn by a crash stays where it is and is passed over.
 """
@@ -13,12 +18,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from tidemill.core.errors import StorageFull, TidemillError, Unavailable
+from tidemill.core.errors import Invalid, StorageFull, TidemillError, Unavailable
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry.frames import LARGEST_PAYLOAD, encode_frame
+from tidemill.telemetry.frames import LARGEST_ROW, SPANS, encode_rows
 from tidemill.telemetry.row import encode_row
 from tidemill.telemetry.segments import (
     Batch,
@@ -57,7 +64,7 @@ class Spool:
         self._limit_bytes = limit_bytes
         self._on_durable = on_durable
         self._wake = threading.Condition()
-        self._frames: list[bytes] = []
+        self._rows: list[tuple[str, bytes]] = []
         self._waiting: list[tuple[bytes, Future[None]]] = []
         self._pending_bytes = 0
         self._closing = False
@@ -73,19 +80,32 @@ class Spool:
 
     def put(self, record: SpanRecord) -> bool:
         """Take a span without waiting; False when it was dropped because too much waits already."""
-        frame = encode_frame(encode_row(record))
+        return self.put_rows(SPANS, (encode_row(record),))
+
+    def put_rows(self, table: str, rows: Sequence[bytes]) -> bool:
+        """Take rows of a table without waiting, all or none; False when they were dropped because too much waits already."""
+        size = sum(map(len, rows))
         with self._wake:
-            if self._closing or self._pending_bytes + len(frame) > self._limit_bytes or len(frame) > LARGEST_PAYLOAD:
-                self.dropped += 1
+            if self._closing or self._pending_bytes + size > self._limit_bytes or max(map(len, rows), default=0) > LARGEST_ROW:
+                self.dropped += len(rows)
                 return False
-            self._frames.append(frame)
-            self._pending_bytes += len(frame)
+            self._rows.extend((table, row) for row in rows)
+            self._pending_bytes += size
             self._start_writing()
         return True
 
     async def append(self, records: Sequence[SpanRecord]) -> None:
         """Write spans and return when they are safe. Raises `StorageFull` or `Unavailable`; then none of them is kept."""
-        await asyncio.wrap_future(self._enqueue(b"".join(encode_frame(encode_row(each)) for each in records)))
+        await self.append_rows(SPANS, [encode_row(each) for each in records])
+
+    async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
+        """Write rows of a table and return when they are safe.
+
+        Raises `Invalid` for a row that is too large, `StorageFull` or `Unavailable`; then none of them is kept.
+        """
+        if max(map(len, rows), default=0) > LARGEST_ROW:
+            raise Invalid(f"a row of {table} is larger than {LARGEST_ROW} bytes", hint="Send less at once.")
+        await asyncio.wrap_future(self._enqueue(encode_rows(table, rows)))
 
     async def sync(self) -> None:
         """Return when everything `put` so far is safe. Raises `StorageFull` or `Unavailable` while the disk refuses."""
@@ -133,43 +153,43 @@ class Spool:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._frames or self._waiting or self._closing):
+                while not (self._rows or self._waiting or self._closing):
                     self._idle = True
                     self._wake.wait()
                     self._idle = False
-                frames, waiting = self._frames, self._waiting
-                self._frames, self._waiting = [], []
-                if not frames and not waiting:
+                rows, waiting = self._rows, self._waiting
+                self._rows, self._waiting = [], []
+                if not rows and not waiting:
                     return
-            self._commit_group(frames, waiting)
+            self._commit_group(rows, waiting)
 
-    def _commit_group(self, frames: list[bytes], waiting: list[tuple[bytes, Future[None]]]) -> None:
-        own = b"".join(frames)
+    def _commit_group(self, rows: list[tuple[str, bytes]], waiting: list[tuple[bytes, Future[None]]]) -> None:
+        own = [encode_rows(table, (row for _, row in group)) for table, group in groupby(rows, itemgetter(0))]
         try:
-            self._write(own + b"".join(each for each, _ in waiting))
+            self._write(b"".join([*own, *(each for each, _ in waiting)]))
         except OSError as error:
-            self._refused(error, frames, waiting)
+            self._refused(error, rows, waiting)
             return
         self.problem = None
         with self._wake:
-            self._pending_bytes -= len(own)
+            self._pending_bytes -= sum(len(row) for _, row in rows)
         for _, done in waiting:
             if done.set_running_or_notify_cancel():
                 done.set_result(None)
         if self._on_durable is not None:
             self._on_durable()
 
-    def _refused(self, error: OSError, frames: list[bytes], waiting: list[tuple[bytes, Future[None]]]) -> None:
+    def _refused(self, error: OSError, rows: list[tuple[str, bytes]], waiting: list[tuple[bytes, Future[None]]]) -> None:
         self.problem = _explain(error, self.folder)
         for _, done in waiting:
             if done.set_running_or_notify_cancel():
                 done.set_exception(_explain(error, self.folder))
         with self._wake:
             if self._closing:
-                self.dropped += len(frames)
+                self.dropped += len(rows)
                 return
-            self._frames = frames + self._frames
-            if self._frames:  # nobody waits for these, so they are tried again after a while
+            self._rows = rows + self._rows
+            if self._rows:  # nobody waits for these, so they are tried again after a while
                 self._wake.wait(_RETRY_SECONDS)
 
     def _write(self, content: bytes) -> None:

@@ -69,6 +69,18 @@ class Telemetry:
         """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`."""
         await self._spool.append(records)
 
+    async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
+        """Take rows of any table of the span store and return when they are safe on disk; they reach the store as spans do.
+
+        Each row is a JSON object without a line feed (`orjson.dumps`), its keys the columns; what is missing has the column's
+        default. A row may be inserted more than once after a crash: see `spool.py`. Raises `StorageFull` or `Unavailable`.
+        """
+        await self._spool.append_rows(table, rows)
+
+    def put_rows(self, table: str, rows: Sequence[bytes]) -> bool:
+        """As `append_rows`, without waiting; from any thread. False when they were dropped because too much waits already."""
+        return self._spool.put_rows(table, rows)
+
     async def sync(self) -> None:
         """Return when every span taken so far is safe on disk. Raises `StorageFull` or `Unavailable`."""
         await self._spool.sync()
