@@ -223,6 +223,20 @@ class Check(Protocol):
         ...
 
 
+@runtime_checkable
+class Redactor(Protocol):
+    """Finds in a text what should not be stored. Group: `tidemill.redactors`; a factory that takes the options as keywords.
+
+    `kind: telemetry` names it as a `detector`.
+    """
+
+    name: str
+
+    def find(self, text: str) -> Sequence[tuple[int, int, str]]:
+        """Findings: (start, end, label) in characters of `text`. It may be slow: it is called on a worker thread."""
+        ...
+
+
 class JobContext(Protocol):
     """What a job's handler is given besides its payload."""
 

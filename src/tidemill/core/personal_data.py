@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +48,12 @@ def find_personal_data(text: str) -> list[Finding]:
             if holds(match[0]) and not any(match.start() < each.end and each.start < match.end() for each in found):
                 found.append(Finding(start=match.start(), end=match.end(), label=label))
     return sorted(found)
+
+
+def find_label(text: str, label: str) -> Iterator[tuple[int, int]]:
+    """Where one kind of personal data stands, in order; `label` as in EMAIL_ADDRESS."""
+    pattern, holds = _BY_LABEL[label]
+    return (match.span() for match in pattern.finditer(text) if holds(match[0]))
 
 
 def merge(findings: Iterable[Finding]) -> list[Finding]:
@@ -106,3 +112,4 @@ _KINDS: Final[Sequence[tuple[str, re.Pattern[str], Callable[[str], bool]]]] = (
         _is_phone,
     ),
 )  # fmt: skip
+_BY_LABEL: Final = {label: (pattern, holds) for label, pattern, holds in _KINDS}

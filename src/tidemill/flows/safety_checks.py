@@ -43,15 +43,15 @@ class PersonalData:
             raise Invalid(f"threshold is {threshold!r}, but should be from 0 to 1", where="threshold")
         self.version = FORM_RULES if engine == "rules" else f"{FORM_RULES}, {presidio.require_presidio()}"
         self._engine = engine
-        self._entities = tuple(entities) or (_DEFAULT if engine == "presidio" else _FORMS)
-        self._threshold = float(threshold)
+        self.entities = tuple(entities) or (_DEFAULT if engine == "presidio" else _FORMS)
+        self.threshold = float(threshold)
 
     async def find(self, text: str) -> list[Finding]:
         """Every finding, by place."""
-        found = [each for each in find_personal_data(text) if each.label in self._entities]
+        found = [each for each in find_personal_data(text) if each.label in self.entities]
         if self._engine == "presidio" and text.strip():
             found += await anyio.to_thread.run_sync(
-                lambda: presidio.find(text, entities=self._entities, threshold=self._threshold)
+                lambda: presidio.find(text, entities=self.entities, threshold=self.threshold)
             )
         return merge(found)
 

@@ -90,6 +90,10 @@ def _parse(
     if kind is None:
         hint = did_you_mean(document.kind, kinds)
         return None, [Problem(message=f"{document.kind!r} is not a known kind", where=document.where("kind"), hint=hint)]
+    only = getattr(kind, "only_name", document.name)
+    if document.name != only:
+        message = f"{document.bare}: a project has one document of kind {document.kind}, and its name is {only}"
+        return None, [Problem(message=message, where=document.where("name"), hint=f"Write name: {only}.")]
     if kind.versioned and document.environment is not None:
         message = f"{document.bare}: a {document.kind} is the same in every environment"
         hint = "Leave environment out; what differs by environment is written in a connection."

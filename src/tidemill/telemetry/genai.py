@@ -35,6 +35,7 @@ RELEASE: Final = "tidemill.release"
 ENDPOINT: Final = "tidemill.endpoint"
 STEP: Final = "tidemill.step"
 VARIANT: Final = "tidemill.variant"
+CAPTURE: Final = "tidemill.capture"  # `off`: what was said was not kept
 ROLLOUT: Final = "tidemill.rollout"
 CONNECTION: Final = "tidemill.connection"
 ENVIRONMENT: Final = "tidemill.environment"
@@ -47,3 +48,16 @@ EVALUATION: Final = "tidemill.evaluation"
 SAMPLE: Final = "tidemill.sample"
 INDEX: Final = "tidemill.index"  # the digest of the index that a retriever searched
 REMOTE_PARENT: Final = "tidemill.remote_parent"  # on the first span here of a trace that a caller began
+
+# What `tidemill.trace` writes besides; read by `telemetry/dialects/tidemill.py`.
+KIND: Final = "tidemill.kind"
+INPUT: Final = "tidemill.input"  # JSON
+OUTPUT: Final = "tidemill.output"  # JSON
+COST: Final = "tidemill.cost"  # US dollars
+TAGS: Final = "tidemill.tags"
+USER: Final = "user.id"
+SESSION: Final = "session.id"
+USAGE_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
+USAGE_REASONING: Final = "gen_ai.usage.reasoning.output_tokens"
+USAGE_AUDIO_INPUT: Final = "tidemill.usage.audio_input_tokens"
+USAGE_AUDIO_OUTPUT: Final = "tidemill.usage.audio_output_tokens"
