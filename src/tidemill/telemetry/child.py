@@ -1,8 +1,9 @@
 """The span store's own process: `python -m tidemill.telemetry.child FOLDER PARENT_PID`.
 
 It owns the folder, so that a crash of the engine, or its memory, is not the server's. It ends when its standard input ends or
-its parent dies. A request is `{"id", "op": "insert"|"query", "sql", "parameters", "table"}`, with rows as the body of an
-insert; an answer has rows as its body, or `error` and `code` (the name of it) in its header. `channel.py` has the form.
+its parent dies. A request is `{"id", "op": "insert"|"query"|"execute", "sql", "parameters", "table"}`, with rows as the body of
+an insert; an answer has rows as its body, or `error` and `code` (ClickHouse's name of it) in its header. `channel.py` has the
+form.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class _Engine:
         """Bring the tables to this version's form."""
         migrate(MIGRATIONS, tracking=TRACKING, run=self.command, ask=self._ask)
 
-    def command(self, sql: str) -> None:
+    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         """Run a statement."""
-        self._client.command(sql)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        self._client.command(sql, parameters=dict(parameters or {}))  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
     def insert(self, table: str, rows: bytes) -> None:
         """Add rows, all or none."""
@@ -100,6 +101,8 @@ class _Server:
             answer = b""
             if header["op"] == "insert":
                 self._engine.insert(str(header["table"]), body)
+            elif header["op"] == "execute":
+                self._engine.command(str(header["sql"]), cast("Mapping[str, object]", header["parameters"]))
             else:
                 answer = self._engine.query(str(header["sql"]), cast("Mapping[str, object]", header["parameters"]))
         except Exception as error:  # noqa: BLE001  (the driver's own classes; all of it is told to the server)

@@ -77,6 +77,10 @@ class Engine:
             raise Unavailable(f"the span store did not answer: {error}", hint="Narrow the search, or try again.") from error
         return [cast("list[object]", orjson.loads(line)) for line in answer.splitlines()]
 
+    async def execute(self, sql: str, parameters: Mapping[str, object]) -> None:
+        """Run a statement that answers nothing: rows made of rows, or deleted. Once; raises `EngineDied` or `Refused`."""
+        await self._call({"op": "execute", "sql": sql, "parameters": parameters})
+
     async def close(self) -> None:
         """End the process, after what it does at the moment."""
         async with self._starting:
