@@ -1,0 +1,122 @@
+"""What a dialect is: data that says under which attribute names an instrumentation keeps what a span record holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from tidemill.core.json import Json
+from tidemill.telemetry.dialects.values import Reader, anything, count, dollars, number, seconds, text, texts
+from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """One attribute. `reader` gives None for what it cannot read, and the next source is asked.
+
+    `moves`: what was read holds all that was there, so the attribute need not be kept twice.
+    """
+
+    key: str
+    reader: Reader | None = None
+    moves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """All attributes below a beginning of their names (with its dot), as one tree: `a.0.b` is a list of objects."""
+
+    prefix: str
+    reader: Reader
+    moves: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """Events of the span by name; `reader` is given them in their order, and the span."""
+
+    names: frozenset[str]
+    reader: Callable[[Sequence[RawEvent], RawSpan], Json]
+    moves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """For what no attribute says alone: `reader` is given the span, when one of `keys` is there (or always, without)."""
+
+    reader: Callable[[RawSpan], Json | tuple[str, ...]]
+    keys: tuple[str, ...] = ()
+
+
+Source: TypeAlias = "str | At | Under | Happened | Whole"
+"""A text is short for `At` with the reader of the field."""
+
+FIELDS: Final[Mapping[str, Reader]] = {
+    "kind": text,  # one of SpanKind
+    "implied_kind": text,  # asked when no dialect says `kind`
+    "messages": anything,  # what a model was given: give a reader of `messages.py`
+    "system": anything,  # messages that go before them
+    "tools": anything,  # definitions of tools
+    "input": anything,  # what anything was given, where `messages` says nothing
+    "output_messages": anything,
+    "output": anything,
+    "model": text,
+    "provider": text,
+    "input_tokens": count,
+    "output_tokens": count,
+    "cached_tokens": count,
+    "cache_write_tokens": count,
+    "reasoning_tokens": count,
+    "audio_input_tokens": count,
+    "audio_output_tokens": count,
+    "cost": dollars,
+    "finish_reasons": texts,
+    "first_token_ns": seconds,
+    "user": text,
+    "session": text,
+    "tags": texts,
+    "release": text,
+    "endpoint": text,
+    "step": text,
+    "error": text,
+    "weight": number,
+}
+"""The fields that a dialect may fill, and the reader where a source names none. A name with a dot is an attribute to set, as in
+`gen_ai.request.temperature`; its value is kept as it came (JSON in a text is understood)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One instrumentation's way to write spans.
+
+    It is spoken by a span whose scope begins with one of `scopes`, or that has an attribute whose name begins with one of
+    `keys`, or an event whose name begins with one of `events`.
+    Where several are spoken in one span, the lower `rank` is asked first, field by field, and names the record.
+    `fields` has, by the names in `FIELDS`, where to look, the best first.
+    """
+
+    name: str
+    scopes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    rank: int = 50
+    fields: Mapping[str, Sequence[Source]] = field(default_factory=dict[str, Sequence[Source]])
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.fields if name not in FIELDS and "." not in name]
+        if unknown:
+            raise ValueError(f"the dialect {self.name} fills {', '.join(unknown)}; known: {', '.join(FIELDS)}")
+
+    def is_spoken_by(self, scope: str, keys: Iterable[str], events: Iterable[str] = ()) -> bool:
+        """Whether a span with this scope and these names of attributes and events is written in it."""
+        if self.scopes and scope.startswith(self.scopes):
+            return True
+        if self.keys and any(each.startswith(self.keys) for each in keys):
+            return True
+        return bool(self.events) and any(each.startswith(self.events) for each in events)
+
+
+def at(*keys: str, reader: Reader | None = None) -> tuple[At, ...]:
+    """Attributes of one meaning, the best first; what is read is moved."""
+    return tuple(At(key, reader, moves=True) for key in keys)

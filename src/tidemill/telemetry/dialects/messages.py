@@ -1,0 +1,258 @@
+"""Messages, whoever wrote them, as `{"role", "content", "tool_calls"?, "tool_call_id"?, "name"?}`.
+
+Understood: OpenAI's chat and responses, OpenTelemetry's parts and its events, Anthropic's blocks, Google's contents,
+LangChain's (also serialised), Vercel's, Haystack's, Pydantic AI's, OpenInference's. What is not understood in a message stays in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+from tidemill.core.json import Json
+from tidemill.telemetry.dialects.parts import Part, read_call, read_parts, take, with_rest
+from tidemill.telemetry.dialects.values import is_list, is_object, text, unpacked
+
+Message: TypeAlias = dict[str, Json]
+
+ROLES: Final[Mapping[str, str]] = {
+    **{each: each for each in ("system", "user", "assistant", "tool")},
+    "developer": "system", "human": "user", "ai": "assistant", "model": "assistant", "bot": "assistant", "function": "tool",
+    "AIMessageChunk": "assistant", "HumanMessage": "user", "AIMessage": "assistant", "SystemMessage": "system",
+    "ToolMessage": "tool", "chatbot": "assistant", "gen_ai.system.message": "system", "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant", "gen_ai.tool.message": "tool", "gen_ai.choice": "assistant",
+}  # fmt: skip
+_ITEMS: Final = {"function_call": "assistant", "reasoning": "assistant", "function_call_output": "tool"}
+_INSIDE: Final = (
+    "messages",
+    "prompt_messages",
+    "contents",
+    "new_messages",
+    "input",
+    "history",
+    "choices",
+    "generations",
+    "new_message",
+)
+_DEEPEST: Final = 6
+
+
+def read_messages(value: Json) -> list[Message] | None:
+    """A message or a list of them, also as JSON in a text; None when anything of it is no message."""
+    return _listed(unpacked(value), 0)
+
+
+def said_by(role: str) -> _Said:
+    """A reader: messages; and what is no message but a text, or parts, is one message by `role`."""
+    return _Said(role)
+
+
+class _Said:
+    """See `said_by`."""
+
+    __slots__ = ("_role",)
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    def __call__(self, value: Json) -> list[Message] | None:
+        found = unpacked(value)
+        if isinstance(found, str):
+            return [{"role": self._role, "content": found}] if found else None
+        made = _listed(found, 0)
+        if made is not None:
+            return made
+        if is_list(found) and (parts := read_parts(found)):
+            return [_composed({"role": self._role}, parts, [])]
+        return None
+
+
+def read_conversation(value: Json, *, role: str) -> Message | None:
+    """What was asked or answered, as `{"messages": [...]}` and all else that was said beside them (a model, parameters).
+
+    A text is one message by `role`. None for what holds no messages.
+    """
+    found = unpacked(value)
+    if isinstance(found, str):
+        return {"messages": [{"role": role, "content": found}]} if found else None
+    made = read_messages(found)
+    if made is not None:
+        return {"messages": made} if made else None
+    if not is_object(found):
+        return None
+    for name in _INSIDE:
+        if name in found and (inside := _listed(found[name], 0) or _prompt(name, found[name], role)):
+            return with_rest({"messages": inside}, {key: each for key, each in found.items() if key != name})
+    return _text_inside(found, role)
+
+
+def _prompt(name: str, value: Json, role: str) -> list[Message] | None:
+    return [{"role": role, "content": value}] if name == "input" and isinstance(value, str) and value else None
+
+
+def _text_inside(found: Mapping[str, Json], role: str) -> Message | None:
+    for name in ("prompt", "text", "content", "completion", "output_text", "response"):
+        value = found.get(name)
+        if isinstance(value, str) and value:
+            rest = {key: each for key, each in found.items() if key != name}
+            return with_rest({"messages": [{"role": role, "content": value}]}, rest)
+    return None
+
+
+def _listed(value: Json, depth: int) -> list[Message] | None:
+    if is_object(value):
+        made = read_message(value)
+        return None if made is None else [made]
+    if not is_list(value) or depth > _DEEPEST:
+        return None
+    messages: list[Message] = []
+    for each in value:
+        if is_object(each):
+            made = read_message(each)
+            if made is None:
+                return None
+            messages.append(made)
+        else:
+            inner = _listed(unpacked(each), depth + 1)
+            if inner is None:
+                return None
+            messages += inner
+    return messages
+
+
+def read_message(value: Mapping[str, Json]) -> Message | None:
+    """One message in our form; None for an object that is none."""
+    rest = _opened(value)
+    role = _role(rest)
+    if role is None:
+        return None
+    if (rest.get("type") in _ITEMS and "content" not in rest) or rest.get("type") == "reasoning":
+        return _item(role, rest)
+    head: Message = {"role": role}
+    rest.pop("type", None) if rest.get("type") in ("message", *ROLES) else None
+    content, parts = _content(rest)
+    calls = _calls(rest)
+    if content is not None and parts is None:
+        rest["content"] = content  # no form that is known: it stays as it came
+    if (call_id := text(take(rest, "tool_call_id", "tool_use_id"))) is not None:
+        head["tool_call_id"] = call_id
+    elif role == "tool" and isinstance(rest.get("id"), str):
+        head["tool_call_id"] = rest.pop("id")
+    if (reasoning := take(rest, "reasoning_content")) is not None:
+        thought: Part = {"type": "reasoning", "text": reasoning}
+        parts = [thought, *(parts or [])]
+    return with_rest(_composed(head, parts or [], calls), rest)
+
+
+def _opened(value: Mapping[str, Json]) -> Message:
+    """The message out of what it is wrapped in: a choice, an event, a serialised object."""
+    rest = dict(value)
+    for name in ("message", "kwargs", "new_message"):
+        inner = rest.get(name)
+        if not is_object(inner) or (name == "kwargs" and rest.get("type") != "constructor"):
+            continue
+        del rest[name]
+        if name == "kwargs":
+            rest = _deserialised(rest)
+        rest = {**{key: each for key, each in rest.items() if key not in inner}, **inner}
+    if isinstance(named := rest.get("event.name"), str) and named in ROLES:
+        del rest["event.name"]
+        rest.setdefault("role", ROLES[named])
+    return rest
+
+
+def _deserialised(rest: Message) -> Message:
+    named = rest.get("id")
+    if is_list(named) and named and isinstance(named[-1], str):
+        kind = named[-1].removesuffix("Chunk")
+        return {"type": kind} if kind in ROLES else rest
+    return rest
+
+
+def _role(rest: Message) -> str | None:
+    """The role, taken out of what is left."""
+    for name in ("role", "_role"):
+        given = rest.get(name)
+        if isinstance(given, str) and given:
+            del rest[name]
+            return ROLES.get(given) or ROLES.get(given.lower()) or given
+        if is_object(given) and isinstance(inner := given.get("value"), str):
+            rest.pop(name)
+            return ROLES.get(inner, inner)
+    kind = rest.get("type")
+    if isinstance(kind, str):
+        if kind in ROLES and ("content" in rest or "tool_calls" in rest):
+            return ROLES[kind]
+        return _ITEMS.get(kind)
+    return None
+
+
+def _item(role: str, rest: Message) -> Message:
+    """An item of OpenAI's Responses: a call, its result, or reasoning, each beside the messages."""
+    if rest["type"] == "function_call":
+        return {"role": role, "content": "", "tool_calls": [read_call(rest)]}
+    if rest["type"] == "function_call_output":
+        call_id = text(take(rest, "call_id")) or ""
+        rest.pop("type")
+        return with_rest({"role": role, "content": take(rest, "output"), "tool_call_id": call_id}, rest)
+    rest.pop("type")
+    parts = read_parts(take(rest, "summary", "content") or []) or []
+    thoughts: list[Part] = [{**each, "type": "reasoning"} for each in parts]
+    return with_rest({"role": role, "content": thoughts}, rest)
+
+
+def _content(rest: Message) -> tuple[Json, list[Part] | None]:
+    for name in ("content", "contents", "parts", "_content"):
+        if name not in rest:
+            continue
+        value = rest[name]
+        if value is None or (is_list(value) and not value and len(rest) > 1):
+            del rest[name]
+            continue
+        del rest[name]
+        return value, read_parts(value)
+    return None, None
+
+
+def _calls(rest: Message) -> list[Part]:
+    found = rest.get("tool_calls")
+    if is_object(found) and "name" not in found and "function" not in found:
+        found = list(found.values())  # indexes as keys
+    if is_object(found):
+        found = [found]
+    calls: list[Part] = []
+    if is_list(found) and all(is_object(each) for each in found):
+        del rest["tool_calls"]
+        calls = [read_call(each) for each in found if is_object(each)]
+    elif "tool_calls" in rest and rest["tool_calls"] is None:
+        del rest["tool_calls"]
+    if is_object(one := rest.get("function_call")):
+        del rest["function_call"]
+        calls.append(read_call(one))
+    if isinstance(name := rest.get("function_call_name"), str):
+        del rest["function_call_name"]
+        calls.append(read_call({"name": name, "arguments": rest.pop("function_call_arguments_json", None)}))
+    return calls
+
+
+def _composed(head: Message, parts: Sequence[Part], calls: list[Part]) -> Message:
+    kept: list[Part] = []
+    for each in parts:
+        if each.get("type") == "tool_call":
+            calls.append({key: value for key, value in each.items() if key != "type"})
+        else:
+            kept.append(each)
+    if len(kept) == 1:
+        only = kept[0]
+        if only.keys() == {"type", "text"} and only["type"] == "text":
+            head["content"] = only["text"]
+        elif head.get("role") == "tool" and only.get("type") == "tool_result" and "tool_call_id" not in head:
+            head |= {"content": only.get("content"), "tool_call_id": only.get("id")}
+            head = with_rest(head, {key: each for key, each in only.items() if key not in ("type", "content", "id")})
+        else:
+            head["content"] = kept
+    else:
+        head["content"] = kept or ""
+    if calls:
+        head["tool_calls"] = calls
+    return head

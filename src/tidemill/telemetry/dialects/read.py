@@ -1,0 +1,193 @@
+"""A span as it was sent, as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+from tidemill.core.chat import Usage
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import SpanKind, SpanRecord
+from tidemill.telemetry import genai
+from tidemill.telemetry.dialects.messages import read_conversation
+from tidemill.telemetry.dialects.plan import Plan, Step, plan_for
+from tidemill.telemetry.dialects.tools import read_tools
+from tidemill.telemetry.dialects.values import is_list, is_object, text
+from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
+
+KINDS: Final = frozenset(
+    {"chain", "agent", "llm", "retriever", "tool", "embedding", "reranker", "guardrail", "evaluator", "other"}
+)
+_LONGEST_ERROR: Final = 2000
+_NO_USAGE: Final = Usage()
+_TOKENS: Final = (
+    "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_input_tokens",
+    "audio_output_tokens",
+)  # fmt: skip
+
+
+def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
+    """The record of a span, by the dialects that it is written in. Never raises; `raw` is not changed, but shared with it.
+
+    Of several dialects the one asked first that has a value for a field gives it. What no field holds stays in `attributes`,
+    `events` and `links` as it came; messages, inputs and outputs that moved to `input` and `output` are not kept twice.
+    """
+    plan = plan_for(raw)
+    attributes = dict(raw.attributes)
+    found, happened = _fill(plan, raw, attributes)
+    kind = found.get("kind") or found.get("implied_kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        kind = "other"
+    get = cast("Mapping[str, str | None]", found).get
+    given, answer = _payloads(found, kind, attributes) if found else (None, None)
+    resource = raw.resource
+    if genai.ENVIRONMENT not in attributes:
+        _note_environment(attributes, resource)
+    return SpanRecord(
+        trace_id=raw.trace_id,
+        span_id=raw.span_id,
+        parent_id=raw.parent_id or None,
+        name=raw.name,
+        kind=cast("SpanKind", kind),
+        start_ns=raw.start_ns,
+        end_ns=raw.end_ns,
+        project=project,
+        status="error" if get("error") else raw.status,
+        error=_error(raw, get("error")),
+        input=given,
+        output=answer,
+        model=get("model"),
+        usage=_usage(found),
+        cost=cast("float | None", found.get("cost")),
+        release=get("release"),
+        endpoint=get("endpoint"),
+        step=get("step"),
+        user=get("user"),
+        session=get("session"),
+        tags=cast("tuple[str, ...]", found.get("tags", ())),
+        attributes=attributes,
+        provider=get("provider"),
+        first_token_ns=cast("int | None", found.get("first_token_ns")),
+        finish_reasons=cast("tuple[str, ...]", found.get("finish_reasons")) or _finish_reasons(found),
+        service=text(resource.get("service.name")) or "",
+        scope=raw.scope,
+        dialect=plan.dialect,
+        weight=max(1.0, cast("float", found.get("weight", 1.0))),
+        events=tuple([_event(each) for each in raw.events if each.name not in happened]) if raw.events else (),
+        links=tuple(raw.links),
+        resource=resource,
+    )
+
+
+def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+    """What the sources give, field by field. What moved is taken out of `kept`, and what is set is put there."""
+    found: dict[str, Json] = {}
+    happened: frozenset[str] = frozenset()
+    for name, steps in plan.fields:
+        if name in ("input", "output") and ("messages" if name == "input" else "output_messages") in found:
+            continue
+        step = _first(name, steps, raw, found)
+        if step is not None:
+            for key in step.moved:
+                kept.pop(key, None)
+            happened |= step.happened
+    for name, steps in plan.extra:
+        if name not in raw.attributes:
+            _first(name, steps, raw, kept)
+    return found, happened
+
+
+def _first(name: str, steps: Sequence[Step], raw: RawSpan, into: dict[str, Json]) -> Step | None:
+    """The first step that gives a value, which is put under `name`."""
+    attributes = raw.attributes
+    for step in steps:
+        value = step.many(raw) if step.many is not None else step.reader(attributes[step.key])
+        if value is not None:
+            into[name] = value
+            return step
+    return None
+
+
+def _payloads(found: dict[str, Json], kind: str, attributes: dict[str, Json]) -> tuple[Json, Json]:
+    """What goes into `input` and `output`. What finds no place there goes back to the attributes."""
+    given, answer = found.get("input"), found.get("output")
+    beside: dict[str, Json] = {}
+    if "output_messages" in found:
+        answer = {"messages": found["output_messages"]}
+    elif kind == "llm" and answer is not None:
+        answer = read_conversation(answer, role="assistant") or answer
+    messages = found.get("messages")
+    if messages is None and kind == "llm" and given is not None and (conversation := read_conversation(given, role="user")):
+        messages, beside = conversation.pop("messages"), conversation
+    system, tools = found.get("system"), found.get("tools")
+    if messages is None and given is None and (system is not None or tools is not None):
+        messages = []
+    if is_list(messages):
+        return _conversation(messages, system, tools, beside), answer
+    if system is not None:
+        attributes.setdefault("gen_ai.system_instructions", system)
+    if tools is not None:
+        attributes.setdefault("gen_ai.tool.definitions", tools)
+    return given, answer
+
+
+def _conversation(messages: Sequence[Json], system: Json, tools: Json, beside: dict[str, Json]) -> Json:
+    made: dict[str, Json] = {"messages": [*_messages(system), *messages], **beside}
+    if tools is not None:
+        if made.get("tools") not in (None, tools):
+            made["tools_given"] = made["tools"]
+        made["tools"] = tools
+    if "tools" in made:
+        made["tools"] = read_tools(made["tools"])
+    return made
+
+
+def _messages(system: Json) -> Sequence[Json]:
+    if is_list(system):
+        return system
+    return [] if system is None else [{"role": "system", "content": system}]
+
+
+def _usage(found: Mapping[str, Json]) -> Usage:
+    counts = [cast("int", found.get(name, 0)) for name in _TOKENS]
+    if not any(counts):
+        return _NO_USAGE
+    if counts[2] + counts[3] > counts[0]:
+        counts[0] += counts[2] + counts[3]  # a sender that counts what the cache gave apart
+    return Usage(**dict(zip(_TOKENS, counts, strict=True)))
+
+
+def _finish_reasons(found: Mapping[str, Json]) -> tuple[str, ...]:
+    """The reasons that stand with the messages of an answer."""
+    said = found.get("output_messages")
+    if not is_list(said):
+        return ()
+    return tuple(
+        [reason for each in said if is_object(each) and isinstance(reason := each.get("finish_reason"), str) and reason]
+    )
+
+
+def _error(raw: RawSpan, found: str | None) -> str | None:
+    """What went wrong: what a dialect says, else the status, else the last exception that was noted."""
+    if raw.status != "error" and found is None:
+        return None
+    said = found or raw.status_message
+    if not said:
+        for event in raw.events:
+            if event.name == "exception":
+                what = event.attributes.get("exception.message") or event.attributes.get("exception.type")
+                said = text(what) or said
+    return said[:_LONGEST_ERROR] or None
+
+
+def _event(event: RawEvent) -> JsonObject:
+    made: dict[str, Json] = {"name": event.name, "time_ns": event.time_ns, "attributes": event.attributes}
+    if event.body is not None:
+        made["body"] = event.body
+    return made
+
+
+def _note_environment(attributes: dict[str, Json], resource: JsonObject) -> None:
+    named = resource.get("deployment.environment.name") or resource.get("deployment.environment")
+    if isinstance(named, str) and named:
+        attributes[genai.ENVIRONMENT] = named
