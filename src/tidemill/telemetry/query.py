@@ -10,7 +10,7 @@ from typing import Final, cast
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.engine import Engine
-from tidemill.telemetry.filters import Where, add_filter, add_words
+from tidemill.telemetry.expression import Where, add_words, compile_spans, parse
 from tidemill.telemetry.row import decode_value
 from tidemill.telemetry.trace import StoredSpan, group_by_trace, span_shape, summary_shape, trace_shape
 
@@ -134,7 +134,7 @@ def _matching(project: str, *, filter: str | None, q: str | None) -> Where:  # n
     where = Where()
     where.add("project = {project:String}", project=project)
     if filter:
-        add_filter(where, filter)
+        compile_spans(parse(filter), where, project=project)
     if q:
         add_words(where, q)
     return where
