@@ -9,8 +9,9 @@ from tidemill.version import __version__
 
 if TYPE_CHECKING:
     from tidemill.client import AsyncClient, Client
+    from tidemill.telemetry.instrument import connect, session, trace
 
-__all__ = ["AsyncClient", "Client", "__version__"]
+__all__ = ["AsyncClient", "Client", "__version__", "connect", "session", "trace"]
 
 
 def __getattr__(name: str) -> object:
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> object:
         from tidemill import client  # noqa: PLC0415  (kept off the import path of `import tidemill`)
 
         return getattr(client, name)
+    if name in {"trace", "session", "connect"}:
+        from tidemill.telemetry import instrument  # noqa: PLC0415  (the same)
+
+        return getattr(instrument, name)
     raise AttributeError(f"module 'tidemill' has no attribute {name!r}")

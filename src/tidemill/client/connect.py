@@ -16,12 +16,13 @@ import httpx
 import orjson
 
 from tidemill.client.events import ServerEvent, server_events
-from tidemill.client.locate import Target, is_loopback, locate, read_token
+from tidemill.client.locate import Target, locate
 from tidemill.client.problems import problem_error, raise_for_problem
 from tidemill.client.retry import Retries, Trying
 from tidemill.client.transport import AppTransport
 from tidemill.core.errors import Conflict, Invalid, Unavailable
 from tidemill.core.json import Json, parse_json
+from tidemill.core.served import is_loopback, read_token
 from tidemill.core.settings import Settings
 
 _IN_PROCESS = "http://127.0.0.1"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import httpx
 
-from tidemill.core.errors import Invalid, Unavailable
-from tidemill.core.json import parse_json
+from tidemill.core.errors import Unavailable
+from tidemill.core.served import is_loopback, read_token, served_url
 from tidemill.core.settings import Settings
 
 _SILENT, _BUSY, _BETWEEN = 2.0, 10.0, 0.1  # seconds
@@ -64,35 +62,6 @@ def is_held(data: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def served_url(data: Path) -> str | None:
-    """The address in the data folder's `server.json`, if there is one."""
-    try:
-        found = parse_json((data / "server.json").read_bytes(), what="server.json")
-    except (OSError, Invalid):
-        return None
-    url = found.get("url") if isinstance(found, Mapping) else None
-    return url.rstrip("/") if isinstance(url, str) else None
-
-
-def read_token(data: Path) -> str | None:
-    """The admin token of a data folder, where this user may read it."""
-    try:
-        return (data / "token").read_text("ascii").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    host = httpx.URL(url).host
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _token_for(url: str, data: Path) -> str | None:

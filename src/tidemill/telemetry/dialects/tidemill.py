@@ -1,32 +1,57 @@
-"""What this platform's own instrumentation writes, and what its export writes back: every field by its own name."""
+"""Spans of `tidemill.trace`: see `telemetry/instrument/spans.py`, which writes them."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
+import orjson
+
+from tidemill.core.json import Json
 from tidemill.telemetry import genai
-from tidemill.telemetry.dialects.dialect import At, Dialect, at
-from tidemill.telemetry.dialects.values import loosely, lower, milliseconds
+from tidemill.telemetry.dialects.dialect import At, Dialect, Whole, at
+from tidemill.telemetry.otlp.raw import RawSpan
+
+
+def _written(value: Json) -> Json:
+    """The value of a text that is JSON: once, as it was written."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return cast("Json", orjson.loads(value))
+    except orjson.JSONDecodeError:
+        return value
+
+
+def _first_token(span: RawSpan) -> Json:
+    waited = span.attributes.get(genai.FIRST_TOKEN_MS)
+    return round(waited * 1_000_000) if isinstance(waited, int | float) and 0 <= waited < 1e12 else None
+
 
 DIALECT: Final = Dialect(
     name="tidemill",
     scopes=("tidemill",),
-    keys=("tidemill.",),
-    rank=0,
+    keys=("tidemill.kind", "tidemill.input", "tidemill.output"),
+    rank=10,
     fields={
-        "kind": (At("tidemill.kind", lower),),
-        "input": at("tidemill.input", reader=loosely),
-        "output": at("tidemill.output", reader=loosely),
-        "user": ("tidemill.user",),
-        "session": ("tidemill.session",),
-        "tags": ("tidemill.tags",),
-        "release": (genai.RELEASE,),
-        "endpoint": (genai.ENDPOINT,),
-        "step": (genai.STEP,),
-        "model": ("tidemill.model",),
-        "cost": ("tidemill.cost",),
-        "weight": ("tidemill.weight",),
-        "error": ("tidemill.error",),
-        "first_token_ns": (At(genai.FIRST_TOKEN_MS, milliseconds),),
+        "kind": at(genai.KIND),
+        "input": (At(genai.INPUT, _written, moves=True),),
+        "output": (At(genai.OUTPUT, _written, moves=True),),
+        "model": (genai.RESPONSE_MODEL, genai.REQUEST_MODEL),
+        "provider": (genai.PROVIDER,),
+        "input_tokens": (genai.USAGE_INPUT_TOKENS,),
+        "output_tokens": (genai.USAGE_OUTPUT_TOKENS,),
+        "cached_tokens": (genai.USAGE_CACHED_TOKENS,),
+        "cache_write_tokens": (genai.USAGE_CACHE_WRITE,),
+        "reasoning_tokens": (genai.USAGE_REASONING,),
+        "audio_input_tokens": at(genai.USAGE_AUDIO_INPUT),
+        "audio_output_tokens": at(genai.USAGE_AUDIO_OUTPUT),
+        "cost": at(genai.COST),
+        "first_token_ns": (Whole(_first_token, (genai.FIRST_TOKEN_MS,)),),
+        "user": (genai.USER,),
+        "session": (genai.SESSION,),
+        "tags": at(genai.TAGS),
+        "release": at(genai.RELEASE),
+        "endpoint": at(genai.ENDPOINT),
+        "step": at(genai.STEP),
     },
 )
