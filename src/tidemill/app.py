@@ -46,6 +46,8 @@ from tidemill.pipelines.service import Pipelines
 from tidemill.pipelines.step import StepHandler
 from tidemill.pipelines.triggers import Triggers
 from tidemill.serve.endpoints import LiveEndpoints
+from tidemill.serve.otlp import OtlpDoor
+from tidemill.serve.otlp_access import IngestAccess
 from tidemill.serve.wire import DataPlane
 from tidemill.store import config, sessions
 from tidemill.store.access import Principal
@@ -53,6 +55,7 @@ from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.folder import DataFolder
 from tidemill.store.purge import users_of
+from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
 from tidemill.version import __version__
@@ -207,6 +210,7 @@ def _assemble(
         clock=clock,
         ids=ids,
         telemetry=telemetry,
+        intake=Intake(telemetry, clock=clock),
         recorder=Recorder(telemetry.sink, ids=ids, clock=clock),
         models=models,
         indexes=indexes,
@@ -270,6 +274,11 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
         recorder=platform.recorder,
         environment=platform.settings.environment,
         endpoints=platform.live,
+        otlp=OtlpDoor(
+            platform.intake,
+            authenticate=_by_headers(platform.entry),
+            authorize=IngestAccess(platform.database).project_of,
+        ),
     )
     return Front(
         data_plane=data_plane,

@@ -24,7 +24,7 @@ BELOW = [each for each in ROUTES if each[1].startswith(PREFIX)]
 BESIDE = [each for each in ROUTES if not each[1].startswith(PREFIX)]
 _WORKERS = {"developer", "operator", "admin"}
 _MAY = {
-    "read": set(ROLES), "annotate": set(ROLES) - {"viewer"}, "attest": set(ROLES) - {"viewer", "annotator"},
+    "read": set(ROLES), "ingest": _WORKERS, "annotate": set(ROLES) - {"viewer"}, "attest": set(ROLES) - {"viewer", "annotator"},
     "develop": _WORKERS, "deploy": _WORKERS, "approve": {"reviewer", "admin"}, "administer": {"admin"},
 }  # fmt: skip
 """Written again, apart from the code: what each right is worth."""

@@ -15,9 +15,9 @@ import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.api.problems import problem_response
-from tidemill.api.unpacking import ENCODINGS, Unpacker, unpacker
 from tidemill.core.errors import BodyTimeout, TidemillError, TooLarge, UnsupportedMedia
 from tidemill.core.limits import Limits
+from tidemill.core.unpacking import ENCODINGS, Unpacker, unpacker
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)

@@ -67,7 +67,7 @@ class Visitor:
         return self.principal.who
 
 
-_CHANGES: frozenset[Right] = frozenset({"annotate", "attest", "develop", "deploy", "approve"})
+_CHANGES: frozenset[Right] = frozenset({"ingest", "annotate", "attest", "develop", "deploy", "approve"})
 
 
 async def _check_kept_open(call: Caller) -> None:

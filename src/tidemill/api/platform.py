@@ -23,6 +23,7 @@ from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.signing import Signature, platform_key, sign
+from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
 
@@ -39,6 +40,7 @@ class Platform:
     clock: Clock
     ids: Ids
     telemetry: Telemetry
+    intake: Intake
     recorder: Recorder
     models: Models
     indexes: Indexes

@@ -50,7 +50,7 @@ async def grant_access(
 ) -> None:
     """Grant a role, or some verbs, to a person or service account.
 
-    The verbs are read, annotate, attest, develop, deploy, approve and administer.
+    The verbs are read, ingest, annotate, attest, develop, deploy, approve and administer.
 
     :param person: As in ana.
     :param what: A role, as in developer, or verbs, as in deploy,approve.
@@ -112,7 +112,7 @@ async def check_access(person: str, verb: str, on: str = "", /, *, options: Opti
     """Say whether somebody may do something, and which rule says so. Exit 1 when they may not.
 
     :param person: As in ana, or key/ID.
-    :param verb: read, annotate, attest, develop, deploy, approve or administer.
+    :param verb: read, ingest, annotate, attest, develop, deploy, approve or administer.
     :param on: On what, as in endpoint/prod. Default: the whole project.
     """
     async with open_client(options) as client:

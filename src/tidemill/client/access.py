@@ -11,7 +11,7 @@ from tidemill.client.govern import AuditEntryJson, AuditReportJson
 from tidemill.client.shapes import KeyJson
 from tidemill.core.json import Json, JsonObject
 
-Right = Literal["read", "annotate", "attest", "develop", "deploy", "approve", "administer"]
+Right = Literal["read", "ingest", "annotate", "attest", "develop", "deploy", "approve", "administer"]
 _OUTSIDE = "/api/v1"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from tidemill.core.errors import Invalid
@@ -56,6 +56,16 @@ class Exchange:
             raise TooLarge(f"the request is larger than {limit:,} bytes", hint="Send less, or files by address.")
         return b"".join(pieces)
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises `Gone`; how long and how large it may be is the caller's to watch."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                return
+
     async def until_gone(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, and cancel it when the caller closes the connection, in which case `Gone` is raised."""
         working = asyncio.create_task(work)
@@ -78,6 +88,11 @@ class Exchange:
         """Answer with one JSON document."""
         content = dump_json(body)
         await self._start(status, {"content-type": "application/json", "content-length": str(len(content)), **headers})
+        await self._send({"type": "http.response.body", "body": content})
+
+    async def send(self, status: int, content: bytes, *, headers: Mapping[str, str]) -> None:
+        """Answer with bytes; `headers` say of which type they are."""
+        await self._start(status, {"content-length": str(len(content)), **headers})
         await self._send({"type": "http.response.body", "body": content})
 
     async def start_events(self, *, headers: Mapping[str, str]) -> None:

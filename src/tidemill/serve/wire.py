@@ -1,4 +1,4 @@
-"""The data plane: `POST /v1/chat/completions` and `GET /v1/models`, as raw ASGI.
+"""The data plane: `POST /v1/chat/completions` and `GET /v1/models`, and the telemetry of `otlp.py`, as raw ASGI.
 
 For an endpoint, chain, prompt or agent, sampling parameters of the request (`temperature`, `max_tokens` and their like) are
 not used: how it samples belongs to the release. For `model/NAME` they win over the model's own.
@@ -24,6 +24,8 @@ from tidemill.serve.chat_request import ChatCall, read_chat_call
 from tidemill.serve.chat_response import Answer, Envelope
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
+from tidemill.serve.otlp import PATHS as OTLP_PATHS
+from tidemill.serve.otlp import OtlpDoor
 from tidemill.serve.problems import Refusal, WrongMethod, refusal_of, refusal_of_crash
 from tidemill.serve.resolve import Resolver, Target
 from tidemill.serve.rollout import asker_of
@@ -56,7 +58,9 @@ class DataPlane:
         clock: Clock | None = None,
         ids: Ids | None = None,
         max_body: int = _LARGEST_BODY,
+        otlp: OtlpDoor | None = None,
     ) -> None:
+        self._otlp = otlp
         self._authenticate = authenticate
         self._answering = Answering(models=models, runner=runner)
         self._resolver = Resolver(database=database, live=endpoints)
@@ -85,6 +89,8 @@ class DataPlane:
         if path == "/v1/chat/completions":
             _need(exchange, "POST")
             await self._chat(exchange)
+        elif path in OTLP_PATHS and self._otlp is not None:
+            await self._otlp.answer(exchange)
         elif path == "/v1/models":
             _need(exchange, "GET")
             await self._list_models(exchange)

@@ -2,7 +2,7 @@
 
 The whole model:
 
-1. A right is one of seven verbs: read, annotate, attest, develop, deploy, approve, administer. A role is a set of them.
+1. A right is one of eight verbs: read, ingest, annotate, attest, develop, deploy, approve, administer. A role is a set of them.
 2. The admin token may do everything, everywhere, always.
 3. A key is for one project and may do what its role may; `may` and `endpoints` narrow it, `expires` ends it.
 4. A person or service account has grants: a role, or some verbs, in one project or in all of them (`*`).
@@ -25,7 +25,7 @@ from tidemill.core.errors import Invalid
 from tidemill.core.suggest import did_you_mean
 
 Role: TypeAlias = Literal["viewer", "annotator", "developer", "reviewer", "operator", "admin"]
-Right: TypeAlias = Literal["read", "annotate", "attest", "develop", "deploy", "approve", "administer"]
+Right: TypeAlias = Literal["read", "ingest", "annotate", "attest", "develop", "deploy", "approve", "administer"]
 Effect: TypeAlias = Literal["allow", "deny"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 EVERY_RIGHT: Final[tuple[Right, ...]] = get_args(Right)
@@ -40,8 +40,8 @@ RIGHTS: Final[Mapping[Role, frozenset[Right]]] = {
     "viewer": frozenset({"read"}),
     "annotator": frozenset({"read", "annotate"}),
     "reviewer": frozenset({"read", "annotate", "attest", "approve"}),
-    "developer": frozenset({"read", "annotate", "attest", "develop", "deploy"}),
-    "operator": frozenset({"read", "annotate", "attest", "develop", "deploy"}),
+    "developer": frozenset({"read", "ingest", "annotate", "attest", "develop", "deploy"}),
+    "operator": frozenset({"read", "ingest", "annotate", "attest", "develop", "deploy"}),
     "admin": frozenset(EVERY_RIGHT),
 }
 """What each role may do. Only an operator and an admin may deploy to what a policy protects, and weaken such a policy."""

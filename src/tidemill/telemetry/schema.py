@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tidemill.telemetry.metric_points_schema import METRIC_POINTS
 from tidemill.telemetry.migrate import Step
 
 # One word index over everything a person reads in a span. JSON's escapes of white space would stick to the next word.
@@ -150,6 +151,7 @@ _SPANS: Final[tuple[str | Step, ...]] = (
 
 MIGRATIONS: Final[Mapping[str, tuple[str | Step, ...]]] = {
     "spans": _SPANS,
+    "metric_points": METRIC_POINTS,
 }
 """By part, in order: each part's steps are applied in order, once each. Never change a step that was released: add another.
 

@@ -1,4 +1,4 @@
-"""Bodies that come compressed: gzip and zstd, a piece at a time, never more than a bounded step ahead."""
+"""Bodies that come compressed: gzip, deflate and zstd, a piece at a time, never more than a bounded step ahead."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Final, Protocol
 
 from tidemill.core.errors import Invalid, UnsupportedMedia
 
-ENCODINGS: Final = ("gzip", "zstd")
+ENCODINGS: Final = ("gzip", "deflate", "zstd")
 _STEP: Final = 1024 * 1024  # bytes that are unpacked at once, so that a bomb is seen after the first of them
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_ZLIB_METHOD: Final = 8
 _LARGEST_WINDOW: Final = 27  # 128 MiB, as RFC 8878 advises
 
 
@@ -33,12 +34,14 @@ def unpacker(encoding: str) -> Unpacker | None:
             return None
         case "gzip" | "x-gzip":
             return _Gzip()
+        case "deflate":
+            return _Deflate()
         case "zstd":
             return _Zstd()
         case _:
             raise UnsupportedMedia(
                 f"the content-encoding {encoding[:80]!r} is not known",
-                hint=f"Use {' or '.join(ENCODINGS)}, or send it as it is.",
+                hint=f"Use {', '.join(ENCODINGS)}, or send it as it is.",
             )
 
 
@@ -66,6 +69,30 @@ class _Gzip:
     def check_complete(self) -> None:
         if self._began and not self._stream.eof:
             raise Invalid("the gzip data ends before its end", hint="Send all of it.")
+
+
+class _Deflate:
+    """What HTTP calls deflate: the zlib form, or the bare one that some programs send under that name."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        if self._stream is None and piece:
+            bare = piece[0] & 0x0F != _ZLIB_METHOD
+            self._stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
+        try:
+            step = b""
+            while self._stream is not None and (piece or len(step) == _STEP) and not self._stream.eof:
+                step = self._stream.decompress(piece, _STEP)
+                yield step
+                piece = self._stream.unconsumed_tail
+        except zlib.error as error:
+            raise Invalid(f"the body is not deflate: {error}", hint="Send it as its content-encoding says.") from error
+
+    def check_complete(self) -> None:
+        if self._stream is not None and not self._stream.eof:
+            raise Invalid("the deflate data ends before its end", hint="Send all of it.")
 
 
 class _Zstd:

@@ -1,0 +1,168 @@
+"""Taking telemetry that others send: within a budget of memory, fairly between projects, on disk before it is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager
+from time import perf_counter
+from typing import Any, Final, TypeAlias, TypeVar
+
+from tidemill.core.clock import Clock
+from tidemill.core.records import SpanRecord
+from tidemill.telemetry.joined import mark_event
+from tidemill.telemetry.metric_points_schema import TABLE as METRIC_POINTS
+from tidemill.telemetry.otlp.answers import Form, Taken
+from tidemill.telemetry.otlp.raw import RawSpan
+from tidemill.telemetry.otlp.tally import Tally
+from tidemill.telemetry.room import Room, Share
+from tidemill.telemetry.store import Telemetry
+from tidemill.telemetry.turns import Turns
+
+BUDGET_BYTES: Final = 192 * 1024 * 1024
+"""Bytes of requests that are in memory at once, after they were unpacked."""
+_TURN_SECONDS: Final = 0.002
+_UNDERWAY: Final = 32  # slices of one request that wait for the disk before the next is read
+Then: TypeAlias = Callable[[SpanRecord], SpanRecord | None]
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
+_log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Takes requests. On one event loop only. `weight` is a project's weight in the sharing of memory and time."""
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        *,
+        clock: Clock,
+        budget: int = BUDGET_BYTES,
+        weight: Callable[[str], float] = lambda _: 1.0,
+    ) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._room = Room(budget, weight=weight)
+        self._turns = Turns(weight=weight)
+
+    @property
+    def room(self) -> Room:
+        """The budget, to be looked at."""
+        return self._room
+
+    def share(self, project: str) -> AbstractContextManager[Share]:
+        """Room in memory for one request of a project; let it grow before bytes are read into it."""
+        return self._room.share(project)
+
+    async def traces(self, project: str, body: bytes, *, form: Form) -> Taken:
+        """Take spans; they are on disk when it returns. Raises `Invalid`, `StorageFull` or `Unavailable`."""
+        # heavy imports: only a server that is sent something needs them
+        from tidemill.telemetry.otlp.parse import parse_traces  # noqa: PLC0415
+        from tidemill.telemetry.otlp.traces import read_spans  # noqa: PLC0415
+
+        tally = Tally()
+        async with self._turns.turn(project):
+            request = parse_traces(body, form=form, tally=tally)
+        await self.spans(project, read_spans(request, tally, now_ns=self._clock.now_ns()), tally)
+        return Taken(rejected=tally.rejected, message=tally.message)
+
+    async def logs(self, project: str, body: bytes, *, form: Form) -> Taken:
+        """Take log records that say something of a span. Raises as `traces`."""
+        from tidemill.telemetry.otlp.logs import read_logs  # noqa: PLC0415  (the same)
+        from tidemill.telemetry.otlp.parse import parse_logs  # noqa: PLC0415
+
+        tally = Tally()
+        async with self._turns.turn(project):
+            request = parse_logs(body, form=form, tally=tally)
+        await self.spans(project, read_logs(request, tally, now_ns=self._clock.now_ns()), tally, then=mark_event)
+        return Taken(rejected=tally.rejected, message=tally.message)
+
+    async def metrics(self, project: str, body: bytes, *, form: Form) -> Taken:
+        """Take points of metrics. Raises as `traces`."""
+        from tidemill.telemetry.otlp.metrics import read_metrics  # noqa: PLC0415  (the same)
+        from tidemill.telemetry.otlp.parse import parse_metrics  # noqa: PLC0415
+
+        tally = Tally()
+        async with self._turns.turn(project):
+            request = parse_metrics(body, form=form, tally=tally)
+        points = read_metrics(request, tally, project=project, now_ns=self._clock.now_ns())
+        while True:
+            async with self._turns.turn(project):
+                rows, is_last = _slice(points, lambda row: row)
+            if rows:
+                await self._telemetry.append_rows(METRIC_POINTS, rows)
+            if is_last:
+                return Taken(rejected=tally.rejected, message=tally.message)
+
+    async def spans(self, project: str, spans: Iterator[RawSpan | None], tally: Tally, *, then: Then | None = None) -> None:
+        """Take spans as they come out of a reader; None is one that it rejected. On disk when it returns.
+
+        `then` is done to each record before it is kept.
+        """
+        from tidemill.telemetry.dialects import read_span  # noqa: PLC0415  (the tables of all dialects)
+
+        def read(raw: RawSpan) -> SpanRecord | None:
+            try:
+                record = read_span(raw, project=project)
+                return record if then is None else then(record)
+            except Exception:  # noqa: BLE001  (whatever one span holds must not cost the others)
+                _log.exception("span %s of trace %s could not be read", raw.span_id, raw.trace_id)
+                tally.reject("the server failed to read it; its log says why")
+                return None
+
+        underway = _Underway()
+        try:
+            while True:
+                async with self._turns.turn(project):
+                    records, is_last = _slice(spans, read)
+                if records:
+                    await underway.add(self._telemetry.append(records))
+                    tally.accepted += len(records)
+                if is_last:
+                    break
+        finally:
+            await underway.finish()
+        underway.check()
+
+
+def _slice(source: Iterator[_Given | None], read: Callable[[_Given], _Made | None]) -> tuple[list[_Made], bool]:
+    """What can be read in one turn, and whether that was the rest."""
+    made: list[_Made] = []
+    until = perf_counter() + _TURN_SECONDS
+    for each in source:
+        if each is not None and (one := read(each)) is not None:
+            made.append(one)
+        if perf_counter() > until:
+            return made, False
+    return made, True
+
+
+class _Underway:
+    """Writes that are not acknowledged yet: at most a few at once; the first failure is kept."""
+
+    def __init__(self) -> None:
+        self._tasks = set[asyncio.Task[None]]()
+        self._failure: BaseException | None = None
+
+    async def add(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin a write; wait when too many are underway."""
+        self._tasks.add(asyncio.create_task(work))
+        if len(self._tasks) >= _UNDERWAY:
+            await self._wait(asyncio.FIRST_COMPLETED)
+            self.check()
+
+    async def finish(self) -> None:
+        """Wait for all of them."""
+        if self._tasks:
+            await self._wait(asyncio.ALL_COMPLETED)
+
+    def check(self) -> None:
+        """Raise the first failure."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def _wait(self, until: str) -> None:
+        done, self._tasks = await asyncio.wait(self._tasks, return_when=until)
+        for each in done:
+            self._failure = self._failure or each.exception()
