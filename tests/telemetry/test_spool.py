@@ -14,6 +14,7 @@ import pytest
 from telemetry.spans import make_span
 from tidemill.core.errors import StorageFull, Unavailable
 from tidemill.telemetry.frames import decode_rows, encode_frame
+from tidemill.telemetry.native import decode_blocks
 from tidemill.telemetry.row import encode_row
 from tidemill.telemetry.segments import Position, segment_numbers, segment_path
 from tidemill.telemetry.spool import Spool
@@ -24,9 +25,14 @@ pytestmark = pytest.mark.anyio
 def names(spool: Spool, start: Position = Position()) -> list[str]:  # noqa: B008  (immutable)
     found: list[str] = []
     while (batch := spool.read(start)).payloads:
-        found += [orjson.loads(row)["name"] for each in batch.payloads for row in decode_rows(each)[1].split(b"\n")]
+        found += [str(row["name"]) for each in batch.payloads for row in rows_of(each)]
         start = batch.end
     return found
+
+
+def rows_of(payload: bytes):
+    rows = decode_rows(payload)
+    return decode_blocks(rows.content) if rows.is_block else [orjson.loads(line) for line in rows.content.split(b"\n")]
 
 
 async def test_appended_spans_are_read_in_order(tmp_path):
@@ -45,7 +51,7 @@ async def test_rows_of_other_tables_go_with_the_spans(tmp_path):
     spool.put(make_span(1))
     await spool.append_rows("marks", [b"{}"])
     found = [decode_rows(each) for each in spool.read(Position()).payloads]
-    rows = [(table, row) for table, lines in found for row in lines.split(b"\n")]
+    rows = [(each.table, row) for each in found if not each.is_block for row in each.content.split(b"\n")]
     assert [table for table, _ in rows] == ["spans", "scores", "scores", "spans", "marks"]
     assert rows[2] == ("scores", b'{"value":2}')
     with pytest.raises(ValueError, match="not the name of a table"):
@@ -138,7 +144,7 @@ async def test_a_damaged_position_sends_again_rather_than_losing(tmp_path, note)
 
 async def test_a_span_larger_than_the_batch_is_read(tmp_path):
     spool = Spool(tmp_path)
-    await spool.append([make_span(0, input="x" * 200_000), make_span(1, input="y" * 200_000)])
+    await spool.append([make_span(0, input="x" * 900_000), make_span(1, input="y" * 900_000)])
     batch = spool.read(Position(), limit=1000)
     assert len(batch.payloads) == 1
     assert len(spool.read(batch.end, limit=1000).payloads) == 1

@@ -59,9 +59,9 @@ class _Engine:
         """Run a statement."""
         self._client.command(sql, parameters=dict(parameters or {}))  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
-    def insert(self, table: str, rows: bytes) -> None:
+    def insert(self, table: str, rows: bytes, *, is_block: bool) -> None:
         """Add rows, all or none."""
-        self._client.raw_insert(table, insert_block=rows, fmt="JSONEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        self._client.raw_insert(table, insert_block=rows, fmt="Native" if is_block else "JSONEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> bytes:
         """The result's rows, a JSON array a line."""
@@ -100,7 +100,7 @@ class _Server:
         try:
             answer = b""
             if header["op"] == "insert":
-                self._engine.insert(str(header["table"]), body)
+                self._engine.insert(str(header["table"]), body, is_block=bool(header["is_block"]))
             elif header["op"] == "execute":
                 self._engine.command(str(header["sql"]), cast("Mapping[str, object]", header["parameters"]))
             else:

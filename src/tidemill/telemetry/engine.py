@@ -61,9 +61,12 @@ class Engine:
         """The child's process id while it runs."""
         return self._process.pid if self._process is not None else None
 
-    async def insert(self, rows: bytes, *, table: str = SPANS) -> None:
-        """Add rows (a line of JSON each), all or none; on disk when it returns. Raises `EngineDied` or `Refused`."""
-        await self._call({"op": "insert", "table": table}, rows)
+    async def insert(self, rows: bytes, *, table: str = SPANS, is_block: bool = False) -> None:
+        """Add rows (a line of JSON each, or blocks of `native.py`), all or none; on disk when it returns.
+
+        Raises `EngineDied` or `Refused`.
+        """
+        await self._call({"op": "insert", "table": table, "is_block": is_block}, rows)
 
     async def query(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[object]]:
         """The rows of a query; asked a second time when the process died meanwhile. Raises `Unavailable`."""

@@ -2,8 +2,9 @@
 
 The mark lets a reader find the next whole frame after a damaged one. The checksum (CRC-32) covers length and payload.
 
-A payload is the name of a table of the span store, a line feed, and rows of it: JSON objects, a line each. One that begins with
-`{` is a single row of `spans`, as older versions wrote it.
+A payload is the name of a table of the span store, a line feed, and rows of it: JSON objects, a line each. With ` native` after
+the name it is one block of `native.py` instead. One that begins with `{` is a single row of `spans`, as older versions
+wrote it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _MARK: Final = b"\xf5TM1"
 _HEADER: Final = struct.Struct(">4sII")
@@ -22,6 +23,7 @@ LARGEST_ROW: Final = LARGEST_PAYLOAD - 256
 _GATHERED: Final = 64 * 1024
 _TABLE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SPANS: Final = "spans"
+_BLOCK: Final = b" native"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +62,28 @@ def encode_rows(table: str, rows: Iterable[bytes]) -> bytes:
     return b"".join(frames)
 
 
-def decode_rows(payload: bytes) -> tuple[str, bytes]:
-    """The table that a payload's rows are for, and the rows, a line each. Raises `ValueError` for what is no such payload."""
+class Rows(NamedTuple):
+    """Rows of a table: a block of columns, or JSON objects, a line each."""
+
+    table: str
+    is_block: bool
+    content: bytes
+
+
+def encode_block_frame(table: str, block: bytes) -> bytes:
+    """The frame of a block of columns, which is at most `LARGEST_ROW` bytes."""
+    return encode_frame(table.encode() + _BLOCK + b"\n" + block)
+
+
+def decode_rows(payload: bytes) -> Rows:
+    """What a payload holds. Raises `ValueError` for one that is no such payload."""
     if payload.startswith(b"{"):
-        return SPANS, payload
-    head, _, rows = payload.partition(b"\n")
-    table = head.decode("ascii")
+        return Rows(SPANS, is_block=False, content=payload)
+    head, _, content = payload.partition(b"\n")
+    table = head.removesuffix(_BLOCK).decode("ascii")
     if not _TABLE.fullmatch(table):
         raise ValueError(f"{table!r} is not the name of a table")
-    return table, rows
+    return Rows(table, is_block=head.endswith(_BLOCK), content=content)
 
 
 def decode_frames(content: bytes, *, final: bool) -> Decoded:

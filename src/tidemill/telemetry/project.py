@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import anyio.to_thread
+import orjson
 
 from tidemill.core.errors import MissingExtra, StorageFull, TidemillError, Unavailable
 from tidemill.telemetry.engine import Engine, EngineDied, Refused
-from tidemill.telemetry.frames import decode_rows
+from tidemill.telemetry.frames import Rows, decode_rows
+from tidemill.telemetry.native import decode_blocks
 from tidemill.telemetry.segments import Position
 from tidemill.telemetry.spool import Spool
 
@@ -112,42 +114,55 @@ class Projector:
             batch = await anyio.to_thread.run_sync(self._spool.read, self._position)
             if batch.skipped:
                 _log.warning("%d damaged bytes of the span spool were passed over", batch.skipped)
-            for table, rows in _by_table(batch.payloads).items():
-                await self._insert(table, rows)
+            for rows in _by_table(batch.payloads):
+                await self._insert(rows)
             await anyio.to_thread.run_sync(self._spool.commit, batch.end)
             async with self._moved:
                 self._position = batch.end
                 self._moved.notify_all()
 
-    async def _insert(self, table: str, rows: bytes) -> None:
+    async def _insert(self, rows: Rows) -> None:
         """Insert rows; one that the engine cannot read is put aside, so that it does not hold up the others for ever."""
         try:
-            await self._engine.insert(rows, table=table)
+            await self._engine.insert(rows.content, table=rows.table, is_block=rows.is_block)
         except Refused as error:
             if not error.code.startswith(_BAD_ROW):
                 raise
-            lines = rows.split(b"\n")
-            if len(lines) == 1:
-                self.rejected += 1
-                _log.warning("a row of %s was put aside in rejected.jsonl: %s", table, error)
-                await anyio.to_thread.run_sync(self._put_aside, rows)
+            lines = await anyio.to_thread.run_sync(_lines, rows)
+            if len(lines) > 1:
+                half = len(lines) // 2
+                await self._insert(_rows(rows.table, lines[:half]))
+                await self._insert(_rows(rows.table, lines[half:]))
                 return
-            half = len(lines) // 2
-            await self._insert(table, b"\n".join(lines[:half]))
-            await self._insert(table, b"\n".join(lines[half:]))
+            self.rejected += 1
+            _log.warning("a row of %s was put aside in rejected.jsonl: %s", rows.table, error)
+            await anyio.to_thread.run_sync(self._put_aside, lines[0])
 
     def _put_aside(self, row: bytes) -> None:
         with (self._spool.folder / "rejected.jsonl").open("ab") as file:
             file.write(row + b"\n")
 
 
-def _by_table(payloads: Sequence[bytes]) -> Mapping[str, bytes]:
-    """Rows by the table that they are for."""
-    found: dict[str, list[bytes]] = {}
+def _lines(rows: Rows) -> Sequence[bytes]:
+    if rows.is_block:
+        return [orjson.dumps(each) for each in decode_blocks(rows.content)]
+    return rows.content.split(b"\n")
+
+
+def _rows(table: str, lines: Sequence[bytes]) -> Rows:
+    return Rows(table, is_block=False, content=b"\n".join(lines))
+
+
+def _by_table(payloads: Sequence[bytes]) -> Sequence[Rows]:
+    """Rows that can be inserted together, put together."""
+    found: dict[tuple[str, bool], list[bytes]] = {}
     for payload in payloads:
-        table, rows = decode_rows(payload)
-        found.setdefault(table, []).append(rows)
-    return {table: b"\n".join(rows) for table, rows in found.items()}
+        rows = decode_rows(payload)
+        found.setdefault((rows.table, rows.is_block), []).append(rows.content)
+    return [
+        Rows(table, is_block=is_block, content=(b"" if is_block else b"\n").join(contents))
+        for (table, is_block), contents in found.items()
+    ]
 
 
 def _explain(error: EngineDied | Refused | OSError) -> TidemillError:

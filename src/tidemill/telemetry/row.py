@@ -1,4 +1,8 @@
-"""A span as one row of the span store: a line of JSON whose keys are the columns of `schema.py`."""
+"""A span as one row of the span store, whose columns are those of `schema.py`.
+
+Many at once are a block of columns (`encode_block`); one is a line of JSON (`encode_row`), which costs several times as much to
+insert and can hold whatever it is given.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,36 @@ import orjson
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry import genai
+from tidemill.telemetry import genai, native
 
 _LARGEST_VALUE: Final = 1024 * 1024
 _KEPT: Final = 256 * 1024
 _LONGEST_MS: Final = 1e12
+
+_COLUMNS: Final = (
+    ("project", native.TEXT), ("trace_id", native.TRACE), ("span_id", native.SPAN), ("parent_id", native.TEXT),
+    ("root", native.FLAG), ("name", native.TEXT), ("kind", native.TEXT), ("start", native.MOMENT), ("received", native.MOMENT),
+    ("duration_ns", native.COUNT), ("first_token_ns", native.COUNT), ("status", native.TEXT), ("error", native.TEXT),
+    ("input", native.TEXT), ("output", native.TEXT), ("provider", native.TEXT), ("model", native.TEXT),
+    ("finish_reasons", native.TEXTS), ("input_tokens", native.COUNT), ("output_tokens", native.COUNT),
+    ("cached_tokens", native.COUNT), ("cache_write_tokens", native.COUNT), ("reasoning_tokens", native.COUNT),
+    ("audio_input_tokens", native.COUNT), ("audio_output_tokens", native.COUNT), ("cost", native.PERHAPS),
+    ("release", native.TEXT), ("endpoint", native.TEXT), ("step", native.TEXT), ("variant", native.TEXT),
+    ("rollout", native.TEXT), ("environment", native.TEXT), ("evaluation", native.TEXT), ("user", native.TEXT),
+    ("session", native.TEXT), ("tags", native.TEXTS), ("service", native.TEXT), ("scope", native.TEXT),
+    ("dialect", native.TEXT), ("weight", native.NUMBER), ("attributes", native.PAIRS), ("resource", native.PAIRS),
+    ("events", native.TEXT), ("links", native.TEXT), ("input_at", native.TEXT), ("output_at", native.TEXT),
+)  # fmt: skip
+_NAMES: Final = tuple(name for name, _ in _COLUMNS)
+
+
+def encode_spans(records: Sequence[SpanRecord], *, received_ns: int | None = None) -> bytes | None:
+    """The block of some spans, at least one; None when one of them holds what a column cannot: then take `encode_row`."""
+    try:
+        rows = [_values(each, each.end_ns if received_ns is None else received_ns) for each in records]
+        return native.encode_block(_COLUMNS, rows)
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def encode_row(record: SpanRecord, *, received_ns: int | None = None) -> bytes:
@@ -22,57 +51,64 @@ def encode_row(record: SpanRecord, *, received_ns: int | None = None) -> bytes:
 
     `received_ns` is when it came (default: its end); of two rows of one span, the one received last stays.
     """
-    attributes, usage = record.attributes, record.usage
-    row = {
-        "project": record.project,
-        "trace_id": record.trace_id,
-        "span_id": record.span_id,
-        "parent_id": record.parent_id or "",
-        "root": int(record.parent_id is None or genai.REMOTE_PARENT in attributes),
-        "name": record.name,
-        "kind": record.kind,
-        "start": record.start_ns,
-        "received": record.end_ns if received_ns is None else received_ns,
-        "duration_ns": max(0, record.end_ns - record.start_ns),
-        "first_token_ns": _first_token_ns(record),
-        "status": record.status,
-        "error": record.error or "",
-        "input": encode_value(record.input),
-        "output": encode_value(record.output),
-        "provider": record.provider or _text(attributes, genai.PROVIDER),
-        "model": record.model or "",
-        "finish_reasons": record.finish_reasons or _texts(attributes.get(genai.RESPONSE_FINISH_REASONS)),
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "audio_input_tokens": usage.audio_input_tokens,
-        "audio_output_tokens": usage.audio_output_tokens,
-        "cost": record.cost,
-        "release": record.release or "",
-        "endpoint": record.endpoint or "",
-        "step": record.step or "",
-        "variant": _text(attributes, genai.VARIANT),
-        "rollout": _text(attributes, genai.ROLLOUT),
-        "environment": _text(attributes, genai.ENVIRONMENT),
-        "evaluation": _text(attributes, genai.EVALUATION),
-        "user": record.user or "",
-        "session": record.session or "",
-        "tags": record.tags,
-        "service": record.service,
-        "scope": record.scope,
-        "dialect": record.dialect,
-        "weight": record.weight,
-        "attributes": _pairs(attributes),
-        "resource": _pairs(record.resource),
-        "events": encode_value(list(record.events)) if record.events else "",
-        "links": encode_value(list(record.links)) if record.links else "",
-    }
+    row = dict(zip(_NAMES, _values(record, record.end_ns if received_ns is None else received_ns), strict=True))
     try:
         return orjson.dumps(row, default=_plain)
     except orjson.JSONEncodeError:
         return json.dumps(row, default=_plain, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _values(record: SpanRecord, received_ns: int) -> Sequence[object]:
+    """What stands in each of `_COLUMNS`."""
+    attributes, usage = record.attributes, record.usage
+    return (
+        record.project,
+        record.trace_id,
+        record.span_id,
+        record.parent_id or "",
+        int(record.parent_id is None or genai.REMOTE_PARENT in attributes),
+        record.name,
+        record.kind,
+        record.start_ns,
+        received_ns,
+        max(0, record.end_ns - record.start_ns),
+        _first_token_ns(record),
+        record.status,
+        record.error or "",
+        encode_value(record.input),
+        encode_value(record.output),
+        record.provider or _text(attributes, genai.PROVIDER),
+        record.model or "",
+        record.finish_reasons or _texts(attributes.get(genai.RESPONSE_FINISH_REASONS)),
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        record.cost,
+        record.release or "",
+        record.endpoint or "",
+        record.step or "",
+        _text(attributes, genai.VARIANT),
+        _text(attributes, genai.ROLLOUT),
+        _text(attributes, genai.ENVIRONMENT),
+        _text(attributes, genai.EVALUATION),
+        record.user or "",
+        record.session or "",
+        record.tags,
+        record.service,
+        record.scope,
+        record.dialect,
+        record.weight,
+        _pairs(attributes),
+        _pairs(record.resource),
+        encode_value(list(record.events)) if record.events else "",
+        encode_value(list(record.links)) if record.links else "",
+        record.input_at,
+        record.output_at,
+    )
 
 
 def _pairs(values: JsonObject) -> dict[str, str]:
@@ -95,15 +131,15 @@ def _first_token_ns(record: SpanRecord) -> int:
     return round(given * 1e6) if isinstance(given, int | float) and 0 <= given < _LONGEST_MS else 0
 
 
-def encode_value(value: Json) -> str:
-    """A value as JSON text; nothing for None."""
+def encode_value(value: Json, *, largest: int = _LARGEST_VALUE) -> str:
+    """A value as JSON text, cut short beyond `largest` bytes; nothing for None."""
     if value is None:
         return ""
     try:
         text = orjson.dumps(value, default=_plain)
     except orjson.JSONEncodeError:
         text = _encode_oddity(value)
-    if len(text) > _LARGEST_VALUE:
+    if len(text) > largest:
         kept = text[:_KEPT].decode("utf-8", "ignore")
         text = orjson.dumps(f"{kept} … ({len(text)} bytes, cut short)")
     return text.decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from typing import Final
 
 from tidemill.telemetry.metric_points_schema import METRIC_POINTS
 from tidemill.telemetry.migrate import Step
+from tidemill.telemetry.scores_schema import SCORES, VECTORS
 
 # One word index over everything a person reads in a span. JSON's escapes of white space would stick to the next word.
 # chdb-core-lite has no lowerUTF8, so words beyond ASCII are looked for otherwise.
@@ -73,9 +74,9 @@ _WIDE: Final = f"""
         duration_ns UInt64 CODEC(ZSTD(1)),
         first_token_ns UInt64 CODEC(ZSTD(1)),
         status LowCardinality(String),
-        error String CODEC(ZSTD(3)),
-        input String CODEC(ZSTD(3)),
-        output String CODEC(ZSTD(3)),
+        error String CODEC(ZSTD(1)),
+        input String CODEC(ZSTD(1)),
+        output String CODEC(ZSTD(1)),
         input_at String CODEC(ZSTD(1)),
         output_at String CODEC(ZSTD(1)),
         provider LowCardinality(String),
@@ -103,10 +104,10 @@ _WIDE: Final = f"""
         scope LowCardinality(String),
         dialect LowCardinality(String),
         weight Float64 CODEC(ZSTD(1)),
-        attributes {_PAIRS} CODEC(ZSTD(3)),
-        resource {_PAIRS} CODEC(ZSTD(3)),
-        events String CODEC(ZSTD(3)),
-        links String CODEC(ZSTD(3)),
+        attributes {_PAIRS} CODEC(ZSTD(1)),
+        resource {_PAIRS} CODEC(ZSTD(1)),
+        events String CODEC(ZSTD(1)),
+        links String CODEC(ZSTD(1)),
         INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
         INDEX start_range start TYPE minmax,
         INDEX words {SEARCHED} TYPE text(tokenizer = 'splitByNonAlpha')
@@ -152,6 +153,8 @@ _SPANS: Final[tuple[str | Step, ...]] = (
 MIGRATIONS: Final[Mapping[str, tuple[str | Step, ...]]] = {
     "spans": _SPANS,
     "metric_points": METRIC_POINTS,
+    "scores": SCORES,
+    "vectors": VECTORS,
 }
 """By part, in order: each part's steps are applied in order, once each. Never change a step that was released: add another.
 

@@ -16,7 +16,7 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import groupby
 from operator import itemgetter
@@ -25,8 +25,8 @@ from typing import Final
 
 from tidemill.core.errors import Invalid, StorageFull, TidemillError, Unavailable
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry.frames import LARGEST_ROW, SPANS, encode_rows
-from tidemill.telemetry.row import encode_row
+from tidemill.telemetry.frames import LARGEST_ROW, SPANS, encode_block_frame, encode_rows
+from tidemill.telemetry.row import encode_row, encode_spans
 from tidemill.telemetry.segments import (
     Batch,
     Position,
@@ -40,6 +40,8 @@ from tidemill.telemetry.segments import (
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_SECONDS: Final = 1.0
+_BLOCK_ROWS: Final = 200  # what one damaged frame costs at most
+_BLOCK_BYTES: Final = 1 << 20
 
 
 class Spool:
@@ -94,9 +96,13 @@ class Spool:
             self._start_writing()
         return True
 
-    async def append(self, records: Sequence[SpanRecord]) -> None:
-        """Write spans and return when they are safe. Raises `StorageFull` or `Unavailable`; then none of them is kept."""
-        await self.append_rows(SPANS, [encode_row(each) for each in records])
+    async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
+        """Write spans and return when they are safe. Raises `StorageFull` or `Unavailable`; then none of them is kept.
+
+        `received_ns` is when they came (default: each one's end); of two rows of one span, the one received last stays.
+        """
+        frames = [_span_frames(each, received_ns) for each in _slices(records, _BLOCK_ROWS)]
+        await asyncio.wrap_future(self._enqueue(b"".join(frames)))
 
     async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
         """Write rows of a table and return when they are safe.
@@ -225,6 +231,20 @@ class Spool:
         if self._durable.offset == 0:
             with contextlib.suppress(OSError):
                 segment_path(self.folder, self._durable.segment).unlink()
+
+
+def _span_frames(records: Sequence[SpanRecord], received_ns: int | None) -> bytes:
+    block = encode_spans(records, received_ns=received_ns)
+    if block is None or (len(block) > LARGEST_ROW and len(records) == 1):
+        return encode_rows(SPANS, (encode_row(each, received_ns=received_ns) for each in records))
+    if len(block) > _BLOCK_BYTES and len(records) > 1:
+        fewer = max(1, len(records) * _BLOCK_BYTES // len(block) // 2)
+        return b"".join(_span_frames(each, received_ns) for each in _slices(records, fewer))
+    return encode_block_frame(SPANS, block)
+
+
+def _slices(records: Sequence[SpanRecord], size: int) -> Iterator[Sequence[SpanRecord]]:
+    return (records[start : start + size] for start in range(0, len(records), size))
 
 
 def _explain(error: OSError, folder: Path) -> TidemillError:

@@ -65,9 +65,13 @@ class Telemetry:
         """Take a finished span. Never waits and never raises; when the disk is full for long, spans are dropped and counted."""
         self._spool.put(record)
 
-    async def append(self, records: Sequence[SpanRecord]) -> None:
-        """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`."""
-        await self._spool.append(records)
+    async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
+        """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`.
+
+        Cheapest by some hundred at once. `received_ns` is when they came (default: each one's end); of two spans with one id
+        the one received last stays.
+        """
+        await self._spool.append(records, received_ns=received_ns)
 
     async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
         """Take rows of any table of the span store and return when they are safe on disk; they reach the store as spans do.
@@ -111,30 +115,6 @@ class Telemetry:
         """The process id of the store's process while it runs."""
         return self._engine.pid
 
-    async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
-        self,
-        project: str,
-        *,
-        filter: str | None = None,  # noqa: A002  (the API's name)
-        q: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-        from_ns: int | None = None,
-        to_ns: int | None = None,
-        among: Sequence[str] | None = None,
-        served: bool = False,
-    ) -> JsonObject:
-        """`{"items": […], "next"}`, newest first. `filter` is described in `filters.py`; `q` is words to find in any span.
-
-        `from_ns` (included) and `to_ns` (not included) bound the start, in nanoseconds since the epoch. `among` narrows it to
-        traces by their ids, `served` to what applications were asked by others than evaluations.
-        """
-        await self._ready()
-        return await query.list_traces(
-            self._engine, project, filter=filter, q=q, limit=limit, cursor=cursor, from_ns=from_ns, to_ns=to_ns, among=among,
-            served=served,
-        )  # fmt: skip
-
     async def get_trace(self, project: str, trace_id: str) -> JsonObject:
         """The trace with its spans, by its id or a beginning or end of it that is unique. Raises `NotFound` or `Invalid`."""
         await self._ready()
@@ -177,11 +157,6 @@ class Telemetry:
         """Where an answer came from; the trace's id as in `find_trace`. Raises `NotFound` or `Invalid`."""
         whole = await self.find_trace(project, trace_id)
         return await lineage.origin_of(self._engine, project, whole.id)
-
-    async def search_spans(self, project: str, text: str, *, limit: int = 50) -> Sequence[JsonObject]:
-        """Spans that hold every word of `text` in name, error, input or output, newest first, each with its `trace_id`."""
-        await self._ready()
-        return await query.search_spans(self._engine, project, text, limit=limit)
 
     async def _ready(self) -> None:
         """What was recorded before a question is part of its answer."""
