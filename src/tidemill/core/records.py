@@ -140,7 +140,8 @@ class SpanRecord:
     `cost` is in US dollars; None when no price is known. `first_token_ns` is counted from the start. `weight` is how many
     spans this one stands for after sampling, at least 1. `service` and `scope` name the program and the instrumentation that
     sent it, `dialect` the table of `telemetry/dialects` that read it (empty: recorded here). What no field holds is in
-    `attributes`, `events`, `links` and `resource` as it came.
+    `attributes`, `events`, `links` and `resource` as it came. `input_at` and `output_at` name where a value too large for a
+    row is kept (`telemetry/payloads.py`); `input` and `output` are then its beginning.
     """
 
     trace_id: str
@@ -175,6 +176,8 @@ class SpanRecord:
     events: tuple[JsonObject, ...] = ()
     links: tuple[JsonObject, ...] = ()
     resource: JsonObject = field(default_factory=dict[str, Json])
+    input_at: str = ""
+    output_at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

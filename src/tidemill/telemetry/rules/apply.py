@@ -86,7 +86,7 @@ class Rules:
             return self._apply(record)
         except Exception:  # noqa: BLE001  (the promise is that nothing passes unredacted, whatever fails)
             _log.exception("a span could not be redacted; its content was left out")
-            return _bare(record)
+            return without_anything(record)
 
     def user(self, name: str) -> str:
         """A user's name as it is stored, to look them up by or to join what else is known of them."""
@@ -239,8 +239,8 @@ def _is_content(key: str, value: Json) -> bool:
     return value is not None and not isinstance(value, bool | int | float)
 
 
-def _bare(record: SpanRecord) -> SpanRecord:
-    """A span of which nothing but its place, times and numbers is known."""
+def without_anything(record: SpanRecord) -> SpanRecord:
+    """The span with nothing but its place, times and numbers."""
     return SpanRecord(
         trace_id=record.trace_id,
         span_id=record.span_id,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tidemill.core.personal_data import find_label, is_iban, is_luhn
-from tidemill.telemetry.rules.regex import Find, Place
+from tidemill.telemetry.rules.regex import Find, Place, find_all, has_match
 
 _DIGITS: Final = re.compile(r"\d(?:[ \-.]?\d){11,}")
 _CARD: Final = range(12, 20)
@@ -16,7 +16,7 @@ _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9])
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]{0,20000}-----END [A-Z ]{0,30}PRIVATE KEY-----)?")
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/@:]{1,200}:[^\s/@]{1,200}(?=@)")
-_KEYS: Final = re.compile(
+_KEYS: Final = (
     r"(?:sk|rk|pk)[-_](?:[a-z]{2,8}[-_])*[\w-]{16,}"  # OpenAI, Anthropic, Stripe, Langfuse
     r"|tm_[a-z0-9]{4,}_[\w-]{16,}"  # our own
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}"
@@ -73,6 +73,19 @@ def _find_iban(text: str) -> Iterator[Place]:
             yield match.start(), at[length - 1] + 1
 
 
+def _screened(screen: str, find: Find) -> Find:
+    """`find`, asked only where a broader pattern matches: RE2 looks through text without any twenty times as fast."""
+
+    def look(text: str) -> Iterator[Place]:
+        return find(text) if has_match(screen, text) else iter(())
+
+    return look
+
+
+def _find_keys(text: str) -> Iterator[Place]:
+    return find_all(_KEYS, text)
+
+
 def _by(pattern: re.Pattern[str], needs: str = "") -> Find:
     def find(text: str) -> Iterator[Place]:
         if needs in text:
@@ -91,12 +104,12 @@ def _labelled(label: str) -> Find:
 
 BUILT_IN: Final[Mapping[str, Find]] = {
     "email": _find_email,
-    "card": _find_cards,
-    "iban": _find_iban,
-    "phone": _labelled("PHONE_NUMBER"),
-    "ip": _labelled("IP_ADDRESS"),
-    "ssn": _labelled("US_SSN"),
-    "api_key": _by(_KEYS),
+    "card": _screened(r"\d(?:[ \-.]?\d){11}", _find_cards),
+    "iban": _screened(r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}", _find_iban),
+    "phone": _screened(r"\+\d|\(\d{2,5}\)|\d{2}[ .-]\d{2,4}[ .-]\d{2}", _labelled("PHONE_NUMBER")),
+    "ip": _screened(r"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:", _labelled("IP_ADDRESS")),
+    "ssn": _screened(r"\d{3}-\d{2}-\d{4}", _labelled("US_SSN")),
+    "api_key": _find_keys,
     "jwt": _by(_JWT, "eyJ"),
     "private_key": _by(_PEM, "PRIVATE KEY"),
     "url_password": _by(_IN_ADDRESS, "://"),

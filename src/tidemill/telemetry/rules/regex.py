@@ -1,7 +1,8 @@
-"""Patterns that somebody wrote, matched in time linear in the text (RE2): no pattern and no text can stall us."""
+"""Patterns matched in time linear in the text (RE2): no pattern that somebody wrote, and no text, can stall us."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias, cast
 
@@ -17,32 +18,48 @@ _HINT: Final = "Patterns are RE2's (https://github.com/google/re2/wiki/Syntax): 
 
 def compile_pattern(text: str) -> Find:
     """What finds a pattern in a text. Raises `Invalid` for one that RE2 does not take, that is too long or matches nothing."""
-    # It has no types.
-    import re2 as untyped  # noqa: PLC0415  (only where a project has a pattern of its own)  # pyright: ignore[reportMissingTypeStubs]
-
-    re2 = cast("Any", untyped)
-
     if len(text) > _LONGEST:
         raise Invalid(f"the pattern has {len(text):,} characters", hint=f"Keep it below {_LONGEST:,}; write two rules.")
+    if _compiled(text).search("") is not None:
+        raise Invalid(f"the pattern {text!r} matches an empty text, so it would match everywhere", hint="Write + for *.")
+    return functools.partial(find_all, text)
+
+
+def find_all(pattern: str, text: str) -> Iterator[Place]:
+    """Where a pattern matches in a text."""
+    compiled = _compiled(pattern)
+    try:
+        found = [each.span() for each in compiled.finditer(text)]
+    except UnicodeEncodeError:
+        found = [each.span() for each in compiled.finditer(_encodable(text))]
+    return ((start, end) for start, end in found if end > start)
+
+
+def has_match(pattern: str, text: str) -> bool:
+    """Whether a pattern matches anywhere in a text."""
+    compiled = _compiled(pattern)
+    try:
+        return compiled.search(text) is not None
+    except UnicodeEncodeError:
+        return compiled.search(_encodable(text)) is not None
+
+
+def _encodable(text: str) -> str:
+    """The text with one other character for each lone half of a surrogate pair, which no UTF-8 can carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(text: str) -> Any:
+    # It has no types.
+    import re2 as untyped  # noqa: PLC0415  (only where a project has rules)  # pyright: ignore[reportMissingTypeStubs]
+
+    re2 = cast("Any", untyped)
     options = re2.Options()
     options.log_errors = False
     try:
-        compiled = re2.compile(text, options)
+        return re2.compile(text, options)
     except (re2.error, UnicodeEncodeError) as error:
         said = cast("BaseException", error).args[:1]
         reason = said[0].decode("utf-8", "replace") if said and isinstance(said[0], bytes) else str(cast("object", error))
         raise Invalid(f"the pattern {text!r} cannot be used: {reason}", hint=_HINT) from error
-    if compiled.search("") is not None:
-        raise Invalid(f"the pattern {text!r} matches an empty text, so it would match everywhere", hint="Write + for *.")
-
-    def find(value: str) -> Iterator[Place]:
-        try:
-            found = list(compiled.finditer(value))
-        except UnicodeEncodeError:  # a lone half of a surrogate pair; each becomes one other character
-            found = list(compiled.finditer(value.encode("utf-8", "replace").decode("utf-8")))
-        for each in found:
-            start, end = each.span()
-            if end > start:
-                yield start, end
-
-    return find
