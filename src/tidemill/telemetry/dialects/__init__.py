@@ -2,7 +2,7 @@
 
 To add a dialect: `NAME.py` here with `DIALECT = Dialect(name=..., keys=(beginnings of attribute names,), fields={...})` (see
 `dialect.py` for the fields and the kinds of source, `values.py`, `messages.py` and `documents.py` for readers), a line under
-`tidemill.dialects` in `pyproject.toml`, and `tidemill.testing.check_dialect` in a test, as `docs/recipes/add-a-dialect.md` shows.
+`tidemill.dialects` in `pyproject.toml`, and `tidemill.testing.check_dialect` in a test: see `docs/recipes/add-a-dialect.md`.
 
 How spans arrive is in `telemetry/otlp`; what is kept of them is for the rules of a project.
 """

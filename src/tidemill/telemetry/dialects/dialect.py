@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -43,10 +44,14 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """For what no attribute says alone: `reader` is given the span, when one of `keys` is there (or always, without)."""
+    """For what no attribute says alone: `reader` is given the span, when one of `keys` is there (or always, without).
+
+    `moves`: what was read holds all that was in `keys`, or all together that several fields read of the same `keys`.
+    """
 
     reader: Callable[[RawSpan], Json | tuple[str, ...]]
     keys: tuple[str, ...] = ()
+    moves: bool = False
 
 
 Source: TypeAlias = "str | At | Under | Happened | Whole"
@@ -58,6 +63,7 @@ FIELDS: Final[Mapping[str, Reader]] = {
     "messages": anything,  # what a model was given: give a reader of `messages.py`
     "system": anything,  # messages that go before them
     "tools": anything,  # definitions of tools
+    "parameters": anything,  # an object of sampling parameters, by whatever names
     "input": anything,  # what anything was given, where `messages` says nothing
     "output_messages": anything,
     "output": anything,
@@ -85,6 +91,8 @@ FIELDS: Final[Mapping[str, Reader]] = {
 """The fields that a dialect may fill, and the reader where a source names none. A name with a dot is an attribute to set, as in
 `gen_ai.request.temperature`; its value is kept as it came (JSON in a text is understood)."""
 
+_PLACES: Final = {"messages": "input", "output_messages": "output"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
@@ -107,6 +115,12 @@ class Dialect:
         unknown = [name for name in self.fields if name not in FIELDS and "." not in name]
         if unknown:
             raise ValueError(f"the dialect {self.name} fills {', '.join(unknown)}; known: {', '.join(FIELDS)}")
+
+    @functools.cached_property
+    def sources(self) -> tuple[tuple[str, str, Source], ...]:
+        """Every source with its field, and with the place that the field fills: messages go where the input goes."""
+        names = sorted(self.fields, key=lambda name: name in ("input", "output"))  # asked after the messages
+        return tuple((_PLACES.get(name, name), name, source) for name in names for source in self.fields[name])
 
     def is_spoken_by(self, scope: str, keys: Iterable[str], events: Iterable[str] = ()) -> bool:
         """Whether a span with this scope and these names of attributes and events is written in it."""

@@ -1,7 +1,8 @@
 """Messages, whoever wrote them, as `{"role", "content", "tool_calls"?, "tool_call_id"?, "name"?}`.
 
 Understood: OpenAI's chat and responses, OpenTelemetry's parts and its events, Anthropic's blocks, Google's contents,
-LangChain's (also serialised), Vercel's, Haystack's, Pydantic AI's, OpenInference's. What is not understood in a message stays in it.
+LangChain's (also serialised), Vercel's, Haystack's, Pydantic AI's, OpenInference's. What is not understood in a message stays
+in it.
 """
 
 from __future__ import annotations
@@ -24,16 +25,9 @@ ROLES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _ITEMS: Final = {"function_call": "assistant", "reasoning": "assistant", "function_call_output": "tool"}
 _INSIDE: Final = (
-    "messages",
-    "prompt_messages",
-    "contents",
-    "new_messages",
-    "input",
-    "history",
-    "choices",
-    "generations",
-    "new_message",
-)
+    "messages", "prompt_messages", "contents", "new_messages", "input", "history", "choices", "candidates", "generations",
+    "output", "new_message",
+)  # fmt: skip
 _DEEPEST: Final = 6
 
 
@@ -154,6 +148,10 @@ def _opened(value: Mapping[str, Json]) -> Message:
         del rest[name]
         if name == "kwargs":
             rest = _deserialised(rest)
+        rest = {**{key: each for key, each in rest.items() if key not in inner}, **inner}
+    inner = rest.get("content")
+    if "role" not in rest and is_object(inner) and "role" in inner:  # a candidate of Google's
+        del rest["content"]
         rest = {**{key: each for key, each in rest.items() if key not in inner}, **inner}
     if isinstance(named := rest.get("event.name"), str) and named in ROLES:
         del rest["event.name"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from tidemill.core.extend import extension_names, load_extension
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.dialect import FIELDS, At, Dialect, Happened, Source, Under, Whole
+from tidemill.telemetry.dialects.dialect import FIELDS, At, Dialect, Happened, Source, Under
 from tidemill.telemetry.dialects.flat import unflatten
 from tidemill.telemetry.dialects.values import Reader, anything
 from tidemill.telemetry.otlp.raw import RawSpan
@@ -23,11 +24,12 @@ Many: TypeAlias = Callable[[RawSpan], "Json | tuple[str, ...]"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One place to look: `reader` of the attribute `key`, or `many` of the span where the key is empty.
+    """One place to look for the field `name`: `reader` of the attribute `key`, or `many` of the span where that is None.
 
     When it gave a value, the attributes `moved` and the events `happened` need not be kept.
     """
 
+    name: str
     key: str
     reader: Reader
     many: Many | None = None
@@ -37,14 +39,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of each field, and of each attribute to set, for spans of one form; `dialect` names the first spoken."""
+    """The steps of each field, and of each attribute to set, for spans of one form; `dialect` names the first spoken.
+
+    `shared` says of how many fields the steps must have given a value before an attribute that they share has moved.
+    """
 
     dialect: str
-    fields: tuple[tuple[str, tuple[Step, ...]], ...]
-    extra: tuple[tuple[str, tuple[Step, ...]], ...]
+    fields: tuple[tuple[Step, ...], ...]
+    extra: tuple[tuple[Step, ...], ...]
+    shared: Mapping[str, int]
 
 
-_NOTHING: Final = Plan("", (), ())
+_NOTHING: Final = Plan("", (), (), {})
 _NO_NAMES: Final[frozenset[str]] = frozenset()
 _plans: dict[tuple[str, frozenset[str], frozenset[str]], Plan] = {}
 
@@ -73,16 +79,23 @@ def plan_for(span: RawSpan) -> Plan:
 
 def make_plan(known: Sequence[Dialect], scope: str, attributes: Iterable[str], events: Iterable[str] = ()) -> Plan:
     """The plan for a scope, and names of attributes and events."""
-    keys, happened = sorted(attributes, key=_in_order), frozenset(events)
+    keys, happened = dict.fromkeys(sorted(attributes, key=_in_order)), frozenset(events)
     spoken = [each for each in known if each.is_spoken_by(scope, keys, happened)]
     if not spoken:
         return _NOTHING
-    names = dict.fromkeys(name for each in spoken for name in each.fields)
-    steps = {name: _steps(name, spoken, keys, happened) for name in names}
+    slots: dict[str, list[Step]] = {}
+    for dialect in spoken:
+        for slot, name, source in dialect.sources:
+            step = _step(name, source, keys, happened)
+            if step is not None:
+                slots.setdefault(slot, []).append(step)
+    fields = tuple(tuple(steps) for slot, steps in slots.items() if "." not in slot)
+    moving = Counter(key for steps in fields for key in {key for step in steps for key in step.moved})
     return Plan(
         spoken[0].name,
-        tuple((name, found) for name, found in steps.items() if found and "." not in name),
-        tuple((name, found) for name, found in steps.items() if found and "." in name),
+        fields,
+        tuple(tuple(steps) for slot, steps in slots.items() if "." in slot),
+        {key: times for key, times in moving.items() if times > 1},
     )
 
 
@@ -90,57 +103,41 @@ def _in_order(key: str) -> tuple[int, str]:
     return (len(key), key)  # a.2 before a.10
 
 
-def _steps(name: str, spoken: Sequence[Dialect], keys: Sequence[str], events: frozenset[str]) -> tuple[Step, ...]:
+def _step(name: str, source: Source, keys: Mapping[str, None], events: frozenset[str]) -> Step | None:
     default = FIELDS.get(name, anything)
-    present = set(keys)
-    found = [
-        step
-        for dialect in spoken
-        for source in dialect.fields.get(name, ())
-        if (step := _step(source, default, keys, present, events)) is not None
-    ]
-    return tuple(found)
-
-
-def _step(source: Source, default: Reader, keys: Sequence[str], present: set[str], events: frozenset[str]) -> Step | None:
     if isinstance(source, str):
-        return Step(source, default) if source in present else None
+        return Step(name, source, default) if source in keys else None
     if isinstance(source, At):
-        if source.key not in present:
-            return None
-        return Step(source.key, source.reader or default, moved=(source.key,) if source.moves else ())
+        moved = (source.key,) if source.moves else ()
+        return Step(name, source.key, source.reader or default, moved=moved) if source.key in keys else None
     if isinstance(source, Under):
         below = [key for key in keys if key.startswith(source.prefix)]
-        return _tree_step(source, below) if below else None
+        return _tree_step(name, source, below) if below else None
     if isinstance(source, Happened):
-        return _event_step(source) if source.names & events else None
-    return _whole_step(source, present)
+        return _event_step(name, source) if source.names & events else None
+    present = tuple(key for key in source.keys if key in keys)
+    if source.keys and not present:
+        return None
+    return Step(name, "", anything, source.reader, moved=present if source.moves else ())
 
 
-def _tree_step(source: Under, below: Sequence[str]) -> Step:
+def _tree_step(name: str, source: Under, below: Sequence[str]) -> Step:
     cut, reader = len(source.prefix), source.reader
     names = [key[cut:] for key in below]
-    lost = unflatten(dict.fromkeys(names))[1] if source.moves else ()
+    clash = {source.prefix + each for each in unflatten(dict.fromkeys(names))[1]} if source.moves else set[str]()
 
     def many(span: RawSpan) -> Json | tuple[str, ...]:
         attributes = span.attributes
-        return reader(unflatten({name: attributes[key] for name, key in zip(names, below, strict=True)})[0])
+        return reader(unflatten({each: attributes[key] for each, key in zip(names, below, strict=True)})[0])
 
-    clash = {source.prefix + name for name in lost}
-    return Step("", anything, many, moved=tuple(key for key in below if key not in clash) if source.moves else ())
+    return Step(name, "", anything, many, moved=tuple(key for key in below if key not in clash) if source.moves else ())
 
 
-def _event_step(source: Happened) -> Step:
+def _event_step(name: str, source: Happened) -> Step:
     names, reader = source.names, source.reader
 
     def many(span: RawSpan) -> Json:
         events = [each for each in span.events if each.name in names]
         return reader(events, span) if events else None
 
-    return Step("", anything, many, happened=names if source.moves else frozenset())
-
-
-def _whole_step(source: Whole, present: set[str]) -> Step | None:
-    if source.keys and not any(key in present for key in source.keys):
-        return None
-    return Step("", anything, source.reader)
+    return Step(name, "", anything, many, happened=names if source.moves else frozenset())

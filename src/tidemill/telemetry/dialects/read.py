@@ -10,6 +10,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanKind, SpanRecord
 from tidemill.telemetry import genai
 from tidemill.telemetry.dialects.messages import read_conversation
+from tidemill.telemetry.dialects.parameters import note_parameters
 from tidemill.telemetry.dialects.plan import Plan, Step, plan_for
 from tidemill.telemetry.dialects.tools import read_tools
 from tidemill.telemetry.dialects.values import is_list, is_object, text
@@ -18,6 +19,7 @@ from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 KINDS: Final = frozenset(
     {"chain", "agent", "llm", "retriever", "tool", "embedding", "reranker", "guardrail", "evaluator", "other"}
 )
+_REASONS: Final = ("finish_reason", "finishReason", "stop_reason")
 _LONGEST_ERROR: Final = 2000
 _NO_USAGE: Final = Usage()
 _TOKENS: Final = (
@@ -68,7 +70,7 @@ def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
         attributes=attributes,
         provider=get("provider"),
         first_token_ns=cast("int | None", found.get("first_token_ns")),
-        finish_reasons=cast("tuple[str, ...]", found.get("finish_reasons")) or _finish_reasons(found),
+        finish_reasons=cast("tuple[str, ...]", found.get("finish_reasons")) or _finish_reasons(answer),
         service=text(resource.get("service.name")) or "",
         scope=raw.scope,
         dialect=plan.dialect,
@@ -83,29 +85,45 @@ def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[dict[str, Js
     """What the sources give, field by field. What moved is taken out of `kept`, and what is set is put there."""
     found: dict[str, Json] = {}
     happened: frozenset[str] = frozenset()
-    for name, steps in plan.fields:
-        if name in ("input", "output") and ("messages" if name == "input" else "output_messages") in found:
-            continue
-        step = _first(name, steps, raw, found)
-        if step is not None:
-            for key in step.moved:
-                kept.pop(key, None)
-            happened |= step.happened
-    for name, steps in plan.extra:
-        if name not in raw.attributes:
-            _first(name, steps, raw, kept)
+    attributes, shared = raw.attributes, dict(plan.shared) if plan.shared else None
+    for steps in plan.fields:
+        for step in steps:
+            many = step.many
+            value = step.reader(attributes[step.key]) if many is None else many(raw)
+            if value is None:
+                continue
+            found[step.name] = value
+            if step.moved:
+                _drop(step.moved, kept, shared)
+            if step.happened:
+                happened |= step.happened
+            break
+    if plan.extra:
+        _set(plan.extra, raw, kept)
+    if is_object(parameters := found.get("parameters")):
+        note_parameters(parameters, kept)
     return found, happened
 
 
-def _first(name: str, steps: Sequence[Step], raw: RawSpan, into: dict[str, Json]) -> Step | None:
-    """The first step that gives a value, which is put under `name`."""
-    attributes = raw.attributes
-    for step in steps:
-        value = step.many(raw) if step.many is not None else step.reader(attributes[step.key])
-        if value is not None:
-            into[name] = value
-            return step
-    return None
+def _drop(moved: Sequence[str], kept: dict[str, Json], shared: dict[str, int] | None) -> None:
+    for key in moved:
+        if shared is None or key not in shared:
+            kept.pop(key, None)
+            continue
+        shared[key] -= 1
+        if not shared[key]:
+            kept.pop(key, None)
+
+
+def _set(extra: Sequence[Sequence[Step]], raw: RawSpan, kept: dict[str, Json]) -> None:
+    for steps in extra:
+        if steps[0].name in kept:
+            continue
+        for step in steps:
+            value = step.reader(raw.attributes[step.key]) if step.many is None else step.many(raw)
+            if value is not None:
+                kept[step.name] = value
+                break
 
 
 def _payloads(found: dict[str, Json], kind: str, attributes: dict[str, Json]) -> tuple[Json, Json]:
@@ -145,7 +163,8 @@ def _conversation(messages: Sequence[Json], system: Json, tools: Json, beside: d
 def _messages(system: Json) -> Sequence[Json]:
     if is_list(system):
         return system
-    return [] if system is None else [{"role": "system", "content": system}]
+    said: JsonObject = {"role": "system", "content": system}
+    return () if system is None else (said,)
 
 
 def _usage(found: Mapping[str, Json]) -> Usage:
@@ -157,14 +176,15 @@ def _usage(found: Mapping[str, Json]) -> Usage:
     return Usage(**dict(zip(_TOKENS, counts, strict=True)))
 
 
-def _finish_reasons(found: Mapping[str, Json]) -> tuple[str, ...]:
+def _finish_reasons(answer: Json) -> tuple[str, ...]:
     """The reasons that stand with the messages of an answer."""
-    said = found.get("output_messages")
-    if not is_list(said):
-        return ()
-    return tuple(
-        [reason for each in said if is_object(each) and isinstance(reason := each.get("finish_reason"), str) and reason]
-    )
+    said = answer.get("messages") if is_object(answer) else None
+    reasons = [_finish_reason(each) for each in said if is_object(each)] if is_list(said) else []
+    return tuple([each for each in reasons if each])
+
+
+def _finish_reason(message: JsonObject) -> str | None:
+    return next((reason for name in _REASONS if (reason := text(message.get(name))) is not None), None)
 
 
 def _error(raw: RawSpan, found: str | None) -> str | None:
