@@ -10,11 +10,13 @@ from typing import Final, cast
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.engine import Engine
-from tidemill.telemetry.expression import Where, add_words, compile_spans, parse
+from tidemill.telemetry.expression import Expression, Where, bounds_of, compile_spans
 from tidemill.telemetry.row import decode_value
-from tidemill.telemetry.trace import StoredSpan, group_by_trace, span_shape, summary_shape, trace_shape
+from tidemill.telemetry.scores import scores_of
+from tidemill.telemetry.trace import StoredSpan, span_shape, trace_shape
+from tidemill.telemetry.windows import DAY_NS, window_sql, windows
 
-_LARGEST_PAGE: Final = 1000
+LARGEST_PAGE: Final = 1000
 _COLUMNS: Final = (
     "trace_id, span_id, parent_id, root, name, kind, toUnixTimestamp64Nano(start), duration_ns, status, error,"
     " {input}, {output}, model, input_tokens, output_tokens, cached_tokens, cost, release, endpoint, step, user, session, tags,"
@@ -29,60 +31,10 @@ _WHOLE: Final = _COLUMNS.format(
 _LIGHT: Final = _COLUMNS.format(
     input="if(root, input, '')", output="if(root, output, '')", attributes="map()", events="''", links="''", resource="map()"
 )
-_ONCE: Final = "LIMIT 1 BY trace_id, span_id"
+# Of two rows of one span the one that came last counts.
+_ONCE: Final = "ORDER BY received DESC LIMIT 1 BY trace_id, span_id"
 _HEX: Final = re.compile(r"[0-9a-f]{2,32}")
-_CURSOR: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{32})")
 _NAMED: Final = 5
-
-
-async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
-    engine: Engine,
-    project: str,
-    *,
-    filter: str | None,  # noqa: A002  (the API's name)
-    q: str | None,
-    limit: int,
-    cursor: str | None,
-    from_ns: int | None,
-    to_ns: int | None,
-    among: Sequence[str] | None = None,
-    served: bool = False,
-) -> JsonObject:
-    """Traces, newest first: `{"items": […], "next": cursor or None}`."""
-    size = _page_size(limit)
-    page = Where()
-    if filter or q:
-        matching = _matching(project, filter=filter, q=q)
-        page.parameters |= matching.parameters
-        page.clauses.append(f"trace_id IN (SELECT trace_id FROM spans WHERE {matching.sql})")  # noqa: S608  (bound parameters)
-    page.add("project = {project:String}", project=project)
-    page.add("root")
-    if among is not None:
-        page.add("trace_id IN {among:Array(String)}", among=list(among))
-    if served:
-        page.add("release != '' AND evaluation = ''")
-    _add_bounds(page, from_ns=from_ns, to_ns=to_ns, cursor=cursor)
-    rows = await engine.query(
-        f"SELECT trace_id, toUnixTimestamp64Nano(start) AS at FROM spans WHERE {page.sql}"  # noqa: S608  (bound parameters)
-        f" ORDER BY start DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {size + 1}",
-        page.parameters,
-    )
-    found = [(str(row[0]), cast("int", row[1])) for row in rows]
-    shown = found[:size]
-    groups = group_by_trace(await _spans(engine, project, [trace for trace, _ in shown], columns=_LIGHT))
-    items: list[Json] = [summary_shape(groups[trace]) for trace, _ in shown if trace in groups]
-    return {"items": items, "next": f"{shown[-1][1]}.{shown[-1][0]}" if len(found) > size else None}
-
-
-def _add_bounds(page: Where, *, from_ns: int | None, to_ns: int | None, cursor: str | None) -> None:
-    if from_ns is not None:
-        page.add("start >= fromUnixTimestamp64Nano({from:Int64})", **{"from": from_ns})
-    if to_ns is not None:
-        page.add("start < fromUnixTimestamp64Nano({to:Int64})", to=to_ns)
-    if cursor is not None:
-        at, last = _parse_cursor(cursor)
-        before = "start < fromUnixTimestamp64Nano({at:Int64})"
-        page.add(f"{before} OR (toUnixTimestamp64Nano(start) = {{at:Int64}} AND trace_id < {{last:String}})", at=at, last=last)
 
 
 async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
@@ -93,7 +45,8 @@ async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
     spans = await _spans(engine, project, [await _whole_id(engine, project, _hexadecimal(trace_id))], columns=_WHOLE)
     if not spans:
         raise _no_trace(project, trace_id)
-    return trace_shape(spans)
+    scores = await scores_of(engine, project, [spans[0].trace_id])
+    return trace_shape(spans, scores=scores.get(spans[0].trace_id, ()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,26 +71,52 @@ async def find_trace(engine: Engine, project: str, trace_id: str) -> FoundTrace:
     return FoundTrace(id=whole, endpoint=endpoint, spans={str(row[0]): str(row[1]) for row in rows})
 
 
-async def search_spans(engine: Engine, project: str, text: str, *, limit: int) -> Sequence[JsonObject]:
-    """Spans that hold every word of `text`, newest first, each with its `trace_id`."""
-    where = Where()
-    where.add("project = {project:String}", project=project)
-    add_words(where, text)
-    rows = await engine.query(
-        f"SELECT {_WHOLE} FROM spans WHERE {where.sql} ORDER BY start DESC, span_id {_ONCE} LIMIT {_page_size(limit)}",  # noqa: S608  (bound parameters)
-        where.parameters,
-    )
-    return [{**span_shape(span), "trace_id": span.trace_id} for span in map(_read_span, rows)]
+async def search_spans(
+    engine: Engine,
+    project: str,
+    expression: Expression,
+    *,
+    limit: int,
+    now_ns: int,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+) -> Sequence[JsonObject]:
+    """Spans that meet the expression by themselves, newest first, each with its `trace_id`."""
+    size = _page_size(limit)
+    low, high = bounds_of(expression)
+    low = max([each for each in (from_ns, low) if each is not None], default=None)
+    high = min(each for each in (now_ns + DAY_NS if to_ns is None else to_ns, high) if each is not None)
+    found: dict[tuple[str, str], StoredSpan] = {}
+    for begin, end in windows(from_ns=low, to_ns=high, now_ns=now_ns):
+        where = Where()
+        where.add("project = {project:String}", project=project)
+        where.clauses.append(window_sql(where, begin, end))
+        compile_spans(expression, where, project=project)
+        rows = await engine.query(
+            f"SELECT {_WHOLE} FROM spans WHERE {where.sql} ORDER BY toStartOfHour(start) DESC, start DESC, span_id"  # noqa: S608  (bound parameters)
+            f" LIMIT 1 BY trace_id, span_id LIMIT {size - len(found):d}",
+            where.parameters,
+        )
+        for span in map(_read_span, rows):
+            found.setdefault((span.trace_id, span.span_id), span)
+        if len(found) >= size:
+            break
+    return [{**span_shape(span), "trace_id": span.trace_id} for span in found.values()]
 
 
-def _matching(project: str, *, filter: str | None, q: str | None) -> Where:  # noqa: A002  (the API's name)
+async def light_spans(engine: Engine, project: str, traces: Sequence[str], *, low: int, high: int) -> list[StoredSpan]:
+    """The spans of these traces that began in [low, high), with the content of the first ones alone."""
     where = Where()
     where.add("project = {project:String}", project=project)
-    if filter:
-        compile_spans(parse(filter), where, project=project)
-    if q:
-        add_words(where, q)
-    return where
+    where.clauses.append(window_sql(where, low, high))
+    where.add("trace_id IN {traces:Array(String)}", traces=list(traces))
+    rows = await engine.query(f"SELECT {_LIGHT} FROM spans WHERE {where.sql} {_ONCE}", where.parameters)  # noqa: S608  (bound parameters)
+    return [_read_span(row) for row in rows]
+
+
+async def whole_spans(engine: Engine, project: str, traces: Sequence[str]) -> list[StoredSpan]:
+    """All spans of these traces, whole."""
+    return await _spans(engine, project, traces, columns=_WHOLE)
 
 
 def _hexadecimal(trace_id: str) -> str:
@@ -232,13 +211,6 @@ def _values(column: object) -> JsonObject:
 
 
 def _page_size(limit: int) -> int:
-    if not 1 <= limit <= _LARGEST_PAGE:
-        raise Invalid(f"limit {limit} is not between 1 and {_LARGEST_PAGE}")
+    if not 1 <= limit <= LARGEST_PAGE:
+        raise Invalid(f"limit {limit} is not between 1 and {LARGEST_PAGE}")
     return limit
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise Invalid(f"{cursor!r} is not a cursor", hint="Pass on what `next` said, unchanged.")
-    return int(match[1]), match[2]

@@ -12,6 +12,7 @@ from typing import Final
 
 from tidemill.telemetry.metric_points_schema import METRIC_POINTS
 from tidemill.telemetry.migrate import Step
+from tidemill.telemetry.rollup_schema import ROLLUPS
 from tidemill.telemetry.scores_schema import SCORES, VECTORS
 
 # One word index over everything a person reads in a span. JSON's escapes of white space would stick to the next word.
@@ -152,6 +153,7 @@ _SPANS: Final[tuple[str | Step, ...]] = (
 
 MIGRATIONS: Final[Mapping[str, tuple[str | Step, ...]]] = {
     "spans": _SPANS,
+    "rollups": ROLLUPS,
     "metric_points": METRIC_POINTS,
     "scores": SCORES,
     "vectors": VECTORS,

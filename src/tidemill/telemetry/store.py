@@ -15,14 +15,17 @@ from tidemill.core.json import JsonObject
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry import lineage, query, variants
 from tidemill.telemetry.engine import Engine, is_installed
+from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.project import Projector
+from tidemill.telemetry.rollups import Rollups
+from tidemill.telemetry.questions import TraceQuestions
 from tidemill.telemetry.spool import Spool
 from tidemill.telemetry.variants import RolloutSpans
 
 _FLUSH_SECONDS: Final = 20.0
 
 
-class Telemetry:
+class Telemetry(TraceQuestions):
     """Spans of one data folder: spooled in `spool/`, stored in `spans/`.
 
     Nothing is started but what is used: the store's process begins with the first span to store or the first question, and
@@ -30,11 +33,14 @@ class Telemetry:
     `MissingExtra`. Use from one event loop; `sink` from any thread.
     """
 
-    def __init__(self, folder: Path, *, idle_seconds: float = 120.0) -> None:
+    def __init__(self, folder: Path, *, idle_seconds: float = 120.0, gate: Gate | None = None) -> None:
+        self.gate = gate or Gate()
         self._spool = Spool(folder / "spool", on_durable=self._on_durable)
         self._engine = Engine(folder / "spans", idle_seconds=idle_seconds)
         self._projector: Projector | None = None
+        self.rollups = Rollups(self._engine)
         self._task: asyncio.Task[None] | None = None
+        self._rollups_task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -43,16 +49,19 @@ class Telemetry:
         if is_installed():
             self._projector = Projector(self._spool, self._engine)
             self._task = asyncio.create_task(self._projector.run(), name="span projector")
+            self._rollups_task = asyncio.create_task(self.rollups.run(), name="roll-ups")
 
     async def stop(self) -> None:
         """Make every span safe on disk and end. What is not in the store yet goes there after the next start."""
+        await anyio.to_thread.run_sync(self.gate.close)
         await anyio.to_thread.run_sync(self._spool.close)
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._rollups_task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         await self._engine.close()
-        self._loop = self._task = self._projector = None
+        self._loop = self._task = self._rollups_task = self._projector = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -63,7 +72,7 @@ class Telemetry:
 
     def sink(self, record: SpanRecord) -> None:
         """Take a finished span. Never waits and never raises; when the disk is full for long, spans are dropped and counted."""
-        self._spool.put(record)
+        self.gate.put(record, self._spool.put)
 
     async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
         """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`.
@@ -71,7 +80,7 @@ class Telemetry:
         Cheapest by some hundred at once. `received_ns` is when they came (default: each one's end); of two spans with one id
         the one received last stays.
         """
-        await self._spool.append(records, received_ns=received_ns)
+        await self._spool.append(await self.gate.pass_all(records), received_ns=received_ns)
 
     async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
         """Take rows of any table of the span store and return when they are safe on disk; they reach the store as spans do.
@@ -87,10 +96,12 @@ class Telemetry:
 
     async def sync(self) -> None:
         """Return when every span taken so far is safe on disk. Raises `StorageFull` or `Unavailable`."""
+        await self.gate.drained()
         await self._spool.sync()
 
     async def flush(self, *, timeout: float = _FLUSH_SECONDS) -> None:
         """Return when every span taken so far is safe and, with the extra `analytics`, can be queried."""
+        await self.gate.drained()
         await self._spool.sync()
         if self._projector is not None:
             await self._projector.reach(self._spool.durable, timeout=timeout)
@@ -103,7 +114,7 @@ class Telemetry:
     @property
     def dropped(self) -> int:
         """Spans lost since the start because the disk refused them for too long."""
-        return self._spool.dropped
+        return self._spool.dropped + self.gate.dropped
 
     @property
     def rejected(self) -> int:
@@ -170,3 +181,4 @@ class Telemetry:
         if loop is not None and projector is not None:
             with contextlib.suppress(RuntimeError):  # the loop may have been closed meanwhile
                 loop.call_soon_threadsafe(projector.wake)
+                loop.call_soon_threadsafe(self.rollups.wake)

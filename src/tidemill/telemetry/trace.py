@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from tidemill.core.json import Json, JsonObject
 
@@ -64,14 +64,54 @@ class StoredSpan:
         return usage_shape([self])
 
 
-def trace_shape(spans: Sequence[StoredSpan]) -> JsonObject:
+def trace_shape(spans: Sequence[StoredSpan], *, scores: Sequence[JsonObject] = ()) -> JsonObject:
     """The trace of INTERFACES.md: one with all its spans in the order of their start. `spans` are one trace's, at least one.
 
     A trace whose first span is not finished, or was lost in a crash, takes its name from the earliest span there is and has
-    the status `unset`.
+    the status `unset`. A span has its `depth` below the top and stands after the one above it (`place` in the tree); one whose
+    parent never came, or that is within a ring, stands at the top.
     """
     ordered = sorted(spans, key=lambda span: (span.start_ns, not span.root))
-    return {**summary_shape(ordered), "spans": [span_shape(span) for span in ordered]}
+    by_span: dict[str, list[Json]] = {}
+    for each in scores:
+        by_span.setdefault(str(each.get("span") or ""), []).append(each)
+    tree = places(ordered)
+    shapes = [{**span_shape(span), **_place(tree, span), **_scored(by_span, span)} for span in ordered]
+    return {**summary_shape(ordered), "scores": list(scores), "spans": cast("list[Json]", shapes)}
+
+
+def _place(tree: Mapping[str, tuple[int, int]], span: StoredSpan) -> JsonObject:
+    depth, place = tree[span.span_id]
+    return {"depth": depth, "order": place}
+
+
+def _scored(by_span: Mapping[str, list[Json]], span: StoredSpan) -> JsonObject:
+    return {"scores": by_span[span.span_id]} if span.span_id in by_span else {}
+
+
+def places(ordered: Sequence[StoredSpan]) -> Mapping[str, tuple[int, int]]:
+    """By span id: how deep it is below the top, and its place (from 0) when the tree is read from top to bottom.
+
+    `ordered` are the spans of one trace by their start. Every span has a place: a parent that never came leaves its children at
+    the top, and of a ring the span that began first is the top.
+    """
+    known = {span.span_id for span in ordered}
+    below: dict[str, list[str]] = {}
+    tops: list[str] = []
+    for span in ordered:
+        if span.parent_id in known and span.parent_id != span.span_id:
+            below.setdefault(span.parent_id, []).append(span.span_id)
+        else:
+            tops.append(span.span_id)
+    found: dict[str, tuple[int, int]] = {}
+    for top in (*tops, *(span.span_id for span in ordered)):
+        waiting = [(top, 0)]
+        while waiting:
+            at, depth = waiting.pop()
+            if at not in found:
+                found[at] = (depth, len(found))
+                waiting += [(each, depth + 1) for each in reversed(below.get(at, ()))]
+    return found
 
 
 def summary_shape(spans: Sequence[StoredSpan]) -> JsonObject:
@@ -97,10 +137,26 @@ def summary_shape(spans: Sequence[StoredSpan]) -> JsonObject:
         "output": first.output if roots else None,
         "usage": usage_shape(charged),
         "cost": total_cost(charged),
-        "user": first.user or None,
-        "session": first.session or None,
+        "user": first.user or next((span.user for span in ordered if span.user), None),
+        "session": first.session or next((span.session for span in ordered if span.session), None),
         "tags": list(first.tags),
+        "weight": first.weight,
+        "service": first.service or None,
+        "first_token_ms": _first_token_ms(roots, charged),
+        "models": list(dict.fromkeys(span.model for span in charged if span.model)),
     }
+
+
+def _first_token_ms(roots: Sequence[StoredSpan], charged: Sequence[StoredSpan]) -> float | None:
+    """When the first token came, counted from the trace's start: as its first span says, else from the last call of a model."""
+    for span in roots:
+        if span.first_token_ns:
+            return span.first_token_ns / 1e6
+    streamed = [span for span in charged if span.first_token_ns]
+    if not streamed or not roots:
+        return None
+    last = max(streamed, key=lambda span: span.start_ns)
+    return (last.start_ns + last.first_token_ns - min(span.start_ns for span in roots)) / 1e6
 
 
 def span_shape(span: StoredSpan) -> JsonObject:
@@ -120,6 +176,16 @@ def span_shape(span: StoredSpan) -> JsonObject:
         "model": span.model or None,
         "usage": span.usage,
         "cost": span.cost,
+        "provider": span.provider or None,
+        "first_token_ms": span.first_token_ns / 1e6 if span.first_token_ns else None,
+        "finish_reasons": list(span.finish_reasons),
+        "weight": span.weight,
+        "service": span.service or None,
+        "scope": span.scope or None,
+        "dialect": span.dialect or None,
+        "events": list(span.events),
+        "links": list(span.links),
+        "resource": span.resource,
         "attributes": span.attributes,
     }
 
@@ -143,12 +209,19 @@ def charged_spans(spans: Sequence[StoredSpan]) -> Iterable[StoredSpan]:
 
 
 def usage_shape(spans: Iterable[StoredSpan]) -> JsonObject:
-    """Tokens, summed."""
+    """Tokens, summed; the rarer classes where there are any."""
     found = list(spans)
+    rarer = {
+        "cache_write_tokens": sum(span.cache_write_tokens for span in found),
+        "reasoning_tokens": sum(span.reasoning_tokens for span in found),
+        "audio_input_tokens": sum(span.audio_input_tokens for span in found),
+        "audio_output_tokens": sum(span.audio_output_tokens for span in found),
+    }
     return {
         "input_tokens": sum(span.input_tokens for span in found),
         "output_tokens": sum(span.output_tokens for span in found),
         "cached_tokens": sum(span.cached_tokens for span in found),
+        **{name: count for name, count in rarer.items() if count},
     }
 
 

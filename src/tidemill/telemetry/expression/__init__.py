@@ -11,6 +11,7 @@ from tidemill.telemetry.expression.match import matches
 from tidemill.telemetry.expression.parser import parse
 from tidemill.telemetry.expression.sql import add_words, compile_spans, compile_traces
 from tidemill.telemetry.expression.syntax import (
+    EVERYTHING,
     And,
     Condition,
     Expression,
@@ -26,6 +27,7 @@ from tidemill.telemetry.expression.where import Where
 
 __all__ = [
     "COLUMNS",
+    "EVERYTHING",
     "And",
     "Condition",
     "Expression",

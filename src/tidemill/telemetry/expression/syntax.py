@@ -63,7 +63,8 @@ class Not:
 
 
 Expression: TypeAlias = And | Or | Not | Condition
-"""`And(())` is met by everything."""
+EVERYTHING: Final = And(())
+"""It is met by every span."""
 
 
 def format_expression(expression: Expression) -> str:
