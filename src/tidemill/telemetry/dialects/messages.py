@@ -114,8 +114,32 @@ def _listed(value: Json, depth: int) -> list[Message] | None:
     return messages
 
 
+def _plain(value: Mapping[str, Json]) -> Message | None:
+    """What most messages are: a known role and one text, at most with the reason why it ended."""
+    size, role = len(value), value.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        return None
+    reason = value.get("finish_reason")
+    if size != (2 if reason is None else 3):
+        return None
+    content = value.get("content")
+    if content is None and is_list(parts := value.get("parts")) and len(parts) == 1 and is_object(only := parts[0]):
+        content = only.get("content") if len(only) == 2 and only.get("type") == "text" else None
+    if not isinstance(content, str) or content[:1] == "[":
+        return None
+    made: Message = {"role": ROLES[role], "content": content}
+    if reason is not None:
+        made["finish_reason"] = reason
+    return made
+
+
 def read_message(value: Mapping[str, Json]) -> Message | None:
     """One message in our form; None for an object that is none."""
+    plain = _plain(value)
+    return _read_message(value) if plain is None else plain
+
+
+def _read_message(value: Mapping[str, Json]) -> Message | None:
     rest = _opened(value)
     role = _role(rest)
     if role is None:

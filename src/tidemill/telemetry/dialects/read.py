@@ -138,10 +138,10 @@ def _payloads(found: dict[str, Json], kind: str, attributes: dict[str, Json]) ->
     if messages is None and kind == "llm" and given is not None and (conversation := read_conversation(given, role="user")):
         messages, beside = conversation.pop("messages"), conversation
     system, tools = found.get("system"), found.get("tools")
-    if messages is None and given is None and (system is not None or tools is not None):
-        messages = []
     if is_list(messages):
         return _conversation(messages, system, tools, beside), answer
+    if given is None and (system is not None or tools is not None):
+        return _conversation((), system, tools, beside), answer
     if system is not None:
         attributes.setdefault("gen_ai.system_instructions", system)
     if tools is not None:

@@ -13,11 +13,12 @@ from tidemill.core.json import Json
 Reader: TypeAlias = Callable[[Json], "Json | tuple[str, ...]"]
 _LARGEST_COUNT: Final = 2**53
 _LONGEST_SECONDS: Final = 1e9
+_OPENING: Final = frozenset({"{", "[", '"'})
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Json]]:
     """Whether it is a JSON object."""
-    return isinstance(value, Mapping)
+    return value.__class__ is dict or isinstance(value, Mapping)
 
 
 def is_list(value: object) -> TypeGuard[Sequence[Json]]:
@@ -25,10 +26,15 @@ def is_list(value: object) -> TypeGuard[Sequence[Json]]:
     return isinstance(value, list | tuple)
 
 
+def _opens(value: str) -> bool:
+    first = value[:1]
+    return first in _OPENING or (first.isspace() and value[:64].lstrip()[:1] in _OPENING)
+
+
 def unpacked(value: Json) -> Json:
     """What a text holds when it is JSON of an object or a list, once or twice over; else the value as it is."""
     for _ in range(3):
-        if not isinstance(value, str) or not (stripped := value.lstrip()) or stripped[0] not in '{["':
+        if not isinstance(value, str) or not _opens(value):
             break
         try:
             found = cast("Json", orjson.loads(value))
