@@ -1,6 +1,6 @@
 """A span as one row of the span store, whose columns are those of `schema.py`.
 
-Many at once are a block of columns (`encode_block`); one is a line of JSON (`encode_row`), which costs several times as much to
+Many at once are a block of columns (`encode_spans`); one is a line of JSON (`encode_row`), which costs several times as much to
 insert and can hold whatever it is given.
 """
 
