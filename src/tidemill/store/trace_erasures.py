@@ -24,6 +24,9 @@ What: TypeAlias = Literal["user", "session", "trace"]
 PURPOSE: Final = "erasures"
 """What the key is for by which subjects are hashed and sealed; see `ProjectKeys.get`."""
 
+LATE: Final = "late"
+"""In place of an erasure's id: the trace came later, and what came of it before is still to be looked for."""
+
 trace_erasures = Table(
     "trace_erasures",
     metadata,
@@ -103,6 +106,25 @@ def mark_traces(db: Connection, erasure: TraceErasure, traces: Collection[str]) 
     """Mark whole traces as erased."""
     at = {"project": erasure.project, "erasure": erasure.id, "at_ns": erasure.at_ns}
     insert_new(db, erased_traces, [{**at, "trace_id": each} for each in sorted(traces)])
+
+
+def late_traces(db: Connection, project: str, traces: Mapping[str, int]) -> None:
+    """Mark traces that came after the person was erased whose they are; see `late_marks`."""
+    rows = [{"project": project, "trace_id": each, "erasure": LATE, "at_ns": at_ns} for each, at_ns in traces.items()]
+    insert_new(db, erased_traces, rows)
+
+
+def late_marks(db: Connection, *, limit: int = 1000) -> Sequence[tuple[str, str, int]]:
+    """Traces that came late, of which something may have been stored before: project, trace and when it was erased."""
+    query = select(erased_traces.c.project, erased_traces.c.trace_id, erased_traces.c.at_ns).filter_by(erasure=LATE)
+    return [(row[0], row[1], row[2]) for row in db.execute(query.order_by("project", "trace_id").limit(limit))]
+
+
+def settle_late(db: Connection, project: str, traces: Collection[str]) -> None:
+    """Note that nothing of these late traces is left."""
+    for batch in in_batches(sorted(traces)):
+        late = (erased_traces.c.project == project, erased_traces.c.erasure == LATE)
+        db.execute(update(erased_traces).where(*late, erased_traces.c.trace_id.in_(batch)).values(erasure="settled"))
 
 
 def traces_of(db: Connection, erasure: TraceErasure, *, after: str = "", limit: int = 500) -> Sequence[str]:

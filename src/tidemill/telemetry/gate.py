@@ -20,6 +20,8 @@ import anyio.to_thread
 from tidemill.core.errors import TidemillError
 from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
+from tidemill.telemetry.frames import Rows
+from tidemill.telemetry.marks import Marks
 from tidemill.telemetry.payloads import FIELDS, LARGEST, LARGEST_INLINE, Field, Payloads, preview_of
 from tidemill.telemetry.row import encode_value
 from tidemill.telemetry.rules.apply import EMPTY, Rules, without_anything
@@ -35,8 +37,9 @@ _log = logging.getLogger("tidemill.telemetry")
 class Gate:
     """Without a `book` no project has rules; without `payloads` large values stay in the row, which cuts them."""
 
-    def __init__(self, *, book: RuleBook | None = None, payloads: Payloads | None = None) -> None:
+    def __init__(self, *, book: RuleBook | None = None, payloads: Payloads | None = None, marks: Marks | None = None) -> None:
         self.dropped = 0
+        self.marks = marks
         self.payloads = payloads
         self._book = book
         self._waiting: queue.Queue[tuple[SpanRecord, Callable[[SpanRecord], object]] | Future[None] | None] = queue.Queue()
@@ -71,6 +74,10 @@ class Gate:
         if self._book is None:
             return EMPTY
         return self._book.known(project) or await anyio.to_thread.run_sync(self._book.load, project)
+
+    async def screen(self, rows: Rows) -> Rows | None:
+        """Rows on their way from the spool to the store, without what was erased; None when that is all of them."""
+        return rows if self.marks is None else await self.marks.screen(rows)
 
     async def drained(self) -> None:
         """Return when everything `put` so far was handed on."""

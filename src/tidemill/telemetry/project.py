@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
 
 import anyio.to_thread
 import orjson
@@ -31,17 +31,20 @@ _BAD_ROW: Final = (
     "UNKNOWN_ELEMENT",
     "VALUE_IS_OUT",
 )
+Screen: TypeAlias = Callable[[Rows], Awaitable[Rows | None]]
+"""From rows to those of them that may be stored; None when there are none."""
 _log = logging.getLogger("tidemill.telemetry")
 
 
 class Projector:
     """One task. `wake` says that there is more in the spool; `reach` waits until a place in it was projected."""
 
-    def __init__(self, spool: Spool, engine: Engine) -> None:
+    def __init__(self, spool: Spool, engine: Engine, *, screen: Screen | None = None) -> None:
         self.problem: TidemillError | None = None
         self.rejected = 0
         self._spool = spool
         self._engine = engine
+        self._screen = screen
         self._position = spool.position()
         self._failures = 0
         self._moved = asyncio.Condition()
@@ -70,6 +73,17 @@ class Projector:
             raise self.problem or Unavailable(
                 f"spans are safe but cannot be shown yet: {timeout:.0f} s were not enough to store them", hint="Try again soon."
             )
+
+    @property
+    def position(self) -> Position:
+        """Up to where everything was projected."""
+        return self._position
+
+    async def beyond(self, position: Position) -> Position:
+        """Return when more than what is before `position` was projected: up to where."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position > position)
+            return self._position
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -115,7 +129,9 @@ class Projector:
             if batch.skipped:
                 _log.warning("%d damaged bytes of the span spool were passed over", batch.skipped)
             for rows in _by_table(batch.payloads):
-                await self._insert(rows)
+                kept = rows if self._screen is None else await self._screen(rows)
+                if kept is not None:
+                    await self._insert(kept)
             await anyio.to_thread.run_sync(self._spool.commit, batch.end)
             async with self._moved:
                 self._position = batch.end

@@ -12,6 +12,7 @@ from typing import Final
 
 from tidemill.telemetry.metric_points_schema import METRIC_POINTS
 from tidemill.telemetry.migrate import Step
+from tidemill.telemetry.privacy_schema import PRIVACY
 from tidemill.telemetry.rollup_schema import ROLLUPS
 from tidemill.telemetry.scores_schema import SCORES, VECTORS
 
@@ -157,6 +158,7 @@ MIGRATIONS: Final[Mapping[str, tuple[str | Step, ...]]] = {
     "metric_points": METRIC_POINTS,
     "scores": SCORES,
     "vectors": VECTORS,
+    "privacy": PRIVACY,
 }
 """By part, in order: each part's steps are applied in order, once each. Never change a step that was released: add another.
 

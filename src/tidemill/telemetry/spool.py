@@ -71,6 +71,7 @@ class Spool:
         self._pending_bytes = 0
         self._closing = False
         self._idle = False
+        self._turned = False
         self._writer: threading.Thread | None = None
         self._descriptor: int | None = None
         self._durable = Position(next_number(folder), 0)
@@ -116,6 +117,11 @@ class Spool:
     async def sync(self) -> None:
         """Return when everything `put` so far is safe. Raises `StorageFull` or `Unavailable` while the disk refuses."""
         await asyncio.wrap_future(self._enqueue(b""))
+
+    async def turn(self) -> None:
+        """Begin another segment, so that the one before can go once it was projected. Raises as `sync`."""
+        self._turned = True
+        await self.sync()
 
     def read(self, start: Position, *, limit: int = 4 << 20) -> Batch:
         """About `limit` bytes of rows after `start`, of what is safe on disk."""
@@ -200,9 +206,10 @@ class Spool:
 
     def _write(self, content: bytes) -> None:
         """Append and sync. On any failure the segment is cut back and left, because a failed sync says nothing of its pages."""
-        if not content:
+        if not content and not self._turned:
             return
-        if self._descriptor is None or self._durable.offset >= self._segment_bytes:
+        if self._turned or self._descriptor is None or self._durable.offset >= self._segment_bytes:
+            self._turned = False
             self._next_segment()
         assert self._descriptor is not None
         try:

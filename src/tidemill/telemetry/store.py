@@ -17,8 +17,8 @@ from tidemill.telemetry import lineage, query, variants
 from tidemill.telemetry.engine import Engine, is_installed
 from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.project import Projector
-from tidemill.telemetry.rollups import Rollups
 from tidemill.telemetry.questions import TraceQuestions
+from tidemill.telemetry.rollups import Rollups
 from tidemill.telemetry.spool import Spool
 from tidemill.telemetry.variants import RolloutSpans
 
@@ -47,7 +47,7 @@ class Telemetry(TraceQuestions):
         """Begin to store what is and what will be spooled, in the background. Returns at once."""
         self._loop = asyncio.get_running_loop()
         if is_installed():
-            self._projector = Projector(self._spool, self._engine)
+            self._projector = Projector(self._spool, self._engine, screen=self.gate.screen)
             self._task = asyncio.create_task(self._projector.run(), name="span projector")
             self._rollups_task = asyncio.create_task(self.rollups.run(), name="roll-ups")
 
@@ -105,6 +105,23 @@ class Telemetry(TraceQuestions):
         await self._spool.sync()
         if self._projector is not None:
             await self._projector.reach(self._spool.durable, timeout=timeout)
+
+    async def renew_spool(self) -> None:
+        """Return when nothing of what was taken so far is in the spool's files any more. Raises as `flush`."""
+        await self.flush()
+        await self._spool.turn()
+        if self._projector is not None:
+            await self._projector.reach(self._spool.durable, timeout=_FLUSH_SECONDS)
+
+    @property
+    def engine(self) -> Engine:
+        """The span store itself, for what erases or thins it out."""
+        return self._engine
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where spans wait."""
+        return self._spool.folder
 
     @property
     def problem(self) -> TidemillError | None:
