@@ -84,6 +84,9 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             "Let a share of the callers have another release",
             "tidemill rollout start endpoint/handbook --to chain/handbook --share 10%",
         ),
+        "instrument": Command(
+            "instrument", "Run a program with tracing on, without touching its code", "tidemill instrument -- python app.py"
+        ),
         "traces": Command("traces", "See what ran, step by step", "tidemill traces list"),
         "feedback": Command(
             "feedback", "Say how an answer was; see what was said", "tidemill feedback add 7f3c --thumbs down --correction TEXT"

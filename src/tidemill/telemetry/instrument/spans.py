@@ -23,7 +23,6 @@ from tidemill.telemetry import genai
 from tidemill.telemetry.instrument import values
 from tidemill.telemetry.instrument.about import about
 from tidemill.telemetry.instrument.usage import usage_attributes
-from tidemill.telemetry.traceparent import format_traceparent
 
 _KINDS: Final[tuple[str, ...]] = get_args(SpanKind)
 _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
@@ -87,7 +86,7 @@ class Span:
     @property
     def traceparent(self) -> str:
         """The W3C header by which a callee joins this trace below this span."""
-        return format_traceparent(self.trace_id, self.span_id)
+        return f"00-{self.trace_id}-{self.span_id}-{int(self._span.get_span_context().trace_flags):02x}"
 
     @property
     def has_output(self) -> bool:
