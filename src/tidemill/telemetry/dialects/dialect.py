@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.values import Reader, anything, count, dollars, number, seconds, text, texts
+from tidemill.telemetry.dialects.values import Reader, anything, count, dollars, number, one_of, seconds, text, texts
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 
 
@@ -57,9 +57,10 @@ class Whole:
 Source: TypeAlias = "str | At | Under | Happened | Whole"
 """A text is short for `At` with the reader of the field."""
 
+KINDS: Final = ("chain", "agent", "llm", "retriever", "tool", "embedding", "reranker", "guardrail", "evaluator", "other")
 FIELDS: Final[Mapping[str, Reader]] = {
-    "kind": text,  # one of SpanKind
-    "implied_kind": text,  # asked when no dialect says `kind`
+    "kind": one_of({each: each for each in KINDS}),  # one of SpanKind
+    "implied_kind": one_of({each: each for each in KINDS}),  # asked when no dialect says `kind`
     "messages": anything,  # what a model was given: give a reader of `messages.py`
     "system": anything,  # messages that go before them
     "tools": anything,  # definitions of tools

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.parts import Part, take, with_rest
+from tidemill.telemetry.dialects.parts import Part, merged, take, take_text, with_rest
 from tidemill.telemetry.dialects.values import is_list, is_object, number, text, unpacked
 
 _SOURCES: Final = ("document", "source", "file_name", "title")
@@ -40,14 +40,14 @@ def _document(value: Json) -> Part | None:
         inner = rest.get(name)
         if is_object(inner):
             del rest[name]
-            rest = {**inner, **rest}
+            rest = merged(rest, inner)
     if not any(name in rest for name in ("content", "text", "page_content", "id", "document_id", "score", "pageContent")):
         return None
     metadata = unpacked(take(rest, "metadata", "meta"))
     content = take(rest, "content", "page_content", "pageContent", "text")
     score = rest.get("score")
     made: Part = {
-        "id": text(take(rest, "id", "document_id", "id_", "node_id")) or "",
+        "id": take_text(rest, "id", "document_id", "id_", "node_id") or "",
         "document": _source(rest, metadata),
         "text": content if isinstance(content, str) else "",
         "score": number(score),

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.parts import Part, read_call, read_parts, take, with_rest
-from tidemill.telemetry.dialects.values import is_list, is_object, text, unpacked
+from tidemill.telemetry.dialects.parts import Part, merged, read_call, read_parts, take, take_text, with_rest
+from tidemill.telemetry.dialects.values import is_list, is_object, unpacked
 
 Message: TypeAlias = dict[str, Json]
 
@@ -144,15 +144,17 @@ def _read_message(value: Mapping[str, Json]) -> Message | None:
     role = _role(rest)
     if role is None:
         return None
-    if (rest.get("type") in _ITEMS and "content" not in rest) or rest.get("type") == "reasoning":
-        return _item(role, rest)
+    kind = rest.get("type")
+    if isinstance(kind, str) and ((kind in _ITEMS and "content" not in rest) or kind == "reasoning"):
+        return _item(role, kind, rest)
     head: Message = {"role": role}
-    rest.pop("type", None) if rest.get("type") in ("message", *ROLES) else None
+    if isinstance(kind, str) and (kind == "message" or kind in ROLES):
+        del rest["type"]
     content, parts = _content(rest)
     calls = _calls(rest)
     if content is not None and parts is None:
         rest["content"] = content  # no form that is known: it stays as it came
-    if (call_id := text(take(rest, "tool_call_id", "tool_use_id"))) is not None:
+    if (call_id := take_text(rest, "tool_call_id", "tool_use_id")) is not None:
         head["tool_call_id"] = call_id
     elif role == "tool" and isinstance(rest.get("id"), str):
         head["tool_call_id"] = rest.pop("id")
@@ -172,14 +174,15 @@ def _opened(value: Mapping[str, Json]) -> Message:
         del rest[name]
         if name == "kwargs":
             rest = _deserialised(rest)
-        rest = {**{key: each for key, each in rest.items() if key not in inner}, **inner}
+        rest = merged(rest, inner)
     inner = rest.get("content")
     if "role" not in rest and is_object(inner) and "role" in inner:  # a candidate of Google's
         del rest["content"]
-        rest = {**{key: each for key, each in rest.items() if key not in inner}, **inner}
+        rest = merged(rest, inner)
     if isinstance(named := rest.get("event.name"), str) and named in ROLES:
         del rest["event.name"]
-        rest.setdefault("role", ROLES[named])
+        if not isinstance(rest.get("role"), str):
+            rest = merged(rest, {"role": ROLES[named]})
     return rest
 
 
@@ -198,27 +201,28 @@ def _role(rest: Message) -> str | None:
         if isinstance(given, str) and given:
             del rest[name]
             return ROLES.get(given) or ROLES.get(given.lower()) or given
-        if is_object(given) and isinstance(inner := given.get("value"), str):
+        if is_object(given) and len(given) == 1 and isinstance(inner := given.get("value"), str):
             rest.pop(name)
             return ROLES.get(inner, inner)
     kind = rest.get("type")
-    if isinstance(kind, str):
-        if kind in ROLES and ("content" in rest or "tool_calls" in rest):
-            return ROLES[kind]
-        return _ITEMS.get(kind)
-    return None
+    if not isinstance(kind, str):
+        return None
+    return ROLES[kind] if kind in ROLES and ("content" in rest or "tool_calls" in rest) else _ITEMS.get(kind)
 
 
-def _item(role: str, rest: Message) -> Message:
+def _item(role: str, kind: str, rest: Message) -> Message:
     """An item of OpenAI's Responses: a call, its result, or reasoning, each beside the messages."""
-    if rest["type"] == "function_call":
+    if kind == "function_call":
         return {"role": role, "content": "", "tool_calls": [read_call(rest)]}
-    if rest["type"] == "function_call_output":
-        call_id = text(take(rest, "call_id")) or ""
-        rest.pop("type")
+    if kind == "function_call_output":
+        call_id = take_text(rest, "call_id") or ""
+        del rest["type"]
         return with_rest({"role": role, "content": take(rest, "output"), "tool_call_id": call_id}, rest)
-    rest.pop("type")
-    parts = read_parts(take(rest, "summary", "content") or []) or []
+    del rest["type"]
+    name = "summary" if rest.get("summary") else "content"
+    parts = read_parts(rest.get(name)) or []
+    if parts:
+        del rest[name]
     thoughts: list[Part] = [{**each, "type": "reasoning"} for each in parts]
     return with_rest({"role": role, "content": thoughts}, rest)
 

@@ -12,6 +12,7 @@ from tidemill.telemetry.dialects.values import is_list, is_object, text, unpacke
 
 Part: TypeAlias = dict[str, Json]
 
+_KIND_NAMES: Final = ("type", "kind", "part_kind")
 _TEXT: Final = frozenset({"text", "input_text", "output_text", "Text", "TextContent"})
 _REASONING: Final = frozenset({"reasoning", "thinking", "reasoning_text", "summary_text"})
 _CALL: Final = frozenset({"tool_call", "tool-call", "tool_use", "function_call", "server_tool_use", "mcp_call"})
@@ -50,6 +51,26 @@ def take(rest: dict[str, Json], *names: str) -> Json:
     return None
 
 
+def take_text(rest: dict[str, Json], *names: str) -> str | None:
+    """As `take`, of what is a text or a number; what is neither stays in `rest`."""
+    for name in names:
+        if name in rest and (rest[name] is None or rest[name] == "" or text(rest[name]) is not None):
+            found = text(rest.pop(name))
+            if found is not None:
+                return found
+    return None
+
+
+def merged(outer: Mapping[str, Json], inner: Mapping[str, Json]) -> dict[str, Json]:
+    """Both as one; where both say something else under one name, what the outer one says is kept as `NAME_outer`."""
+    made = dict(inner)
+    for name, value in outer.items():
+        if value is None or (name in made and made[name] == value):
+            continue
+        made[name if made.get(name) is None else f"{name}_outer"] = value
+    return made
+
+
 def with_rest(made: Part, rest: Mapping[str, Json]) -> Part:
     """`made`, and what was not understood, under its own name."""
     for name, value in rest.items():
@@ -75,12 +96,11 @@ def read_part(value: Json) -> Part | None:
     if not is_object(value):
         return None
     rest = dict(value)
-    kind = rest.get("type") or rest.get("kind") or rest.get("part_kind")
-    if kind is None and (wrapped := _unwrapped(rest)) is not None:
-        return wrapped
-    if not isinstance(kind, str):
-        return _untyped(rest)
-    return _typed(kind, rest)
+    said_as = next((name for name in _KIND_NAMES if rest.get(name)), None)
+    if said_as is None:
+        return _unwrapped(rest) or _untyped(rest)
+    kind = rest[said_as]
+    return _typed(kind, said_as, rest) if isinstance(kind, str) else rest
 
 
 def _unwrapped(rest: dict[str, Json]) -> Part | None:
@@ -101,25 +121,24 @@ def _untyped(rest: dict[str, Json]) -> Part | None:
     return rest
 
 
-def _typed(kind: str, rest: dict[str, Json]) -> Part:
+def _typed(kind: str, said_as: str, rest: dict[str, Json]) -> Part:
     if kind in _TEXT and isinstance(said := rest.get("text", rest.get("content")), str):
-        _drop(rest, "text" if "text" in rest else "content")
+        del rest[said_as], rest["text" if "text" in rest else "content"]
         return with_rest({"type": "text", "text": said}, rest)
     if kind in _REASONING and (said := take(rest, "text", "thinking", "content", "reasoning")) is not None:
-        _drop(rest)
+        del rest[said_as]
         return with_rest({"type": "reasoning", "text": said}, rest)
     if kind in _CALL:
-        return {"type": "tool_call", **read_call(rest)}
+        del rest[said_as]
+        call = read_call(rest)
+        return {"type": "tool_call", **{f"{key}_given" if key == "type" else key: each for key, each in call.items()}}
     if kind in _RESULT:
+        del rest[said_as]
         return _result(rest)
     if kind in _MEDIA:
+        del rest[said_as]
         return _media(_MEDIA[kind], rest)
     return rest
-
-
-def _drop(rest: dict[str, Json], *names: str) -> None:
-    for name in ("type", "kind", "part_kind", *names):
-        rest.pop(name, None)
 
 
 def read_call(value: Mapping[str, Json]) -> Part:
@@ -129,38 +148,39 @@ def read_call(value: Mapping[str, Json]) -> Part:
         inner = rest.get(name)
         if is_object(inner):
             del rest[name]
-            rest = {**rest, **{f"{key}_given" if key in rest and key != "name" else key: each for key, each in inner.items()}}
+            rest = merged(rest, inner)
         elif isinstance(inner, str) and name == "function" and "name" not in rest:
             rest["name"] = rest.pop(name)
-    _drop(rest)
+    if rest.get("type") in ("function", *_CALL):
+        del rest["type"]
     made: Part = {
-        "id": text(take(rest, "call_id", "tool_call_id", "toolCallId", "id")) or "",
-        "name": text(take(rest, "name", "toolName", "tool_name")) or "",
+        "id": take_text(rest, "call_id", "tool_call_id", "toolCallId", "id") or "",
+        "name": take_text(rest, "name", "toolName", "tool_name") or "",
         "arguments": arguments_text(take(rest, "arguments", "args", "input", "partial_json")),
     }
     return with_rest(made, rest)
 
 
 def _result(rest: dict[str, Json]) -> Part:
-    _drop(rest)
     made: Part = {
         "type": "tool_result",
-        "id": text(take(rest, "tool_use_id", "tool_call_id", "toolCallId", "call_id", "id")) or "",
+        "id": take_text(rest, "tool_use_id", "tool_call_id", "toolCallId", "call_id", "id") or "",
         "content": take(rest, "content", "response", "result", "output"),
     }
-    if name := take(rest, "name", "toolName", "tool_name"):
+    if name := take_text(rest, "name", "toolName", "tool_name"):
         made["name"] = name
     return with_rest(made, rest)
 
 
 def _media(kind: str, rest: dict[str, Json]) -> Part:
-    _drop(rest)
     inner = take(rest, "source", "image", "image_url", "input_audio", "audio", "video_url", "file", "video", "audio_url")
     while is_object(inner):
-        rest = {**{key: each for key, each in inner.items() if key != "type"}, **rest}
-        inner = take(rest, "image", "url") if is_object(rest.get("image")) or is_object(rest.get("url")) else None
+        rest = merged(rest, {key: each for key, each in inner.items() if key != "type" or each not in ("base64", "url")})
+        inner = take(rest, "image", "url") if is_object(rest.get("image") or rest.get("url")) else None
     if isinstance(inner, str):
-        rest["url" if inner.startswith(("http", "data:", "gs:", "s3:", "file:")) else "data"] = inner
+        rest = merged(rest, {"url" if inner.startswith(("http", "data:", "gs:", "s3:", "file:")) else "data": inner})
+    elif inner is not None:
+        rest = merged(rest, {"source": inner})
     media_type = take(rest, "media_type", "mediaType", "mime_type", "mimeType", "format")
     modality = take(rest, "modality")
     made: Part = {"type": kind or _modality(modality, media_type)}

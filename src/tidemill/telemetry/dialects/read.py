@@ -7,8 +7,9 @@ from typing import Final, cast
 
 from tidemill.core.chat import Usage
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import SpanKind, SpanRecord
+from tidemill.core.records import SpanRecord
 from tidemill.telemetry import genai
+from tidemill.telemetry.dialects.dialect import KINDS
 from tidemill.telemetry.dialects.messages import read_conversation
 from tidemill.telemetry.dialects.parameters import note_parameters
 from tidemill.telemetry.dialects.plan import Plan, Step, plan_for
@@ -16,9 +17,6 @@ from tidemill.telemetry.dialects.tools import read_tools
 from tidemill.telemetry.dialects.values import is_list, is_object, text
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 
-KINDS: Final = frozenset(
-    {"chain", "agent", "llm", "retriever", "tool", "embedding", "reranker", "guardrail", "evaluator", "other"}
-)
 _REASONS: Final = ("finish_reason", "finishReason", "stop_reason")
 _LONGEST_ERROR: Final = 2000
 _NO_USAGE: Final = Usage()
@@ -50,7 +48,7 @@ def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
         span_id=raw.span_id,
         parent_id=raw.parent_id or None,
         name=raw.name,
-        kind=cast("SpanKind", kind),
+        kind=kind,
         start_ns=raw.start_ns,
         end_ns=raw.end_ns,
         project=project,
@@ -197,6 +195,7 @@ def _error(raw: RawSpan, found: str | None) -> str | None:
             if event.name == "exception":
                 what = event.attributes.get("exception.message") or event.attributes.get("exception.type")
                 said = text(what) or said
+    said = said or text(raw.attributes.get("error.message")) or text(raw.attributes.get("error.type")) or ""
     return said[:_LONGEST_ERROR] or None
 
 

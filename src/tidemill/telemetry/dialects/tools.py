@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.parts import take, with_rest
+from tidemill.telemetry.dialects.parts import merged, take, with_rest
 from tidemill.telemetry.dialects.values import is_list, is_object, unpacked
 
 _PARAMETERS: Final = (
@@ -39,7 +39,7 @@ def _tool(value: Json) -> Json:
     inner = rest.get("function")
     if is_object(inner):
         del rest["function"]
-        rest = {**rest, **inner}
+        rest = merged(rest, inner)
     if not isinstance(rest.get("name"), str):
         return rest
     if rest.get("type") == "function":

@@ -43,6 +43,8 @@ def _answered(value: Json) -> Json:
 def _retrieved(events: Sequence[RawEvent], _span: RawSpan) -> Json:
     """What a vector database found: an event a document."""
     made: list[Json] = []
+    if any(event.body is not None for event in events):
+        return None
     for event in events:
         rest = {key.removeprefix(_RESULT): value for key, value in event.attributes.items()}
         score, distance = number(rest.get("score")), number(rest.get("distance"))
