@@ -27,11 +27,12 @@ from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
+from tidemill.api.traces_erase import ERASE, EraseLook, TraceEraseJob
 from tidemill.api.transfer import IMPORT, ImportJob
 from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
 from tidemill.core.clock import Clock, Ids, SystemClock
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import Conflict, Invalid
 from tidemill.core.extend import ArtifactKind, JobHandler, extension_names, load_extension
 from tidemill.core.json import dump_json
 from tidemill.core.settings import Settings
@@ -48,19 +49,26 @@ from tidemill.pipelines.triggers import Triggers
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.otlp import OtlpDoor
 from tidemill.serve.otlp_access import IngestAccess
+from tidemill.serve.otlp_grpc import GrpcDoor
 from tidemill.serve.wire import DataPlane
 from tidemill.store import config, sessions
 from tidemill.store.access import Principal
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.folder import DataFolder
+from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.purge import users_of
+from tidemill.telemetry.gate import Gate
+from tidemill.telemetry.marks import Marks
+from tidemill.telemetry.payloads import Payloads
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.recorder import Recorder
+from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.store import Telemetry
 from tidemill.version import __version__
 
 _ONCE = "        works once, for 15 minutes; for another: tidemill login"
+_OTLP_GRPC = 4317  # the protocol's own port
 _LOCK_WAIT = 2.0  # seconds: a command that is just ending lets go of the folder
 
 
@@ -83,30 +91,34 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8710,
-    otlp_grpc_port: int = 4317,
+    otlp_grpc_port: int | None = None,
     workers: int = 1,
     open_browser: bool = False,
     json: bool = False,
 ) -> None:
     """Run the server until SIGTERM or SIGINT; then drain and return. Prints where it listens when it is ready.
 
-    `otlp_grpc_port` and `workers` are accepted and have no effect yet: OTLP over gRPC does not listen, and one process serves.
+    OTLP over gRPC listens on `otlp_grpc_port`; without one, on 4317 unless that is in use. `workers` is accepted and has no
+    effect yet: one process serves.
     """
     from tidemill.api.listen import bind, listen  # noqa: PLC0415  (uvicorn, which a command without a server does not need)
 
-    _check_ports(("--port", port), ("--otlp-grpc-port", otlp_grpc_port))
+    _check_ports(("--port", port), ("--otlp-grpc-port", otlp_grpc_port or 0))
     if workers < 1:
         raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
     folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
     with folder, contextlib.closing(bind(host, port)) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        async with _open_parts(settings, folder, SystemClock()) as platform:
+        async with (
+            _open_parts(settings, folder, SystemClock()) as platform,
+            _otlp_grpc(platform, host, otlp_grpc_port) as otlp_grpc,
+        ):
             link = "" if json else await _login_link(platform, url)
 
             def ready() -> None:
                 folder.write_server_file(url)
-                _announce(url, folder.token_file, link, json=json)
+                _announce(url, folder.token_file, link, otlp_grpc=otlp_grpc, json=json)
                 if open_browser and link and sys.stdout.isatty():
                     webbrowser.open(link)
 
@@ -117,6 +129,25 @@ async def serve(
                     beside.cancel_scope.cancel()
             finally:
                 folder.remove_server_file()
+
+
+@contextlib.asynccontextmanager
+async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGenerator[str | None]:
+    """Listen for OTLP over gRPC; the address. A port that nobody asked for may be taken: then it is said, and that is all."""
+    door = GrpcDoor(
+        platform.intake,
+        authenticate=_by_headers(platform.entry),
+        authorize=IngestAccess(platform.database).project_of,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(door.listening(host, _OTLP_GRPC if port is None else port))
+        except Conflict as error:
+            if port is not None:
+                raise
+            sys.stderr.write(f"OTLP over gRPC does not listen: {error.message}. {error.hint}\n")
+            address = None
+        yield address
 
 
 def _check_ports(*named: tuple[str, int]) -> None:
@@ -132,12 +163,20 @@ async def _login_link(platform: Platform, url: str) -> str:
     return f"{url}/login?code={code}"
 
 
-def _announce(url: str, token_file: Path, link: str, *, json: bool) -> None:
+def _announce(url: str, token_file: Path, link: str, *, otlp_grpc: str | None, json: bool) -> None:
     if json:
-        line = {"event": "ready", "url": url, "token_file": str(token_file), "pid": os.getpid(), "version": __version__}
+        line = {
+            "event": "ready",
+            "url": url,
+            "token_file": str(token_file),
+            "otlp_grpc": otlp_grpc,
+            "pid": os.getpid(),
+            "version": __version__,
+        }
         text = dump_json(line).decode()
     else:
-        lines = (f"Tidemill {__version__} at {url}", f"Log in  {link}", _ONCE, "Stop    Ctrl-C")
+        spans = (f"Traces  {url}/v1/traces" + (f", gRPC {otlp_grpc}" if otlp_grpc else ""),)
+        lines = (f"Tidemill {__version__} at {url}", f"Log in  {link}", _ONCE, *spans, "Stop    Ctrl-C")
         text = "\n".join(lines)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -163,6 +202,8 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
     platform.schedules.also(AlertRetries(platform).look)
     platform.schedules.also(PurgeLook(platform).look)
     platform.schedules.also(IdempotencyPurge(database=database, clock=platform.clock).look)
+    handlers[ERASE] = TraceEraseJob(platform)
+    platform.schedules.also(EraseLook(platform).look)
     handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)
@@ -195,7 +236,10 @@ def _assemble(
     ids = Ids(clock=clock)
     blobs = _open_blobs(settings.blobs or folder.blobs, database)
     admin_token_hash = folder.admin_token_hash()
-    telemetry = Telemetry(folder.root)
+    keys = ProjectKeys(database, folder.root)
+    book = RuleBook(database, keys, environment=settings.environment)
+    gate = Gate(book=book, payloads=Payloads(folder.root / "payloads", keys.get), marks=Marks(database, keys))
+    telemetry = Telemetry(folder.root, gate=gate)
     models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)
@@ -210,6 +254,7 @@ def _assemble(
         clock=clock,
         ids=ids,
         telemetry=telemetry,
+        project_keys=keys,
         intake=Intake(telemetry, clock=clock),
         recorder=Recorder(telemetry.sink, ids=ids, clock=clock),
         models=models,

@@ -15,7 +15,7 @@ def up(
     host: str = "127.0.0.1",
     port: int = 8710,
     data: Path | None = None,
-    otlp_grpc_port: int = 4317,
+    otlp_grpc_port: int | None = None,
     workers: int = 1,
     no_open: bool = False,
     project: str | None = None,
@@ -26,7 +26,7 @@ def up(
     :param host: The address to listen on. Anything but loopback lets others reach it.
     :param port: The port; 0 picks a free one.
     :param data: The data folder, else TIDEMILL_DATA, else .tidemill beside tidemill.toml.
-    :param otlp_grpc_port: The port for OTLP over gRPC; taken, but nothing listens there yet.
+    :param otlp_grpc_port: The port for OTLP over gRPC; 0 picks a free one. Default: 4317, or none when it is taken.
     :param workers: Processes that serve endpoints; taken, but one serves for now.
     :param no_open: Do not open the web page. It is opened only from a terminal.
     :param project: The project, else TIDEMILL_PROJECT, else the one in tidemill.toml.

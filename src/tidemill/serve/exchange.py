@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
@@ -31,6 +32,7 @@ class Exchange:
         self.path: str = scope["path"]
         self.headers: Headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.has_started = False
+        self._is_read = False
         self._receive = receive
         self._send = send
 
@@ -57,14 +59,22 @@ class Exchange:
         return b"".join(pieces)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises `Gone`; how long and how large it may be is the caller's to watch."""
-        while True:
+        """What is still to come of the body. Raises `Gone`; how long and how large it may be is the caller's to watch."""
+        while not self._is_read:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Gone
+            self._is_read = not message.get("more_body", False)
             yield message.get("body", b"")
-            if not message.get("more_body", False):
-                return
+
+    async def drain(self, *, limit: int, seconds: float) -> None:
+        """Read and drop the rest of a body, so that the caller is done sending and reads the answer. Raises `Gone`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for piece in self.pieces():
+                    limit -= len(piece)
+                    if limit < 0:
+                        return
 
     async def until_gone(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, and cancel it when the caller closes the connection, in which case `Gone` is raised."""

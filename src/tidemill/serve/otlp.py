@@ -29,6 +29,8 @@ PATHS: Final[Mapping[str, Signal]] = {"/v1/traces": "traces", "/v1/logs": "logs"
 LARGEST_BODY: Final = 64 * 1024 * 1024
 """Bytes of one request, after it was unpacked."""
 _WHOLE_SECONDS: Final = 120.0
+_DRAINED: Final = 4 * LARGEST_BODY  # bytes that are read and dropped, so that the caller gets to read the refusal
+_DRAIN_SECONDS: Final = 10.0
 _FORMS: Final[Mapping[str, Form]] = {
     "application/x-protobuf": "protobuf",
     "application/protobuf": "protobuf",
@@ -80,13 +82,7 @@ class OtlpDoor:
         project = await self._authorize(exchange.headers, principal)
         with self._intake.share(project) as share:
             body = await self._read(exchange, share)
-            match PATHS[exchange.path]:
-                case "traces":
-                    return await self._intake.traces(project, body, form=form)
-                case "logs":
-                    return await self._intake.logs(project, body, form=form)
-                case "metrics":
-                    return await self._intake.metrics(project, body, form=form)
+            return await self._intake.take(project, body, signal=PATHS[exchange.path], form=form)
 
     async def _read(self, exchange: Exchange, share: Share) -> bytes:
         """The body, unpacked; it takes its room in memory before it is there."""
@@ -133,6 +129,7 @@ async def _refuse(exchange: Exchange, problem: Problem, form: Form) -> None:
         headers["retry-after"] = str(max(1, round(problem.retry_after)))
     if problem.closes:
         headers["connection"] = "close"  # what is still on its way would be read as the next request
+        await exchange.drain(limit=_DRAINED, seconds=_DRAIN_SECONDS)
     if problem.status == 405:
         headers["allow"] = "POST"
     content = encode_status(problem.code, problem.message, form=form, retry_after=problem.retry_after)

@@ -13,8 +13,8 @@ from tidemill.core.clock import Clock
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry.joined import mark_event
 from tidemill.telemetry.metric_points_schema import TABLE as METRIC_POINTS
-from tidemill.telemetry.otlp.answers import Form, Taken
-from tidemill.telemetry.otlp.raw import RawSpan
+from tidemill.telemetry.otlp.answers import Form, Signal, Taken
+from tidemill.telemetry.otlp.raw import RawSpan, as_it_came
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.room import Room, Share
 from tidemill.telemetry.store import Telemetry
@@ -23,10 +23,12 @@ from tidemill.telemetry.turns import Turns
 BUDGET_BYTES: Final = 192 * 1024 * 1024
 """Bytes of requests that are in memory at once, after they were unpacked."""
 _TURN_SECONDS: Final = 0.002
+_TOGETHER: Final = 150  # spans that are written together at least, because a block costs less than its rows
 _UNDERWAY: Final = 32  # slices of one request that wait for the disk before the next is read
 Then: TypeAlias = Callable[[SpanRecord], SpanRecord | None]
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
+_NOT_UNDERSTOOD: Final = "spans were not understood and are kept as they came; the server's log says why"
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +56,16 @@ class Intake:
     def share(self, project: str) -> AbstractContextManager[Share]:
         """Room in memory for one request of a project; let it grow before bytes are read into it."""
         return self._room.share(project)
+
+    async def take(self, project: str, body: bytes, *, signal: Signal, form: Form) -> Taken:
+        """Take one request; what it held is on disk when this returns. Raises `Invalid`, `StorageFull` or `Unavailable`."""
+        match signal:
+            case "traces":
+                return await self.traces(project, body, form=form)
+            case "logs":
+                return await self.logs(project, body, form=form)
+            case "metrics":
+                return await self.metrics(project, body, form=form)
 
     async def traces(self, project: str, body: bytes, *, form: Form) -> Taken:
         """Take spans; they are on disk when it returns. Raises `Invalid`, `StorageFull` or `Unavailable`."""
@@ -89,7 +101,7 @@ class Intake:
         points = read_metrics(request, tally, project=project, now_ns=self._clock.now_ns())
         while True:
             async with self._turns.turn(project):
-                rows, is_last = _slice(points, lambda row: row)
+                rows, is_last = _slice(points, _same)
             if rows:
                 await self._telemetry.append_rows(METRIC_POINTS, rows)
             if is_last:
@@ -105,25 +117,31 @@ class Intake:
         def read(raw: RawSpan) -> SpanRecord | None:
             try:
                 record = read_span(raw, project=project)
-                return record if then is None else then(record)
-            except Exception:  # noqa: BLE001  (whatever one span holds must not cost the others)
-                _log.exception("span %s of trace %s could not be read", raw.span_id, raw.trace_id)
-                tally.reject("the server failed to read it; its log says why")
-                return None
+            except Exception:  # noqa: BLE001  (a fault of ours must cost nobody a span)
+                if _NOT_UNDERSTOOD not in tally.warnings:
+                    _log.exception("span %s of trace %s was not understood", raw.span_id, raw.trace_id)
+                tally.warn(_NOT_UNDERSTOOD)
+                record = as_it_came(raw, project=project)
+            return record if then is None else then(record)
 
-        underway = _Underway()
+        underway, gathered, received_ns = _Underway(), list[SpanRecord](), self._clock.now_ns()
+        is_last = False
         try:
-            while True:
+            while not is_last:
                 async with self._turns.turn(project):
                     records, is_last = _slice(spans, read)
-                if records:
-                    await underway.add(self._telemetry.append(records))
-                    tally.accepted += len(records)
-                if is_last:
-                    break
+                gathered += records
+                if gathered and (is_last or len(gathered) >= _TOGETHER):
+                    tally.accepted += len(gathered)
+                    await underway.add(self._telemetry.append(gathered, received_ns=received_ns))
+                    gathered = []
         finally:
             await underway.finish()
         underway.check()
+
+
+def _same(row: bytes) -> bytes:
+    return row
 
 
 def _slice(source: Iterator[_Given | None], read: Callable[[_Given], _Made | None]) -> tuple[list[_Made], bool]:
@@ -165,4 +183,5 @@ class _Underway:
     async def _wait(self, until: str) -> None:
         done, self._tasks = await asyncio.wait(self._tasks, return_when=until)
         for each in done:
-            self._failure = self._failure or each.exception()
+            failure = each.exception()
+            self._failure = self._failure or failure

@@ -11,6 +11,7 @@ from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.expression import Expression, Where, bounds_of, compile_spans
+from tidemill.telemetry.joined import join_events
 from tidemill.telemetry.row import decode_value
 from tidemill.telemetry.scores import scores_of
 from tidemill.telemetry.trace import StoredSpan, span_shape, trace_shape
@@ -42,7 +43,8 @@ async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
 
     Raises `NotFound`, or `Invalid` when it is no id or several traces have it.
     """
-    spans = await _spans(engine, project, [await _whole_id(engine, project, _hexadecimal(trace_id))], columns=_WHOLE)
+    whole = await _whole_id(engine, project, _hexadecimal(trace_id))
+    spans = join_events(await _spans(engine, project, [whole], columns=_WHOLE))
     if not spans:
         raise _no_trace(project, trace_id)
     scores = await scores_of(engine, project, [spans[0].trace_id])

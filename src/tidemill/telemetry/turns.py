@@ -26,14 +26,14 @@ class Turns:
     @contextlib.asynccontextmanager
     async def turn(self, project: str) -> AsyncGenerator[None]:
         """Wait for a turn; it ends with the block, which should not wait for anything in it."""
-        await asyncio.sleep(0)
         await self._wait(project)
         began = perf_counter()
         try:
             yield
         finally:
             self._used[project] += (perf_counter() - began) / self._weight(project)
-            self._hand_on()
+            # Not before the loop came round: whatever else waits goes first, and whoever had the turn may ask again.
+            asyncio.get_running_loop().call_soon(self._hand_on)
 
     async def _wait(self, project: str) -> None:
         self._used[project] = max(self._used.get(project, 0.0), self._now)

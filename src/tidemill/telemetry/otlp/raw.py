@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tidemill.core.json import Json, JsonObject
+from tidemill.core.records import SpanRecord
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,3 +46,14 @@ class RawSpan:
     scope: str = ""
     scope_version: str = ""
     dropped: int = 0
+
+
+def as_it_came(raw: RawSpan, *, project: str) -> SpanRecord:
+    """The record of a span of which nothing is understood."""
+    return SpanRecord(
+        trace_id=raw.trace_id, span_id=raw.span_id, parent_id=raw.parent_id or None, name=raw.name, kind="other",
+        start_ns=raw.start_ns, end_ns=raw.end_ns, project=project, status=raw.status, error=raw.status_message or None,
+        attributes=raw.attributes, scope=raw.scope, links=tuple(raw.links), resource=raw.resource,
+        events=tuple({"name": each.name, "time_ns": each.time_ns, "attributes": each.attributes, "body": each.body}
+                     for each in raw.events),
+    )  # fmt: skip

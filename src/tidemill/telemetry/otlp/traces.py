@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from tidemill.core.json import Json, JsonObject
+from tidemill.telemetry.genai import REMOTE_PARENT
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.otlp.values import cut, read_attributes
@@ -28,6 +29,7 @@ _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
 _ID_BYTES: Final = (16, 8)
 _STATUS: Final[tuple[Literal["unset", "ok", "error"], ...]] = ("unset", "ok", "error")
+_IS_REMOTE: Final = 0x300  # the two flags by which a sender says that the parent is in another process
 _UNNAMED: Final = "unknown"  # as the protocol says of a name that is missing
 
 
@@ -71,6 +73,9 @@ def _read_span(span: Span, tally: Tally, *, resource: JsonObject, scope: str, ve
             tally.warn("spans are their own parent and were given none")
         parent = b""
     name = span.name or _UNNAMED
+    attributes = read_attributes(span.attributes, tally)
+    if parent and span.flags & _IS_REMOTE == _IS_REMOTE:
+        attributes[REMOTE_PARENT] = True
     return RawSpan(
         trace_id=trace_id.hex(),
         span_id=span_id.hex(),
@@ -78,7 +83,7 @@ def _read_span(span: Span, tally: Tally, *, resource: JsonObject, scope: str, ve
         name=name if len(name) <= _LONGEST_NAME else cut(name[: _LONGEST_NAME * 2], tally)[:_LONGEST_NAME],
         start_ns=start_ns,
         end_ns=end_ns,
-        attributes=read_attributes(span.attributes, tally),
+        attributes=attributes,
         status=_STATUS[code] if (code := span.status.code) in {1, 2} else "unset",
         status_message=span.status.message,
         kind=span.kind,
