@@ -1,0 +1,30 @@
+"""What is asked of numbers: the part of `Telemetry` that answers with sums instead of spans."""
+
+from __future__ import annotations
+
+from tidemill.core.json import JsonObject
+from tidemill.telemetry.engine import Engine
+from tidemill.telemetry.numbers import ask
+from tidemill.telemetry.numbers_compare import compare
+from tidemill.telemetry.numbers_question import Question
+from tidemill.telemetry.rollups import Rollups
+
+
+class NumberQuestions:
+    """`rollups` are the numbers that are kept ready; a question reads from the spans what they cannot answer."""
+
+    _engine: Engine
+    rollups: Rollups
+
+    async def _ready(self) -> None:
+        raise NotImplementedError
+
+    async def ask_numbers(self, question: Question) -> JsonObject:
+        """Series of measures, see `numbers.ask`. Raises `Invalid`, `Unavailable` or `MissingExtra`."""
+        await self._ready()
+        return await ask(self._engine, self.rollups, question)
+
+    async def compare_numbers(self, a: Question, b: Question) -> JsonObject:
+        """What differs between two questions, see `numbers_compare.compare`. Raises as `ask_numbers`."""
+        await self._ready()
+        return await compare(self._engine, self.rollups, a, b)
