@@ -16,6 +16,7 @@ from tidemill.core.records import SpanRecord
 from tidemill.telemetry import lineage, query, variants
 from tidemill.telemetry.engine import Engine, is_installed
 from tidemill.telemetry.gate import Gate
+from tidemill.telemetry.number_questions import NumberQuestions
 from tidemill.telemetry.project import Projector
 from tidemill.telemetry.questions import TraceQuestions
 from tidemill.telemetry.rollups import Rollups
@@ -25,7 +26,7 @@ from tidemill.telemetry.variants import RolloutSpans
 _FLUSH_SECONDS: Final = 20.0
 
 
-class Telemetry(TraceQuestions):
+class Telemetry(NumberQuestions, TraceQuestions):
     """Spans of one data folder: spooled in `spool/`, stored in `spans/`.
 
     Nothing is started but what is used: the store's process begins with the first span to store or the first question, and
