@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidemill.api.shapes import environments, evaluations, govern, knowledge, lineage, past, registry, serving, work
+from tidemill.api.shapes import environments, evaluations, govern, knowledge, lineage, numbers, past, registry, serving, work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +85,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "POST /rollouts/{rollout}:abort": one(serving.RolloutShape),
     "GET /traces": many(serving.ListedTraceShape),
     "GET /traces/{trace_id}": one(serving.TraceShape),
+    "POST /query": one(numbers.NumbersShape, numbers.ComparedNumbersShape),
     "POST /spans:search": Answer(many=True),
     "POST /feedback": one(serving.FeedbackShape, statuses=(200,)),
     "POST /feedback:batch": many(serving.FeedbackShape),
