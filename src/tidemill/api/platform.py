@@ -22,6 +22,7 @@ from tidemill.pipelines.service import Pipelines
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
+from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.signing import Signature, platform_key, sign
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.recorder import Recorder
@@ -40,6 +41,7 @@ class Platform:
     clock: Clock
     ids: Ids
     telemetry: Telemetry
+    project_keys: ProjectKeys
     intake: Intake
     recorder: Recorder
     models: Models

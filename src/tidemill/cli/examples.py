@@ -22,6 +22,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "rollout promote": "tidemill rollout promote endpoint/handbook",
     "rollout abort": "tidemill rollout abort endpoint/handbook",
     "traces show": "tidemill traces show 7f3c",
+    "traces erase": 'tidemill traces erase --user ada --why "asked for by the person, ticket 812"',
     "pipeline show": "tidemill pipeline show 01a1ff12-9d30",
     "pipeline logs": "tidemill pipeline logs 01a1ff12-9d30",
     "pipeline cancel": "tidemill pipeline cancel 01a1ff12-9d30",

@@ -27,6 +27,7 @@ from tidemill.client.maturity import MaturityCalls
 from tidemill.client.monitors import MonitorCalls
 from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.plans import PlanCalls
+from tidemill.client.privacy import PrivacyCalls
 from tidemill.client.pull import PullCalls
 from tidemill.client.registry import RegistryCalls
 from tidemill.client.retry import RETRIES, TIMEOUT, Retries
@@ -56,6 +57,7 @@ class AsyncClient(
     MonitorCalls,
     PipelineCalls,
     PlanCalls,
+    PrivacyCalls,
     PullCalls,
     RegistryCalls,
     RolloutCalls,

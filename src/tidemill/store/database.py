@@ -33,6 +33,7 @@ _READERS = 4
 _TOGETHER = 2  # tries of a transaction beside others; after them it runs alone
 _MOST_TRIES = 20
 _REMEMBERED = 1024
+_SCRUBBED = ("feedback", "steps", "scores", "evaluation_samples", "idempotent_answers", "trace_erasures")
 _NOTICE_SECONDS = 0.25  # for so long, at most, what another process wrote may go unnoticed by `remember`
 
 
@@ -132,6 +133,16 @@ class Database:
             raise
         finally:
             self._written += 1
+
+    def scrub(self) -> None:
+        """Let go of what was deleted where the database still has its bytes: the journal of SQLite, dead rows of PostgreSQL."""
+        with self._explained(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if self.is_shared:
+                for table in _SCRUBBED:
+                    connection.exec_driver_sql(f"VACUUM {table}")
+                return
+            with self._writer_lock:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Wait for what is running, then close every connection."""

@@ -24,6 +24,7 @@ _PRAGMAS = (
     "busy_timeout=10000",
     "cache_size=-8000",
     "temp_store=MEMORY",
+    "secure_delete=ON",  # what is erased is overwritten
 )
 _FULL = frozenset({sqlite3.SQLITE_FULL})
 _NEARLY_FULL_BYTES = 256 * 1024

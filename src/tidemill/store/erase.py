@@ -94,6 +94,34 @@ def rows_of_samples(
     return frozenset(digest for digests in found.values() for digest in digests)
 
 
+def rows_of_traces(database: Database, blobs: Blobs, project: str, traces: Collection[str]) -> frozenset[str]:
+    """The digests of the rows, in every dataset, that were made of one of these traces. Call it on a worker thread."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    for version in database.read_sync(lambda db: _datasets(db, project)):
+        columns = cast("Mapping[str, Any]", version.spec.get("columns", {}))
+        if version.blobs["rows"] in seen or not {"trace", "traces"} & set(columns):
+            continue
+        seen.add(version.blobs["rows"])
+        try:
+            lines = blobs.get(version.blobs["rows"]).split(b"\n")
+        except (NotFound, Unavailable):  # nothing can be read from it; verifying tells of it
+            continue
+        for line in filter(None, lines):
+            row = cast("Mapping[str, Json]", parse_json(line, what="a dataset's row"))
+            named = [decode_value(row.get("trace")), *_listed(decode_value(row.get("traces")))]
+            if any(each in traces for each in named if isinstance(each, str)):
+                found.add(digest_bytes(line))
+    return frozenset(found)
+
+
+def forget_texts(db: Connection, project: str, texts: Collection[str]) -> tuple[int, int]:
+    """Remove the outputs and scores that were kept for re-use and hold one of these texts; how many of each."""
+    wanted = {text[:_LONGEST] for text in texts if len(text) >= _SHORTEST}
+    cached = _forget(db, project, wanted, table=steps, columns=(steps.c.output, steps.c.extra))
+    return cached, _forget(db, project, wanted, table=scores, columns=(scores.c.reason,))
+
+
 def erase_rows(
     database: Database, blobs: Blobs, project: str, rows: Collection[str], *, by: str, why: str, now_ns: int, target: str
 ) -> Erased:
@@ -265,6 +293,10 @@ def _forget(
         ]
         count += db.execute(delete(table).where(table.c.project == project, or_(*holds))).rowcount
     return count
+
+
+def _listed(value: object) -> Sequence[object]:
+    return cast("Sequence[object]", value) if isinstance(value, list | tuple) else ()
 
 
 def _texts(value: Json) -> Iterator[str]:

@@ -11,12 +11,28 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from sqlalchemy import JSON, BigInteger, Column, Connection, Index, LargeBinary, String, Table, func, insert, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import Row
 
 from tidemill.core.errors import NotFound
 from tidemill.core.json import JsonObject
 from tidemill.store import audit
+from tidemill.store.feedback import feedback
+from tidemill.store.idempotency import answers
 from tidemill.store.tables import metadata
 from tidemill.store.upsert import in_batches, insert_new
 
@@ -131,6 +147,22 @@ def traces_of(db: Connection, erasure: TraceErasure, *, after: str = "", limit: 
     """The traces that an erasure marked, in order."""
     query = select(erased_traces.c.trace_id).filter_by(project=erasure.project, erasure=erasure.id)
     return list(db.execute(query.where(erased_traces.c.trace_id > after).order_by("trace_id").limit(limit)).scalars())
+
+
+def forget_feedback(db: Connection, erasure: TraceErasure, *, traces: Collection[str] = (), users: Collection[str] = ()) -> int:
+    """Delete what was said of these traces and by these users before the erasure; how much it was."""
+    mine = (feedback.c.project == erasure.project, feedback.c.created_ns < erasure.at_ns)
+    count = 0
+    for column, values in ((feedback.c.trace_id, traces), (feedback.c.user, users)):
+        for batch in in_batches(sorted(values)):
+            count += db.execute(delete(feedback).where(*mine, column.in_(batch))).rowcount
+    return count
+
+
+def forget_answers(db: Connection, erasure: TraceErasure) -> int:
+    """Empty the answers kept for repeated requests from before: they may hold what was erased; how many there were."""
+    older = (answers.c.project == erasure.project, answers.c.created_ns < erasure.at_ns, answers.c.body.is_not(None))
+    return db.execute(update(answers).where(*older).values(body=None)).rowcount
 
 
 def count_marks(db: Connection) -> int:

@@ -131,13 +131,14 @@ class Gate:
 
     def _apart(self, record: SpanRecord, field: Field, payloads: Payloads) -> Mapping[str, str]:
         """Keep a large value apart; what then stands in the row."""
-        text = encode_value(cast("Json", getattr(record, field)), largest=LARGEST)
+        value = cast("Json", getattr(record, field))
+        text = encode_value(value, largest=LARGEST)
         content = text.encode("utf-8", "replace")
         if len(content) <= LARGEST_INLINE:
             return {}
         name = payloads.name(record.project, record.trace_id, record.span_id, field)
         payloads.put(record.project, name, content)
-        return {field: preview_of(text, len(content)), f"{field}_at": name}
+        return {field: preview_of(value, text, len(content)), f"{field}_at": name}
 
 
 def _is_perhaps_large(record: SpanRecord) -> bool:

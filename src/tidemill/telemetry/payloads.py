@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from tidemill.core.errors import NotFound, Unavailable
+from tidemill.core.json import Json
 from tidemill.core.refs import check_name
 from tidemill.store.disk import disk_errors, sync_folder, write_whole
 from tidemill.store.project_keys import decrypt, encrypt
+from tidemill.telemetry.engine import Engine
 
 Field: TypeAlias = Literal["input", "output"]
 FIELDS: Final[tuple[Field, ...]] = ("input", "output")
@@ -74,6 +76,10 @@ class Payloads:
             return True
         return False
 
+    def has(self, project: str) -> bool:
+        """Whether the project has any."""
+        return (self.folder / check_name(project, what="project")).is_dir()
+
     def names(self, project: str, *, before: float | None = None) -> Iterator[str]:
         """Every file of a project, or those written before a time (seconds since the epoch)."""
         for path in sorted((self.folder / check_name(project, what="project")).glob("??/*")):
@@ -92,6 +98,18 @@ class Payloads:
         return self.folder / check_name(project, what="project") / name[:2] / name[2:]
 
 
-def preview_of(text: str, size: int) -> str:
-    """The beginning of a value's JSON, as JSON text of its own that says how much there is."""
-    return f"{text[:PREVIEW]} … ({size:,} bytes; the rest is kept apart)"
+async def place_of(engine: Engine, project: str, trace_id: str, span_id: str, field: Field) -> tuple[str, str]:
+    """What the row of a span has of a value, as JSON, and the name of the file with all of it, if any. Raises `NotFound`."""
+    rows = await engine.query(
+        f"SELECT {field}, {field}_at FROM spans WHERE project = {{project:String}} AND trace_id = {{trace:String}}"  # noqa: S608  (a column of ours)
+        " AND span_id = {span:String} ORDER BY received DESC LIMIT 1",
+        {"project": project, "trace": trace_id, "span": span_id},
+    )
+    if not rows:
+        raise NotFound(f"trace {trace_id} has no span {span_id}", hint=f"See: tidemill traces show {trace_id}")
+    return str(rows[0][0]), str(rows[0][1])
+
+
+def preview_of(value: Json, text: str, size: int) -> str:
+    """The beginning of a value, of what is no text that of its JSON, and how much there is."""
+    return f"{(value if isinstance(value, str) else text)[:PREVIEW]} … ({size:,} bytes; the rest is kept apart)"

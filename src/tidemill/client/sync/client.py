@@ -21,6 +21,7 @@ from tidemill.client.sync.maturity import MaturityCalls
 from tidemill.client.sync.monitors import MonitorCalls
 from tidemill.client.sync.pipelines import PipelineCalls
 from tidemill.client.sync.plans import PlanCalls
+from tidemill.client.sync.privacy import PrivacyCalls
 from tidemill.client.sync.pull import PullCalls
 from tidemill.client.sync.registry import RegistryCalls
 from tidemill.client.sync.rollouts import RolloutCalls
@@ -47,6 +48,7 @@ class Client(
     MonitorCalls,
     PipelineCalls,
     PlanCalls,
+    PrivacyCalls,
     PullCalls,
     RegistryCalls,
     RolloutCalls,

@@ -1,0 +1,24 @@
+"""Answers about what is kept of people."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+
+class TraceErasureShape(TypedDict):
+    """An erasure that was begun, and its job. `subject` is a trace's id, else a keyed hash that leads back to nobody."""
+
+    erasure: str
+    job: str
+    what: Literal["user", "session", "trace"]
+    subject: str
+
+
+class PayloadShape(TypedDict):
+    """The whole input or output of a span; `apart` says whether it is kept outside of its row."""
+
+    trace: str
+    span: str
+    field: Literal["input", "output"]
+    value: Any
+    apart: bool
