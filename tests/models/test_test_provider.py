@@ -168,6 +168,16 @@ async def test_a_script_of_tool_calls_goes_on_after_their_results(call):
     assert (await call(model, again)).response.finish_reason == "tool_calls"
 
 
+async def test_a_call_that_came_back_with_other_spaces_was_made(call):
+    model = scripted(
+        {"when": "weather", "tool_calls": [{"name": "f", "arguments": {"city": "Oslo", "days": 2}}]}, {"reply": "done"}
+    )
+    call_back = ToolCall(id="c", name="f", arguments='{"days": 2, "city": "Oslo"}')
+    messages = (Message.of("user", "weather?"), Message(role="assistant", parts=(call_back,)))
+    result = Message(role="tool", parts=(ToolResult(id="c", content="the weather is fine"),))
+    assert (await call(model, ChatRequest(model="", messages=(*messages, result)))).response.message.text == "done"
+
+
 async def test_a_script_without_a_row_for_the_result_repeats_the_result(call):
     model = scripted({"tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}], "reply": "thinking"})
     first = (await call(model, ask("go"))).response.message

@@ -177,8 +177,16 @@ def _were_made(calls: Sequence[ToolCall], messages: Sequence[Message]) -> bool:
     for message in reversed(messages):
         if message.role == "user" and not any(isinstance(part, ToolResult) for part in message.parts):
             break
-        made |= {(each.name, each.arguments) for each in message.tool_calls}
-    return all((each.name, each.arguments) in made for each in calls)
+        made |= {(each.name, _plainly(each.arguments)) for each in message.tool_calls}
+    return all((each.name, _plainly(each.arguments)) in made for each in calls)
+
+
+def _plainly(arguments: str) -> str:
+    """The same text for the same arguments, however a client wrote them when it sent them back."""
+    try:
+        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONDecodeError:
+        return arguments
 
 
 def _tool_calls(row: JsonObject, number: int) -> tuple[ToolCall, ...]:
