@@ -50,6 +50,8 @@ from tidemill.api import (
     session,
     tags,
     traces,
+    traces_erase,
+    traces_payload,
     transfer,
     tune,
 )
@@ -73,7 +75,8 @@ _ROUTERS: tuple[Router, ...] = (
     artifacts.router, alias_moves.router, tags.router, delete.router, diff.router, history.router,
     models.router, models_compare.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
-    from_traces.router, query.router, evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
+    from_traces.router, query.router, traces_erase.router, traces_payload.router,
+    evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
     tune.router, transfer.router, pull.router, environments.router, promote.router, projects.router, access.router,

@@ -36,6 +36,7 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "POST /releases:verify": "read",
     "POST /artifacts:purge": "administer",
     "POST /datasets/{name}/samples:erase": "administer",
+    "POST /traces:erase": "administer",
     "PUT /endpoints/{name}": "deploy",
     "POST /endpoints/{name}:deploy": "deploy",
     "POST /endpoints/{name}:rollback": "deploy",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidemill.api.shapes import environments, evaluations, govern, knowledge, lineage, numbers, past, registry, serving, work
+from tidemill.api.shapes import environments, evaluations, govern, knowledge, lineage, numbers, past, privacy, registry, serving, work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +154,8 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "GET /releases": many(registry.ListedReleaseShape),
     "POST /releases:verify": one(registry.VerifiedShape),
     "POST /datasets/{name}/samples:erase": one(registry.ErasedShape),
+    "POST /traces:erase": one(privacy.TraceErasureShape),
+    "GET /traces/{trace_id}/spans/{span_id}/payload": one(privacy.PayloadShape),
     "GET /lineage": one(lineage.LineageShape),
     "GET /lineage/impact": one(lineage.ImpactShape),
     "GET /lineage/path": one(lineage.PathShape),
