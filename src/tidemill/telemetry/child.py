@@ -1,22 +1,25 @@
 """The span store's own process: `python -m tidemill.telemetry.child FOLDER PARENT_PID`.
 
 It owns the folder, so that a crash of the engine, or its memory, is not the server's. It ends when its standard input ends or
-its parent dies. A request is `{"id", "op": "insert"|"query"|"execute", "sql", "parameters", "table"}`, with rows as the body of
-an insert; an answer has rows as its body, or `error` and `code` (ClickHouse's name of it) in its header. `channel.py` has the
-form.
+its parent dies. A request is `{"id", "op", "sql", "parameters", "table", "is_block"}`; `op` is `insert` (the body is rows),
+`query`, `execute`, `ping`, or `cancel` with `of`, the id of what to stop, which is not answered itself. An answer has rows as
+its body, or `error` and `code` (ClickHouse's name of it) in its header. `channel.py` has the form. Until it can serve it says
+`busy` now and then, and last `{"id": 0}`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -36,6 +39,11 @@ _SETTINGS: Final = {
     "max_threads": "1",
     "output_format_json_quote_64bit_integers": "0",
 }
+_UNHURRIED: Final = {"max_execution_time": "0"}
+_BUSY_SECONDS: Final = 5.0
+_HELD_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.05
+_QUERIES: Final = 8  # at once; each has one thread of the engine
 
 
 class _Engine:
@@ -56,12 +64,16 @@ class _Engine:
         migrate(MIGRATIONS, tracking=TRACKING, run=self.command, ask=self._ask)
 
     def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
-        """Run a statement."""
-        self._client.command(sql, parameters=dict(parameters or {}))  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        """Run a statement, however long it takes."""
+        self._client.command(sql, parameters=dict(parameters or {}), settings=_UNHURRIED)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
     def insert(self, table: str, rows: bytes, *, is_block: bool) -> None:
         """Add rows, all or none."""
         self._client.raw_insert(table, insert_block=rows, fmt="Native" if is_block else "JSONEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+
+    def kill(self, mark: str) -> None:
+        """Stop the query whose text begins with `mark`."""
+        self.command("KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", {"mark": mark})
 
     def query(self, sql: str, parameters: Mapping[str, object]) -> bytes:
         """The result's rows, a JSON array a line."""
@@ -86,30 +98,57 @@ class _Server:
         self._requests = requests
         self._answers = answers
         self._lock = threading.Lock()
+        self._underway: dict[int, Future[None]] = {}
 
     def run(self) -> None:
-        with ThreadPoolExecutor(1) as inserts, ThreadPoolExecutor(2) as queries:
+        # Pools of their own, so that neither an insert nor a cancel waits for a query, nor a query for a long statement.
+        with (
+            ThreadPoolExecutor(1) as inserts,
+            ThreadPoolExecutor(_QUERIES) as queries,
+            ThreadPoolExecutor(2) as statements,
+            ThreadPoolExecutor(1) as control,
+        ):
+            pools = {"insert": inserts, "query": queries, "execute": statements}
             self._answer({"id": 0})
             while lengths := self._requests.read(LENGTHS.size):
                 head, body = LENGTHS.unpack(lengths)
                 header = decode_header(self._requests.read(head))
-                pool = inserts if header["op"] == "insert" else queries
-                pool.submit(self._serve, header, self._requests.read(body))
+                rows = self._requests.read(body)
+                if header["op"] == "ping":
+                    self._answer({"id": header["id"]})
+                elif header["op"] == "cancel":
+                    control.submit(self._cancel, cast("int", header["of"]))
+                else:
+                    number = cast("int", header["id"])
+                    task = self._underway[number] = pools[str(header["op"])].submit(self._serve, header, rows)
+                    task.add_done_callback(lambda _, number=number: self._underway.pop(number, None))
+
+    def _cancel(self, number: int) -> None:
+        task = self._underway.get(number)
+        if task is not None and not task.cancel():
+            with contextlib.suppress(Exception):  # it ended meanwhile
+                self._engine.kill(_mark(number))
 
     def _serve(self, header: Mapping[str, object], body: bytes) -> None:
+        number = cast("int", header["id"])
         try:
-            answer = b""
-            if header["op"] == "insert":
-                self._engine.insert(str(header["table"]), body, is_block=bool(header["is_block"]))
-            elif header["op"] == "execute":
-                self._engine.command(str(header["sql"]), cast("Mapping[str, object]", header["parameters"]))
-            else:
-                answer = self._engine.query(str(header["sql"]), cast("Mapping[str, object]", header["parameters"]))
+            answer = self._do(header, body)
         except Exception as error:  # noqa: BLE001  (the driver's own classes; all of it is told to the server)
             found = _CODE.findall(str(error))
-            self._answer({"id": header["id"], "error": str(error)[:2000], "code": found[-1] if found else ""})
+            self._answer({"id": number, "error": str(error)[:2000], "code": found[-1] if found else ""})
         else:
-            self._answer({"id": header["id"]}, answer)
+            self._answer({"id": number}, answer)
+
+    def _do(self, header: Mapping[str, object], body: bytes) -> bytes:
+        if header["op"] == "insert":
+            self._engine.insert(str(header["table"]), body, is_block=bool(header["is_block"]))
+            return b""
+        parameters = cast("Mapping[str, object]", header["parameters"])
+        sql = f"{_mark(cast('int', header['id']))} {header['sql']}"
+        if header["op"] == "execute":
+            self._engine.command(sql, parameters)
+            return b""
+        return self._engine.query(sql, parameters)
 
     def _answer(self, header: Mapping[str, object], body: bytes = b"") -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):
@@ -126,7 +165,9 @@ def main(folder: str, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends this process in order
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
-        engine = _Engine(folder)
+        with _saying_busy(answers):
+            _hold(Path(folder))
+            engine = _Engine(folder)
     except Exception as error:  # noqa: BLE001  (as above)
         answers.write(encode_message({"id": 0, "error": str(error)[:2000]}))
         answers.flush()
@@ -134,6 +175,42 @@ def main(folder: str, parent: int) -> None:
     _Server(engine, sys.stdin.buffer, answers).run()
     answers.flush()
     os._exit(0)  # everything inserted is on disk; the engine's own shutdown has nothing to add
+
+
+def _hold(folder: Path) -> None:
+    """Take the folder for this process until it ends; one that was killed just now may hold it for a moment yet."""
+    lock = os.open(folder.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + _HELD_SECONDS
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if time.monotonic() >= until:
+            raise RuntimeError(f"another process uses {folder}; stop the other server, or give this one a folder of its own")
+        time.sleep(_POLL_SECONDS)
+
+
+def _mark(number: int) -> str:
+    return f"/* tidemill {number} */"
+
+
+@contextlib.contextmanager
+def _saying_busy(answers: BinaryIO) -> Generator[None]:
+    """Say now and then that the tables are being brought up."""
+    over = threading.Event()
+
+    def say() -> None:
+        while not over.wait(_BUSY_SECONDS):
+            answers.write(encode_message({"id": 0, "busy": True}))
+            answers.flush()
+
+    speaker = threading.Thread(target=say, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        speaker.join()
 
 
 def _die_with(parent: int) -> None:

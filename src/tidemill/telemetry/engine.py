@@ -1,30 +1,26 @@
-"""Keeps the span store's process: starts it when something is to be done, starts it again when it died, ends it when idle."""
+"""What the span store is asked through: one Protocol and one SQL, whether the engine is embedded or a server elsewhere.
+
+`embedded.py` keeps chDB in a process of its own; `clickhouse.py` talks to a ClickHouse server. `tidemill.testing.telemetry` has
+the kit that both pass.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib.util
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Final, cast
+from typing import Final, Protocol, runtime_checkable
 
-import orjson
-
-from tidemill.core.errors import MissingExtra, Unavailable
-from tidemill.telemetry.channel import LENGTHS, decode_header, encode_message
+from tidemill.core.errors import Unavailable
 from tidemill.telemetry.frames import SPANS
 
 _MODULES: Final = ("chdb", "clickhouse_connect", "pyarrow")
-_START_SECONDS: Final = 60.0
-_CALL_SECONDS: Final = 90.0
-_STOP_SECONDS: Final = 10.0
 
 
 class EngineDied(Exception):
-    """The process ended before it answered. What was asked may have been done or not: ask again."""
+    """It did not answer: the process ended or hung, or the server cannot be reached.
+
+    What was asked may have been done or not: ask again.
+    """
 
 
 class Refused(Exception):
@@ -35,6 +31,39 @@ class Refused(Exception):
         self.code = code
 
 
+@runtime_checkable
+class Engine(Protocol):
+    """Holds the tables of `schema.py`. Used from one event loop. A call that is cancelled stops what it asked for."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the engine, where it is a process of ours and runs."""
+        ...
+
+    async def warm(self) -> None:
+        """Be ready for a quick first answer. Raises `EngineDied`, `MissingExtra` or `Unavailable`."""
+        ...
+
+    async def insert(self, rows: bytes, *, table: str = SPANS, is_block: bool = False) -> None:
+        """Add rows (a line of JSON each, or blocks of `native.py`), all or none; on disk when it returns.
+
+        Raises `EngineDied` or `Refused`.
+        """
+        ...
+
+    async def query(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[object]]:
+        """The rows of a query; asked a second time when the engine died meanwhile. Raises `Unavailable`, in bounded time."""
+        ...
+
+    async def execute(self, sql: str, parameters: Mapping[str, object]) -> None:
+        """Run a statement that answers nothing: rows made of rows, or deleted. Once; raises `EngineDied` or `Refused`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it, after what it does at the moment."""
+        ...
+
+
 def is_installed() -> bool:
     """Whether the extra that brings the engine is there. Nothing is imported."""
     try:
@@ -43,170 +72,8 @@ def is_installed() -> bool:
         return False
 
 
-class Engine:
-    """The supervised child. One event loop only. Started by the first call; ended after `idle_seconds` without one."""
-
-    def __init__(self, folder: Path, *, idle_seconds: float = 120.0) -> None:
-        self._folder = folder
-        self._idle_seconds = idle_seconds
-        self._starting = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._last = 0
-        self._idle: asyncio.TimerHandle | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The child's process id while it runs."""
-        return self._process.pid if self._process is not None else None
-
-    async def insert(self, rows: bytes, *, table: str = SPANS, is_block: bool = False) -> None:
-        """Add rows (a line of JSON each, or blocks of `native.py`), all or none; on disk when it returns.
-
-        Raises `EngineDied` or `Refused`.
-        """
-        await self._call({"op": "insert", "table": table, "is_block": is_block}, rows)
-
-    async def query(self, sql: str, parameters: Mapping[str, object]) -> Sequence[Sequence[object]]:
-        """The rows of a query; asked a second time when the process died meanwhile. Raises `Unavailable`."""
-        header = {"op": "query", "sql": sql, "parameters": parameters}
-        try:
-            try:
-                answer = await self._call(header)
-            except EngineDied:
-                answer = await self._call(header)
-        except (EngineDied, Refused) as error:
-            raise Unavailable(f"the span store did not answer: {error}", hint="Narrow the search, or try again.") from error
-        return [cast("list[object]", orjson.loads(line)) for line in answer.splitlines()]
-
-    async def execute(self, sql: str, parameters: Mapping[str, object]) -> None:
-        """Run a statement that answers nothing: rows made of rows, or deleted. Once; raises `EngineDied` or `Refused`."""
-        await self._call({"op": "execute", "sql": sql, "parameters": parameters})
-
-    async def close(self) -> None:
-        """End the process, after what it does at the moment."""
-        async with self._starting:
-            await self._stop()
-
-    async def _call(self, header: Mapping[str, object], body: bytes = b"") -> bytes:
-        process = await self._ensure()
-        assert process.stdin is not None
-        self._last += 1
-        number = self._last
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._rest_later()
-        try:
-            async with asyncio.timeout(_CALL_SECONDS):
-                process.stdin.write(encode_message({**header, "id": number}, body))
-                await process.stdin.drain()
-                return await answer
-        except TimeoutError as error:
-            self._kill(process)
-            raise EngineDied(f"no answer in {_CALL_SECONDS:.0f} s") from error
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise EngineDied("the process ended") from error
-        finally:
-            self._waiting.pop(number, None)
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # taken notice of, also when the write failed first
-            self._rest_later()
-
-    async def _ensure(self) -> asyncio.subprocess.Process:
-        if not is_installed():
-            raise MissingExtra("analytics", needed_for="listing, showing and searching traces")
-        async with self._starting:
-            if self._process is not None and self._answers(self._process):
-                return self._process
-            await self._stop()
-            try:
-                return await self._start()
-            except BaseException:
-                await self._stop()
-                raise
-
-    def _answers(self, process: asyncio.subprocess.Process) -> bool:
-        if process.returncode is not None or process.stdin is None or process.stdin.is_closing():
-            return False
-        return self._reader is not None and not self._reader.done()
-
-    async def _start(self) -> asyncio.subprocess.Process:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder.parent / f"{self._folder.name}.log").open("wb") as log:
-            process = self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "tidemill.telemetry.child", str(self._folder), str(os.getpid())),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                header, _ = await _read_message(process.stdout)
-        except (TimeoutError, asyncio.IncompleteReadError) as error:
-            raise EngineDied(f"it did not start; see {log.name}") from error
-        if "error" in header:
-            raise EngineDied(f"it did not start: {header['error']}")
-        self._reader = asyncio.create_task(self._read_answers(process.stdout), name="span store answers")
-        return process
-
-    async def _read_answers(self, stream: asyncio.StreamReader) -> None:
-        try:
-            while True:
-                header, body = await _read_message(stream)
-                answer = self._waiting.get(cast("int", header["id"]))
-                if answer is None or answer.done():
-                    continue
-                if "error" in header:
-                    answer.set_exception(Refused(str(header["error"]), str(header.get("code", ""))))
-                else:
-                    answer.set_result(body)
-        except (asyncio.IncompleteReadError, ConnectionResetError):
-            pass
-        finally:
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(EngineDied("the process ended"))
-
-    async def _stop(self) -> None:
-        process, reader = self._process, self._reader
-        self._process = self._reader = None
-        if self._idle is not None:
-            self._idle.cancel()
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            self._kill(process)
-            await process.wait()
-        if reader is not None:
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-
-    def _kill(self, process: asyncio.subprocess.Process) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-
-    def _rest_later(self) -> None:
-        """Begin to count idle time anew."""
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
-
-    def _rest(self) -> None:
-        """End an idle process by ending its input; the next call starts another."""
-        process = self._process
-        if not self._waiting and not self._starting.locked() and process is not None and process.stdin is not None:
-            process.stdin.close()
-
-
-async def _read_message(stream: asyncio.StreamReader) -> tuple[Mapping[str, object], bytes]:
-    head, body = LENGTHS.unpack(await stream.readexactly(LENGTHS.size))
-    return decode_header(await stream.readexactly(head)), await stream.readexactly(body)
+def no_answer(error: EngineDied | Refused) -> Unavailable:
+    """What whoever asked is told."""
+    if isinstance(error, Refused) and error.code == "TIMEOUT_EXCEEDED":
+        return Unavailable("the question took too long", hint="Narrow it: name a shorter time, or fewer spans.")
+    return Unavailable(f"the span store did not answer: {error}", hint="Narrow the search, or try again.")

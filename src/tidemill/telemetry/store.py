@@ -14,7 +14,8 @@ from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry import lineage, query, variants
-from tidemill.telemetry.engine import Engine, is_installed
+from tidemill.telemetry.embedded import EmbeddedEngine
+from tidemill.telemetry.engine import Engine, EngineDied, is_installed
 from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.number_questions import NumberQuestions
 from tidemill.telemetry.project import Projector
@@ -29,19 +30,25 @@ _FLUSH_SECONDS: Final = 20.0
 class Telemetry(NumberQuestions, TraceQuestions):
     """Spans of one data folder: spooled in `spool/`, stored in `spans/`.
 
-    Nothing is started but what is used: the store's process begins with the first span to store or the first question, and
-    ends after `idle_seconds` without either. Without the extra `analytics`, spans stay spooled and questions raise
+    Nothing is started but what is used: the store's process begins with the first span to store or the first question (and with
+    `start`, where spans are stored already), and ends after `idle_seconds` without either. Without the extra `analytics`, spans
+    stay spooled and questions raise
     `MissingExtra`. Use from one event loop; `sink` from any thread.
     """
 
-    def __init__(self, folder: Path, *, idle_seconds: float = 120.0, gate: Gate | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, idle_seconds: float = 120.0, gate: Gate | None = None, engine: Engine | None = None
+    ) -> None:
+        """`engine` is the span store, where it is not the embedded one."""
         self.gate = gate or Gate()
+        self._folder = folder
         self._spool = Spool(folder / "spool", on_durable=self._on_durable)
-        self._engine = Engine(folder / "spans", idle_seconds=idle_seconds)
+        self._engine: Engine = engine or EmbeddedEngine(folder / "spans", idle_seconds=idle_seconds)
         self._projector: Projector | None = None
         self.rollups = Rollups(self._engine)
         self._task: asyncio.Task[None] | None = None
         self._rollups_task: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -51,18 +58,20 @@ class Telemetry(NumberQuestions, TraceQuestions):
             self._projector = Projector(self._spool, self._engine, screen=self.gate.screen)
             self._task = asyncio.create_task(self._projector.run(), name="span projector")
             self._rollups_task = asyncio.create_task(self.rollups.run(), name="roll-ups")
+            if self._has_spans():
+                self._warming = asyncio.create_task(self._warm(), name="span store warming")
 
     async def stop(self) -> None:
         """Make every span safe on disk and end. What is not in the store yet goes there after the next start."""
         await anyio.to_thread.run_sync(self.gate.close)
         await anyio.to_thread.run_sync(self._spool.close)
-        for task in (self._task, self._rollups_task):
+        for task in (self._warming, self._task, self._rollups_task):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         await self._engine.close()
-        self._loop = self._task = self._rollups_task = self._projector = None
+        self._loop = self._warming = self._task = self._rollups_task = self._projector = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -192,6 +201,14 @@ class Telemetry(NumberQuestions, TraceQuestions):
         if not is_installed():
             raise MissingExtra("analytics", needed_for="listing, showing and searching traces")
         await self.flush()
+
+    def _has_spans(self) -> bool:
+        return (self._folder / "spans").is_dir()
+
+    async def _warm(self) -> None:
+        """So that the first list is quick. It may fail: whoever asks is told why."""
+        with contextlib.suppress(EngineDied, TidemillError):
+            await self._engine.warm()
 
     def _on_durable(self) -> None:
         """In the spool's thread: there is more to project."""
