@@ -1,0 +1,108 @@
+"""Erasing traces through the API: nothing of them is left in any door, nor in any byte of the data folder."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from api.house import House, Project
+
+SECRET = "zqxsecretword"
+KEY = f"payloadword{SECRET}"
+
+
+def otlp(trace: str, span: str, *, start_ns: int, parent: str = "", user: str = "", session: str = "", text: str = "") -> Any:
+    """A span as an SDK would send it in JSON."""
+    attributes = [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m"), ("input.value", text)]
+    attributes += [("user.id", user)] if user else []
+    attributes += [("session.id", session)] if session else []
+    return {
+        "traceId": trace,
+        "spanId": span,
+        "parentSpanId": parent,
+        "name": "ask",
+        "kind": 1,
+        "startTimeUnixNano": str(start_ns),
+        "endTimeUnixNano": str(start_ns + 10**9),
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes],
+    }
+
+
+def send(project: Project, *spans: Any) -> None:
+    body = {"resourceSpans": [{"resource": {"attributes": []}, "scopeSpans": [{"scope": {"name": "t"}, "spans": spans}]}]}
+    answer = project.house.http.post("/v1/traces", json=body, headers={"x-tidemill-project": project.name})
+    assert answer.status_code == 200, answer.text
+
+
+def holding(house: House, word: str) -> list[str]:
+    """The files of the data folder with this word in them, as it is."""
+    found = subprocess.run(["grep", "-rlaF", word, str(house.data)], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+@pytest.fixture
+def watched(project: Project) -> Project:
+    now = time.time_ns() - 60 * 10**9
+    large = f"{KEY} " * 5000
+    send(
+        project,
+        otlp("a" * 32, "1" * 16, start_ns=now, user="ada", session="s1", text=f"{SECRET} one"),
+        otlp("a" * 32, "2" * 16, start_ns=now + 10, parent="1" * 16, text=f"{SECRET} child"),
+        otlp("b" * 32, "3" * 16, start_ns=now + 20, user="bob", session="s2", text="nothing to hide"),
+        otlp("c" * 32, "4" * 16, start_ns=now + 30, user="ada", session="s3", text=large),
+    )
+    return project
+
+
+def test_a_user_is_gone_everywhere_and_stays_gone(house: House, watched: Project) -> None:
+    project = watched
+    assert len(project.get("/traces")["items"]) == 3
+    project.post("/feedback", {"trace": "a" * 32, "kind": "comment", "value": f"{SECRET} said", "user": "ada"})
+    whole = project.get(f"/traces/{'c' * 32}/spans/{'4' * 16}/payload")
+    assert whole["apart"] and str(whole["value"]).count(KEY) == 5000
+    assert holding(house, SECRET)
+
+    begun = project.post("/traces:erase", {"user": "ada", "why": "asked for by the person"})
+    job = project.finish(begun["job"])
+    assert job["result"]["traces"] == 2
+    assert job["result"]["spans"] == 3
+    assert job["result"]["payloads"] == 1
+    assert job["result"]["left_on_disk"] == 0
+
+    assert [each["id"] for each in project.get("/traces")["items"]] == ["b" * 32]
+    assert project.raw("GET", f"/traces/{'a' * 32}").status_code == 404
+    assert project.post("/spans:search", {"text": SECRET})["items"] == []
+    assert project.get("/feedback")["items"] == []
+    assert holding(house, SECRET) == []
+
+    lines = [each for each in project.get("/audit")["items"] if each["action"].startswith("traces.erase")]
+    assert len(lines) == 2
+    assert "ada" not in str(lines)
+
+    past = time.time_ns() - 60 * 10**9
+    send(project, otlp("a" * 32, "1" * 16, start_ns=past, user="ada", text=f"{SECRET} one"))
+    send(project, otlp("a" * 32, "2" * 16, start_ns=past, parent="1" * 16, text=f"{SECRET} child"))
+    send(project, otlp("d" * 32, "5" * 16, start_ns=time.time_ns(), user="ada", text="back again"))
+    assert {each["id"] for each in project.get("/traces")["items"]} == {"b" * 32, "d" * 32}
+
+
+def test_one_trace_and_one_session(watched: Project) -> None:
+    project = watched
+    project.finish(project.post("/traces:erase", {"trace": "b" * 32, "why": "a test"})["job"])
+    project.finish(project.post("/traces:erase", {"session": "s3", "why": "a test"})["job"])
+    assert [each["id"] for each in project.get("/traces")["items"]] == ["a" * 32]
+
+
+@pytest.mark.parametrize("body", [{"why": "x"}, {"user": "a", "trace": "b", "why": "x"}, {"user": "a"}, {"user": "", "why": "x"}])
+def test_what_is_not_said_whole_is_refused(project: Project, body: Any) -> None:
+    assert project.raw("POST", "/traces:erase", json=body).status_code in {400, 422}
+
+
+def test_only_who_administers_may(house: House, watched: Project) -> None:
+    key = watched.post("/keys", {"role": "developer"})["key"]
+    with house.client(key) as client:
+        answer = client.post(f"{watched.base}/traces:erase", json={"user": "ada", "why": "x"})
+    assert answer.status_code == 403
