@@ -61,15 +61,17 @@ def _compared(measures: Sequence[Measure], a: Sums, b: Sums) -> JsonObject:
 def _difference(measure: Measure, a: Sums, b: Sums) -> JsonObject:
     value_a, value_b = measure.value(a), measure.value(b)
     around_a, around_b = _around(measure, a), _around(measure, b)
-    both = value_a is not None and value_b is not None
-    interval = intervals.of_difference(value_a, around_a, value_b, around_b) if both else None
+    difference, interval = None, None
+    if value_a is not None and value_b is not None:
+        difference = value_b - value_a
+        interval = intervals.of_difference(value_a, around_a, value_b, around_b)
     return {
         "a": value_a,
         "b": value_b,
         "interval_a": None if around_a is None else list(around_a),
         "interval_b": None if around_b is None else list(around_b),
         "n": [a.n, b.n],
-        "difference": value_b - value_a if both else None,
+        "difference": difference,
         "interval": None if interval is None else list(interval),
         "better": None if measure.lower_is_better is None else "lower" if measure.lower_is_better else "higher",
         "verdict": intervals.verdict(interval, lower_is_better=measure.lower_is_better),

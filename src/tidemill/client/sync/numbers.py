@@ -1,0 +1,78 @@
+# Made by scripts/sync_client.py from src/tidemill/client/numbers.py; change that file and run the script.
+"""Numbers of what ran, as calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidemill.client.number_shapes import ComparedNumbersJson, NumbersJson
+from tidemill.client.sync.waiting import Waiting
+
+
+class NumberCalls(Waiting):
+    """Series, quantiles and totals of spans, and what differs between two times or releases."""
+
+    def query_numbers(  # noqa: PLR0913  (each is a part of the question)
+        self,
+        measures: Sequence[str],
+        *,
+        by: Sequence[str] = (),
+        of: str | None = None,
+        interval: str = "none",
+        from_: str | None = None,
+        to: str | None = None,
+        zone: str = "UTC",
+        filter: str | None = None,  # noqa: A002  (the API's name)
+        order: str | None = None,
+        limit: int = 100,
+    ) -> NumbersJson:
+        """A series a group of `by`, the largest first by `order` (default: the first measure).
+
+        `measures` are `count`, `requests`, `errors`, `error_rate`, `cost`, `cost_per_request`, `tokens` and each class of them,
+        `latency.mean` and `first_token.mean` (ms), quantiles as `latency.p95`, `users`, `sessions`, `traces`, `score.NAME`.
+        `interval` is `minute`, `hour`, `day` (of `zone`), `auto` or `none`; `from_` is a time or so long ago (default `24h`).
+        """
+        return self._wait(
+            lambda: self._client.query_numbers(
+                measures,
+                by=by,
+                of=of,
+                interval=interval,
+                from_=from_,
+                to=to,
+                zone=zone,
+                filter=filter,
+                order=order,
+                limit=limit,
+            )
+        )
+
+    def compare_numbers(  # noqa: PLR0913  (as above)
+        self,
+        measures: Sequence[str],
+        *,
+        releases: tuple[str, str] | None = None,
+        before: tuple[str, str] | None = None,
+        by: Sequence[str] = (),
+        of: str | None = None,
+        from_: str | None = None,
+        to: str | None = None,
+        filter: str | None = None,  # noqa: A002  (the API's name)
+        order: str | None = None,
+        limit: int = 100,
+    ) -> ComparedNumbersJson:
+        """What differs: between two `releases`, or from the time `before` (from, to) to the time from `from_` to `to`."""
+        return self._wait(
+            lambda: self._client.compare_numbers(
+                measures,
+                releases=releases,
+                before=before,
+                by=by,
+                of=of,
+                from_=from_,
+                to=to,
+                filter=filter,
+                order=order,
+                limit=limit,
+            )
+        )
