@@ -25,6 +25,7 @@ from tidemill.client.jobs import JobCalls
 from tidemill.client.lineage import LineageCalls
 from tidemill.client.maturity import MaturityCalls
 from tidemill.client.monitors import MonitorCalls
+from tidemill.client.numbers import NumberCalls
 from tidemill.client.pipelines import PipelineCalls
 from tidemill.client.plans import PlanCalls
 from tidemill.client.privacy import PrivacyCalls
@@ -55,6 +56,7 @@ class AsyncClient(
     LineageCalls,
     MaturityCalls,
     MonitorCalls,
+    NumberCalls,
     PipelineCalls,
     PlanCalls,
     PrivacyCalls,
