@@ -10,6 +10,7 @@ from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import one_line, say, say_json
 from tidemill.cli.table import Cell, Column, table
 from tidemill.cli.traces_erase import erase_traces
+from tidemill.cli.traces_query import NUMBERS
 from tidemill.cli.tree import trace_tree
 
 _SHORTEST = 12
@@ -74,4 +75,4 @@ def shortened(ids: Sequence[str]) -> list[str]:
     return [each[:length] for each in ids]
 
 
-COMMANDS = {"list": list_traces, "show": show_trace, "erase": erase_traces}
+COMMANDS = {"list": list_traces, "show": show_trace, "erase": erase_traces, **NUMBERS}
