@@ -12,17 +12,21 @@ from tidemill.core.json import JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.core.suggest import did_you_mean
+from tidemill.telemetry.rules.shares import parse_share
 
 ROOTS: Final = ("chain", "agent", "prompt", "model")
 """The kinds of application that can answer at an endpoint."""
 _PLACES: Final = ("app", "release")
-_LATER: Final = ("rollout", "limits", "guardrails", "capture")
+_CAPTURE: Final = "capture"
+_LATER: Final = ("rollout", "limits", "guardrails")
 
 
 class EndpointKind:
     """Configuration outside every digest: `app` (or `release`) says what answers here. `tidemill deploy` puts it live.
 
-    One that names the alias of an environment, `chain/x@production`, follows it: `tidemill promote` puts it live.
+    One that names the alias of an environment, `chain/x@production`, follows it: `tidemill promote` puts it live. `capture`
+    (`on`, `off` or a share from 0 to 1) says of how many of its traces inputs and outputs are kept, at most as many as the
+    project's `telemetry/default` says.
     """
 
     name = "endpoint"
@@ -30,7 +34,13 @@ class EndpointKind:
 
     def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
         """Check a document's body. Raises `Invalid` with one problem a mistake."""
-        problems = [_unknown(key) for key in body if key not in _PLACES]
+        problems = [_unknown(key) for key in body if key not in (*_PLACES, _CAPTURE)]
+        spec = dict(body)
+        if _CAPTURE in body:
+            try:
+                spec[_CAPTURE] = parse_share(body[_CAPTURE])
+            except Invalid as error:
+                problems.append(Problem(message=error.message, where=_CAPTURE, hint=error.hint))
         if all(place in body for place in _PLACES):
             problems.append(Problem(message="app and release say the same thing twice", where="release", hint="Keep one."))
         references: dict[str, str] = {}
@@ -40,7 +50,7 @@ class EndpointKind:
                 problems.extend([problem] if problem else [])
         if problems:
             raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)
-        return Parsed(spec=dict(body), references=references)
+        return Parsed(spec=spec, references=references)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
         """Nothing shows only beside what it references."""
@@ -54,7 +64,7 @@ class EndpointKind:
 def _unknown(key: str) -> Problem:
     if key in _LATER:
         return Problem(message=f"{key} is not built yet", where=key, hint="Leave it out.")
-    return Problem(message=f"unknown key {key!r}", where=key, hint=did_you_mean(key, _PLACES))
+    return Problem(message=f"unknown key {key!r}", where=key, hint=did_you_mean(key, (*_PLACES, _CAPTURE)))
 
 
 def _note_reference(value: object, place: str, references: dict[str, str]) -> Problem | None:

@@ -8,10 +8,10 @@ from typing import Final
 from tidemill.core.bodies import parse_body
 from tidemill.core.difference import Difference, spec_difference
 from tidemill.core.errors import Invalid, Problem
-from tidemill.core.extend import BlobReader, Files, Surroundings, extension_names
+from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Material, Parsed, Version
-from tidemill.core.suggest import did_you_mean
+from tidemill.telemetry.rules.compiling import mistake_of
 from tidemill.telemetry.rules.spec import TelemetrySpec, canonical
 
 NAME: Final = "default"
@@ -29,13 +29,9 @@ class TelemetryKind:
         """Canonical form: what it says and nothing else, capture always by its parts."""
         spec = parse_body(TelemetrySpec, body, what="telemetry")
         problems = [
-            Problem(
-                message=f"{rule.detector!r} is not a known detector",
-                where=f"redact.{place}.detector",
-                hint=did_you_mean(rule.detector, extension_names("redactors")),
-            )
+            Problem(message=error.message, where=f"redact.{place}.{error.where or 'detector'}", hint=error.hint)
             for place, rule in enumerate(spec.redact)
-            if rule.detector is not None and rule.detector not in extension_names("redactors")
+            if rule.detector is not None and (error := mistake_of(rule)) is not None
         ]
         if problems:
             raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, cast
 
+from tidemill.core.errors import Invalid
 from tidemill.core.extend import Redactor, load_extension
 from tidemill.core.json import JsonObject
 from tidemill.telemetry.rules.apply import EMPTY, Capture, Rules
@@ -56,6 +57,15 @@ def compile_rules(
         changes_nothing=cleaner is None and capture.keeps_all,
         is_slow=any(each.is_slow for each in texts),
     )
+
+
+def mistake_of(rule: RuleSpec) -> Invalid | None:
+    """What is wrong with a rule's detector. Raises `MissingExtra` when it is not installed."""
+    try:
+        _text_rule(rule)
+    except Invalid as error:
+        return error
+    return None
 
 
 def _text_rule(spec: RuleSpec) -> TextRule:

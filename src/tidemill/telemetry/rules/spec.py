@@ -13,6 +13,7 @@ from tidemill.core.json import Json
 from tidemill.core.records import SpanKind
 from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.rules.regex import compile_pattern
+from tidemill.telemetry.rules.shares import parse_share
 
 ROOTS: Final = (
     "name", "error", "input", "output", "user", "session", "tags", "attributes", "events", "links", "resource", "model",
@@ -27,12 +28,11 @@ _SHORTEST_KEPT: Final = 3600.0
 Action: TypeAlias = Literal["mask", "hash", "drop"]
 
 
-def _share(value: object) -> object:
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str) and value in {"on", "off"}:
-        return float(value == "on")
-    return value
+def _share(value: object) -> float:
+    try:
+        return parse_share(value)
+    except Invalid as error:
+        raise ValueError(f"{error.message}. {error.hint}") from error
 
 
 Share: TypeAlias = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1, allow_inf_nan=False)]
