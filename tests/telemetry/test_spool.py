@@ -130,7 +130,7 @@ async def test_a_damaged_frame_loses_only_itself_and_is_counted(tmp_path):
     second.close()
 
 
-@pytest.mark.parametrize("note", [b"", b"{", b'{"segment": "x"}', b"[]"])
+@pytest.mark.parametrize("note", [b"", b"{", b'{"segment": "x"}', b"[]", b'{"segment": 9, "offset": 0, "check": 1}'])
 async def test_a_damaged_position_sends_again_rather_than_losing(tmp_path, note):
     first = Spool(tmp_path)
     await first.append([make_span(0)])

@@ -18,7 +18,9 @@ from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.errors import Invalid, NotFound, StorageFull
 from tidemill.telemetry import Recorder
 from tidemill.telemetry.expression import parse
-from tidemill.telemetry.segments import segment_numbers
+from tidemill.telemetry.frames import encode_frame, encode_rows
+from tidemill.telemetry.row import encode_row
+from tidemill.telemetry.segments import segment_numbers, segment_path
 from tidemill.telemetry.spool import Spool
 from tidemill.telemetry.store import Telemetry
 
@@ -229,6 +231,61 @@ async def test_a_row_that_the_store_cannot_read_holds_up_no_other(telemetry, tmp
     assert sorted(await names(telemetry)) == ["span 0", "span 2"]
     assert telemetry.rejected == 1
     assert json.loads((tmp_path / "spool" / "rejected.jsonl").read_text())["name"] == "span 1"
+
+
+async def test_a_damaged_segment_is_named_and_kept_and_the_rest_is_stored(tmp_path, caplog):
+    spool = Spool(tmp_path / "spool")
+    for number in range(3):
+        await spool.append([make_span(number)])
+    spool.close()
+    path = segment_path(tmp_path / "spool", segment_numbers(tmp_path / "spool")[0])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"span 1")] ^= 0xFF
+    path.write_bytes(content + b"\xf5TM")  # and a record whose rest was never written
+    async with Telemetry(tmp_path) as telemetry:
+        assert sorted(await names(telemetry)) == ["span 0", "span 2"]
+        assert list(telemetry.waiting().damaged) == [path.name]
+    assert path.name in caplog.text
+    assert (tmp_path / "spool" / "damaged" / path.name).read_bytes() == content + b"\xf5TM"
+
+
+async def test_a_segment_that_cannot_be_read_holds_up_no_other(tmp_path):
+    spool = Spool(tmp_path / "spool")
+    await spool.append([make_span(0)])
+    spool.close()
+    (tmp_path / "spool" / "000000000000.spool").mkdir()  # reading it is an error of the system
+    async with Telemetry(tmp_path) as telemetry:
+        assert await names(telemetry) == ["span 0"]
+        assert list(telemetry.waiting().damaged) == ["000000000000.spool"]
+
+
+async def test_a_record_of_an_unknown_kind_holds_up_no_other(tmp_path):
+    (tmp_path / "spool").mkdir()
+    segment_path(tmp_path / "spool", 1).write_bytes(
+        encode_frame(b"\0what") + encode_rows("no_such_table", [b"{}"]) + encode_rows("spans", [encode_row(make_span(0))])
+    )
+    async with Telemetry(tmp_path) as telemetry:
+        assert await names(telemetry) == ["span 0"]
+        assert telemetry.rejected == 2
+
+
+async def test_what_is_stored_and_what_waits_is_told(telemetry):
+    await telemetry.append([make_span(number) for number in range(5)])
+    await telemetry.flush()
+    stored, waiting = await telemetry.stored(), telemetry.waiting()
+    assert (stored.spans, stored.oldest_ns, stored.newest_ns) == (5, START_NS, START_NS + 4_000_000)
+    assert stored.bytes > 0
+    assert (waiting.spool_bytes, waiting.lag_seconds, waiting.problem) == (0, 0.0, None)
+
+
+async def test_the_store_is_warm_where_spans_are_stored(tmp_path):
+    async with Telemetry(tmp_path) as telemetry:
+        await telemetry.append([make_span(0)])
+        await telemetry.flush()
+    async with Telemetry(tmp_path) as telemetry:
+        await telemetry._warming
+        assert telemetry.engine_pid
+        assert (await telemetry.stored(wake=False)).spans == 1
 
 
 async def test_an_idle_store_ends_and_comes_back(tmp_path):

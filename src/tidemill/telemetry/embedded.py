@@ -20,7 +20,7 @@ from tidemill.telemetry.frames import SPANS
 
 _log = logging.getLogger("tidemill.telemetry")
 _START_SECONDS: Final = 60.0
-_CALL_SECONDS: Final = 120.0
+_CALL_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 10.0
 _PATIENCE: Final = 10.0
 

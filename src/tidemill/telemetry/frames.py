@@ -28,11 +28,15 @@ _BLOCK: Final = b" native"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoded:
-    """Whole payloads in order, the offset after the last byte looked at, and how many bytes held no whole frame."""
+    """Whole payloads in order, the offset after the last byte looked at, and how many bytes held no whole frame.
+
+    Of those, `torn` bytes are the last ones: a frame that was cut off, as a kill leaves it. The others were whole once.
+    """
 
     payloads: Sequence[bytes]
     end: int
     skipped: int
+    torn: int = 0
 
 
 def encode_frame(payload: bytes) -> bytes:
@@ -92,7 +96,7 @@ def decode_frames(content: bytes, *, final: bool) -> Decoded:
     Unless `final`, an unfinished frame at the end is left for later; else it was torn off by a crash and is skipped.
     """
     payloads: list[bytes] = []
-    at = skipped = 0
+    at = skipped = torn = 0
     while at < len(content):
         payload = _frame_at(content, at)
         if payload is not None:
@@ -103,12 +107,13 @@ def decode_frames(content: bytes, *, final: bool) -> Decoded:
             break
         following = content.find(_MARK, at + 1)
         if following < 0:
+            torn = len(content) - at if final and _may_go_on(content, at) else 0
             following = len(content) if final else max(at, len(content) - len(_MARK) + 1)
         skipped += following - at
         if following == at:
             break
         at = following
-    return Decoded(payloads=payloads, end=at, skipped=skipped)
+    return Decoded(payloads=payloads, end=at, skipped=skipped, torn=torn)
 
 
 def _frame_at(content: bytes, at: int) -> bytes | None:

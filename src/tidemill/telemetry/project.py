@@ -15,7 +15,7 @@ from tidemill.core.errors import MissingExtra, StorageFull, TidemillError, Unava
 from tidemill.telemetry.engine import Engine, EngineDied, Refused
 from tidemill.telemetry.frames import Rows, decode_rows
 from tidemill.telemetry.native import decode_blocks
-from tidemill.telemetry.segments import Position
+from tidemill.telemetry.segments import Batch, Position, keep_damaged, segment_path
 from tidemill.telemetry.spool import Spool
 
 _GATHER_SECONDS: Final = 0.25
@@ -29,6 +29,7 @@ _BAD_ROW: Final = (
     "TYPE_MISMATCH",
     "ILLEGAL_TYPE",
     "UNKNOWN_ELEMENT",
+    "UNKNOWN_TABLE",
     "VALUE_IS_OUT",
 )
 Screen: TypeAlias = Callable[[Rows], Awaitable[Rows | None]]
@@ -42,6 +43,7 @@ class Projector:
     def __init__(self, spool: Spool, engine: Engine, *, screen: Screen | None = None) -> None:
         self.problem: TidemillError | None = None
         self.rejected = 0
+        self.damaged: dict[str, int] = {}
         self._spool = spool
         self._engine = engine
         self._screen = screen
@@ -127,8 +129,8 @@ class Projector:
         while self._position < self._spool.durable:
             batch = await anyio.to_thread.run_sync(self._spool.read, self._position)
             if batch.skipped:
-                _log.warning("%d damaged bytes of the span spool were passed over", batch.skipped)
-            for rows in _by_table(batch.payloads):
+                await anyio.to_thread.run_sync(self._note_damage, batch)
+            for rows in self._by_table(batch.payloads):
                 kept = rows if self._screen is None else await self._screen(rows)
                 if kept is not None:
                     await self._insert(kept)
@@ -154,6 +156,34 @@ class Projector:
             _log.warning("a row of %s was put aside in rejected.jsonl: %s", rows.table, error)
             await anyio.to_thread.run_sync(self._put_aside, lines[0])
 
+    def _note_damage(self, batch: Batch) -> None:
+        for number, size in batch.damaged.items():
+            name = segment_path(self._spool.folder, number).name
+            self.damaged[name] = self.damaged.get(name, 0) + size
+            keep_damaged(self._spool.folder, number)
+            _log.error(
+                "%d bytes of %s are damaged and were passed over; it is kept in %s/damaged", size, name, self._spool.folder
+            )
+        if not batch.damaged:
+            _log.info("a segment of the span spool ends in %d bytes of a record that a kill cut off", batch.skipped)
+
+    def _by_table(self, payloads: Sequence[bytes]) -> Sequence[Rows]:
+        """Rows that can be inserted together, put together."""
+        found: dict[tuple[str, bool], list[bytes]] = {}
+        for payload in payloads:
+            try:
+                rows = decode_rows(payload)
+            except ValueError as error:  # a newer version wrote it, or nobody did
+                self.rejected += 1
+                _log.error("a record of the span spool was put aside in rejected.jsonl: %s", error)
+                self._put_aside(payload)
+                continue
+            found.setdefault((rows.table, rows.is_block), []).append(rows.content)
+        return [
+            Rows(table, is_block=is_block, content=(b"" if is_block else b"\n").join(contents))
+            for (table, is_block), contents in found.items()
+        ]
+
     def _put_aside(self, row: bytes) -> None:
         with (self._spool.folder / "rejected.jsonl").open("ab") as file:
             file.write(row + b"\n")
@@ -167,18 +197,6 @@ def _lines(rows: Rows) -> Sequence[bytes]:
 
 def _rows(table: str, lines: Sequence[bytes]) -> Rows:
     return Rows(table, is_block=False, content=b"\n".join(lines))
-
-
-def _by_table(payloads: Sequence[bytes]) -> Sequence[Rows]:
-    """Rows that can be inserted together, put together."""
-    found: dict[tuple[str, bool], list[bytes]] = {}
-    for payload in payloads:
-        rows = decode_rows(payload)
-        found.setdefault((rows.table, rows.is_block), []).append(rows.content)
-    return [
-        Rows(table, is_block=is_block, content=(b"" if is_block else b"\n").join(contents))
-        for (table, is_block), contents in found.items()
-    ]
 
 
 def _explain(error: EngineDied | Refused | OSError) -> TidemillError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -21,7 +22,9 @@ from tidemill.telemetry.number_questions import NumberQuestions
 from tidemill.telemetry.project import Projector
 from tidemill.telemetry.questions import TraceQuestions
 from tidemill.telemetry.rollups import Rollups
+from tidemill.telemetry.segments import bytes_after
 from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.statistics import Stored, Waiting, read_stored
 from tidemill.telemetry.variants import RolloutSpans
 
 _FLUSH_SECONDS: Final = 20.0
@@ -147,6 +150,25 @@ class Telemetry(NumberQuestions, TraceQuestions):
     def rejected(self) -> int:
         """Spans since the start that the store could not read; they lie in `spool/rejected.jsonl`."""
         return self._projector.rejected if self._projector else 0
+
+    def waiting(self) -> Waiting:
+        """What waits and what went wrong. Looks at the spool's files and does not wake the store."""
+        position = self._projector.position if self._projector else self._spool.position()
+        size, since = bytes_after(self._spool.folder, position)
+        return Waiting(
+            spool_bytes=size,
+            lag_seconds=0.0 if since is None else max(0.0, time.time() - since),
+            dropped=self.dropped,
+            rejected=self.rejected,
+            damaged=dict(self._projector.damaged) if self._projector else {},
+            problem=str(self.problem) if self.problem else None,
+        )
+
+    async def stored(self, *, wake: bool = True) -> Stored | None:
+        """What is in the store; with `wake` false, None while its process rests. Raises `MissingExtra` or `Unavailable`."""
+        if not wake and self._engine.pid is None:
+            return None
+        return await read_stored(self._engine)
 
     @property
     def engine_pid(self) -> int | None:
