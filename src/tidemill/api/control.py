@@ -52,6 +52,8 @@ from tidemill.api import (
     traces,
     traces_erase,
     traces_payload,
+    traces_saved,
+    traces_stream,
     transfer,
     tune,
 )
@@ -77,7 +79,8 @@ _ROUTERS: tuple[Router, ...] = (
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
     from_traces.router, query.router, traces_erase.router, traces_payload.router,
     evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
-    gate.router, endpoints.router, rollouts.router, traces.router, feedback.router, indexes.router, keys.router, jobs.router,
+    gate.router, endpoints.router, rollouts.router, traces.router, feedback.router,
+    traces_saved.router, traces_stream.router, indexes.router, keys.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
     tune.router, transfer.router, pull.router, environments.router, promote.router, projects.router, access.router,
 )  # fmt: skip

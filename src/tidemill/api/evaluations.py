@@ -21,10 +21,12 @@ from tidemill.core.records import Bundle, Version
 from tidemill.core.refs import parse_ref
 from tidemill.data.dataset import load_samples
 from tidemill.evaluation.harness import evaluate
+from tidemill.evaluation.results import SampleResult
 from tidemill.evaluation.scorers.choose import Chosen, choose_scorers
 from tidemill.store import evaluations, registry, release
 from tidemill.store.evaluations import EvaluationRow, SampleRow
 from tidemill.store.page import Page as Found
+from tidemill.telemetry.scores import TraceScore
 
 router = Router(tags=["evaluations"])
 
@@ -134,7 +136,7 @@ class EvaluationJob:
         platform, project = self._platform, context.project
         row, bundle, dataset = await platform.database.read(lambda db: _asked(db, project, str(payload["evaluation"])))
         scorers = await chosen_scorers(platform, project, cast("list[str]", row.config["scorers"]), dataset)
-        return await evaluate(
+        result = await evaluate(
             bundle=bundle,
             dataset=dataset,
             samples=load_samples(dataset, platform.blobs(project)),
@@ -150,6 +152,25 @@ class EvaluationJob:
             report=context.report,
             clock=platform.clock,
         )
+        rows = await platform.database.read(lambda db: evaluations.get_samples(db, row.id))
+        results = [SampleResult.from_json(each.data) for each in rows]
+        now_ns = platform.clock.now_ns()
+        await platform.telemetry.put_scores([score for each in results for score in _of_trace(each, project, row.id, now_ns)])
+        return result
+
+
+def _of_trace(result: SampleResult, project: str, evaluation: str, now_ns: int) -> list[TraceScore]:
+    """A sample's scores as those of its trace; one that was re-used has no trace of its own."""
+    if not result.trace or result.reused:
+        return []
+    return [
+        TraceScore(
+            project=project, trace_id=result.trace, name=name, source="evaluation", author=evaluation, value=value,
+            text=result.reasons.get(name, ""), at_ns=now_ns,
+        )
+        for name, value in result.scores.items()
+        if value is not None
+    ]  # fmt: skip
 
 
 def _asked(db: Database, project: str, evaluation: str) -> tuple[EvaluationRow, Bundle, Version]:

@@ -21,6 +21,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.store import audit, feedback
 from tidemill.store.feedback import Feedback, FeedbackKind
 from tidemill.telemetry.query import FoundTrace
+from tidemill.telemetry.scores import TraceScore
 
 router = Router(tags=["feedback"])
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -139,7 +140,32 @@ async def _keep(call: Caller, bodies: list[NewFeedback] | tuple[NewFeedback, ...
             audit.append(db, call.project, who=call.who, action="feedback.added", target=target, detail=detail, now_ns=now_ns)
         return kept
 
-    return await call.platform.database.write(work)
+    said = await call.platform.database.write(work)
+    await call.platform.telemetry.put_scores([each for kept, _ in said for each in scores_from(kept)])
+    return said
+
+
+def scores_from(said: Feedback) -> list[TraceScore]:
+    """What was said as a score of the trace: thumbs as 1 or 0, a score's number, the words of the rest."""
+    value, text = said.value, ""
+    if said.kind == "thumbs":
+        value, text = float(said.value == "up"), str(said.value)
+    elif said.kind != "score":
+        value, text = None, said.value if isinstance(said.value, str) else "" if said.value is None else as_words(said.value)
+    # A person has one opinion of one thing, so a later one takes the place of the first; the rest adds up.
+    adds_up = said.kind in {"comment", "event"}
+    return [
+        TraceScore(
+            project=said.project, trace_id=said.trace_id, span_id=said.span_id or "", name=said.name or said.kind,
+            source="feedback", author=f"{said.user}#{said.id}" if adds_up else said.user, at_ns=said.created_ns, text=text,
+            value=float(value) if isinstance(value, int | float) else None,
+        )
+    ]  # fmt: skip
+
+
+def as_words(value: Json) -> str:
+    """An event's value as text to search."""
+    return dump_json(value).decode()
 
 
 async def _trace(call: Caller, trace: str) -> FoundTrace:

@@ -87,7 +87,11 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "instrument": Command(
             "instrument", "Run a program with tracing on, without touching its code", "tidemill instrument -- python app.py"
         ),
-        "traces": Command("traces", "See what ran, step by step", "tidemill traces list"),
+        "traces": Command(
+            "traces_more",
+            "See what ran, step by step",
+            'tidemill traces list --filter "status = error and latency > 2s" --from 24h',
+        ),
         "feedback": Command(
             "feedback", "Say how an answer was; see what was said", "tidemill feedback add 7f3c --thumbs down --correction TEXT"
         ),

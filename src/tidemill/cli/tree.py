@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from tidemill.cli.figures import as_text, count, counted, duration, money, short
 from tidemill.cli.screen import cells, clean, cut, one_line, paint, width, wrapped
 from tidemill.client.shapes import SpanJson, TraceJson, UsageJson
 from tidemill.core.json import Json
 
-_FIRST_TOKEN = ("tidemill.first_token_ms", "gen_ai.server.time_to_first_token_ms")
+_DEEPEST = 60
 _SHOWN_HITS = 3
 
 
-def trace_tree(trace: TraceJson, *, full: bool = False) -> Iterator[str]:
+def trace_tree(trace: TraceJson, *, full: bool = False, events: bool = False) -> Iterator[str]:
     """The trace's own line, then its spans below each other, each with what it produced."""
     spans = trace.get("spans", ())
     children = _by_parent(spans)
@@ -22,7 +24,7 @@ def trace_tree(trace: TraceJson, *, full: bool = False) -> Iterator[str]:
     if trace.get("error"):
         yield paint(f"   error: {clean(trace.get('error') or '')}", "bad")
     below = children.get(tops[0].get("id"), []) if len(tops) == 1 else tops
-    yield from _branches(below, children, indent="", full=full)
+    yield from _branches(below, children, shown=Shown(full=full, events=events))
     if not below and trace.get("output") is not None:
         yield from _output(trace.get("output"), indent="   ", full=full)
 
@@ -32,7 +34,7 @@ def _by_parent(spans: Sequence[SpanJson]) -> dict[str | None, list[SpanJson]]:
     known = {each.get("id") for each in spans}
     found = dict[str | None, list[SpanJson]]()
     for each in sorted(spans, key=lambda span: str(span.get("start", ""))):
-        parent = each.get("parent_id")
+        parent = each.get("parent_id") if each.get("depth") != 0 else None  # of a ring, the server chose the top
         found.setdefault(parent if parent in known else None, []).append(each)
     return found
 
@@ -58,30 +60,58 @@ def _tokens(usage: UsageJson | None) -> str:
     return f"{count(usage.get('input_tokens', 0))} in / {count(usage.get('output_tokens', 0))} out"
 
 
-def _branches(
-    spans: Sequence[SpanJson], children: Mapping[str | None, Sequence[SpanJson]], *, indent: str, full: bool
-) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How much of each span."""
+
+    full: bool = False
+    events: bool = False
+
+
+def _branches(spans: Sequence[SpanJson], children: Mapping[str | None, Sequence[SpanJson]], *, shown: Shown) -> Iterator[str]:
+    """Lines of spans and all below them. Not by recursion: a chain of spans may be as long as a trace."""
+    waiting = [_group(spans, "")]
+    while waiting:
+        try:
+            span, start, deeper, sizes = next(waiting[-1])
+        except StopIteration:
+            waiting.pop()
+            continue
+        below = children.get(span.get("id"), [])
+        yield _span_line(span, start=start, names=sizes[0], kinds=sizes[1])
+        yield from _below(span, indent=deeper + "  ", shown=shown, has_children=bool(below))
+        waiting.append(_group(below, deeper if len(deeper) < _DEEPEST else deeper[:_DEEPEST]))
+
+
+_Line: TypeAlias = tuple[SpanJson, str, str, tuple[int, int]]
+
+
+def _group(spans: Sequence[SpanJson], indent: str) -> Iterator[_Line]:
+    """Spans of one parent: each with the beginning of its line and of those below, and the widths of names and kinds."""
     names = max((cells(each.get("name", "")) for each in spans), default=0)
     kinds = max((cells(each.get("kind", "")) for each in spans), default=0)
     for place, span in enumerate(spans):
         last = place == len(spans) - 1
-        yield _span_line(span, start=f"{indent}{'└─' if last else '├─'} ", names=names, kinds=kinds)
-        deeper = f"{indent}{'  ' if last else '│ '} "
-        below = children.get(span.get("id"), [])
-        if span.get("error"):
-            yield from (
-                paint(line, "bad") for line in wrapped(f"error: {clean(span.get('error') or '')}", indent=deeper + "  ")
-            )
-        elif not below and span.get("kind") != "retriever":
-            yield from _output(span.get("output"), indent=deeper + "  ", full=full)
-        yield from _branches(below, children, indent=deeper, full=full)
+        yield span, f"{indent}{'└─' if last else '├─'} ", f"{indent}{'  ' if last else '│ '} ", (names, kinds)
+
+
+def _below(span: SpanJson, *, indent: str, shown: Shown, has_children: bool) -> Iterator[str]:
+    for score in span.get("scores", ()):
+        value = score.get("value")
+        yield paint(f"{indent}{clean(score.get('name', ''))} {'' if value is None else f'{value:.4g}'}".rstrip(), "quiet")
+    for event in span.get("events", ()) if shown.events else ():
+        yield cut(paint(f"{indent}{clean(str(event.get('name', '')))}  {as_text(event.get('attributes'))}", "quiet"), width())
+    if span.get("error"):
+        yield from (paint(line, "bad") for line in wrapped(f"error: {clean(span.get('error') or '')}", indent=indent))
+    elif not has_children and span.get("kind") != "retriever":
+        yield from _output(span.get("output"), indent=indent, full=shown.full)
 
 
 def _span_line(span: SpanJson, *, start: str, names: int, kinds: int) -> str:
     name, kind = clean(span.get("name", "")), span.get("kind", "")
     line = f"{start}{name:<{names}}  {kind:<{kinds}}  {duration(span.get('duration_ms'))}"
     attributes = span.get("attributes", {})
-    first = next((value for key in _FIRST_TOKEN if isinstance(value := attributes.get(key), int | float)), None)
+    first = span.get("first_token_ms")
     pieces = [
         line,
         clean(span.get("model") or ""),
@@ -112,7 +142,7 @@ def _score(score: Json) -> str:
 
 
 def _output(output: Json, *, indent: str, full: bool) -> Iterator[str]:
-    text = _text_of(output)
+    text = text_of(output)
     if not text:
         return
     if full:
@@ -121,8 +151,11 @@ def _output(output: Json, *, indent: str, full: bool) -> Iterator[str]:
         yield indent + '"' + one_line(text, longest=width() - len(indent) - 2) + '"'
 
 
-def _text_of(output: Json) -> str:
+def text_of(output: Json) -> str:
+    """What of an input or output is read as text."""
     if isinstance(output, Mapping):
+        if said := _objects(output.get("messages")):
+            return text_of(said[-1])
         for name in ("text", "content"):
             value = output.get(name)
             if isinstance(value, str) and value:

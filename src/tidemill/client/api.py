@@ -34,6 +34,7 @@ from tidemill.client.registry import RegistryCalls
 from tidemill.client.retry import RETRIES, TIMEOUT, Retries
 from tidemill.client.rollouts import RolloutCalls
 from tidemill.client.runs import RunCalls
+from tidemill.client.traces import TraceCalls
 from tidemill.client.transfer import TransferCalls
 from tidemill.client.tune import TuneCalls
 from tidemill.core.errors import Invalid
@@ -64,6 +65,7 @@ class AsyncClient(
     RegistryCalls,
     RolloutCalls,
     RunCalls,
+    TraceCalls,
     TransferCalls,
     TuneCalls,
     JobCalls,

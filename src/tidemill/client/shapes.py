@@ -261,7 +261,34 @@ class SpanJson(TypedDict, total=False):
     model: str | None
     usage: UsageJson
     cost: float | None
+    step: str | None
+    provider: str | None
+    first_token_ms: float | None
+    finish_reasons: Sequence[str]
+    weight: float
+    service: str | None
+    scope: str | None
+    dialect: str | None
+    events: Sequence[Mapping[str, Json]]
+    links: Sequence[Mapping[str, Json]]
+    resource: Mapping[str, Json]
     attributes: Required[Mapping[str, Json]]
+    depth: int
+    order: int
+    scores: Sequence[TraceScoreJson]
+    trace_id: str
+
+
+class TraceScoreJson(TypedDict, total=False):
+    """What was scored or said of a trace or a span: `source` is feedback, monitor, evaluation or api."""
+
+    name: Required[str]
+    value: Required[float | None]
+    text: str | None
+    span: str | None
+    source: Required[str]
+    by: str | None
+    at: Required[str]
 
 
 class FeedbackJson(TypedDict, total=False):
@@ -299,6 +326,12 @@ class TraceJson(TypedDict, total=False):
     tags: Sequence[str]
     spans: Sequence[SpanJson]
     feedback: Sequence[FeedbackJson]
+    scores: Sequence[TraceScoreJson]
+    weight: float
+    service: str | None
+    first_token_ms: float | None
+    models: Sequence[str]
+    similarity: float
 
 
 class VersionJson(TypedDict, total=False):

@@ -20,6 +20,7 @@ from tidemill.store import cache, monitors
 from tidemill.store.database import Database
 from tidemill.store.feedback import list_feedback
 from tidemill.store.monitors import LiveScore
+from tidemill.telemetry.scores import TraceScore
 
 ALWAYS: Final = frozenset({"input", "output", "retrieved", "retrieved_text", "context", "metadata"})
 """What a trace can fill. `reference` only where feedback gave a correction; `gold` never."""
@@ -31,6 +32,10 @@ class TraceReader(Protocol):
 
     async def get_trace(self, project: str, trace_id: str) -> JsonObject:
         """One trace."""
+        ...
+
+    async def put_scores(self, found: Sequence[TraceScore]) -> None:
+        """Keep scores beside the traces."""
         ...
 
 
@@ -78,7 +83,8 @@ async def score_traffic(
         for start in range(0, len(waiting), _BATCH):
             batch = waiting[start : start + _BATCH]
             fields = [await _fields(each, chosen, corrections, telemetry, project) for each in batch]
-            await _score(batch, fields, chosen, database=database, project=project, clock=clock)
+            scored = await _score(batch, fields, chosen, database=database, project=project, clock=clock)
+            await telemetry.put_scores([_of_trace(each) for each in scored if each.value is not None])
             fresh.update(each.id for each in batch)
     return Scored(sampled=len(sampled), fresh=len(fresh), without_reference=len(lacking))
 
@@ -123,7 +129,7 @@ async def _score(
     database: Database,
     project: str,
     clock: Clock,
-) -> None:
+) -> Sequence[LiveScore]:
     scoring = Scoring(database=database, project=project, scorers=[chosen], clock=clock)
     finished = [
         Finished(make=functools.partial(SampleResult, sample=each.id), fields=row)
@@ -145,6 +151,14 @@ async def _score(
         monitors.put_live_scores(db, rows)
 
     await database.write(keep)
+    return rows
+
+
+def _of_trace(score: LiveScore) -> TraceScore:
+    return TraceScore(
+        project=score.project, trace_id=score.trace_id, name=score.metric, source="monitor", author=score.scorer,
+        value=score.value, text=score.reason, at_ns=score.created_ns,
+    )  # fmt: skip
 
 
 def trend(scores: Sequence[LiveScore], chosen: Chosen, *, bucket_s: float) -> list[JsonObject]:

@@ -128,7 +128,7 @@ class Projector:
     async def _project_all(self) -> None:
         while self._position < self._spool.durable:
             batch = await anyio.to_thread.run_sync(self._spool.read, self._position)
-            if batch.skipped:
+            if batch.skipped or batch.damaged:
                 await anyio.to_thread.run_sync(self._note_damage, batch)
             for rows in self._by_table(batch.payloads):
                 kept = rows if self._screen is None else await self._screen(rows)

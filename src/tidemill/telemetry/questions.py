@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 from tidemill.core.json import JsonObject
-from tidemill.telemetry import listing, query, scores, sessions
+from tidemill.telemetry import export, listing, query, scores, semantic, sessions, tail
 from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.expression import Expression
 from tidemill.telemetry.listing import Listing
+from tidemill.telemetry.project import Projector
 
 
 class TraceQuestions:
     """The part of `Telemetry` that answers about traces. `filter` is an expression or its text: see `telemetry/expression`."""
 
     _engine: Engine
+    _projector: Projector | None
 
     async def _ready(self) -> None:
         raise NotImplementedError
 
     async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
         """Take rows of any table: see `Telemetry`."""
+        raise NotImplementedError
+
+    async def flush(self) -> None:
+        """Return when all that was taken can be queried: see `Telemetry`."""
         raise NotImplementedError
 
     async def list_traces(  # noqa: PLR0913  (each is a way to narrow it)
@@ -108,3 +116,77 @@ class TraceQuestions:
         """A session's totals and its traces in the order in which they began. Raises `NotFound`."""
         await self._ready()
         return await sessions.get_session(self._engine, project, session, limit=limit, cursor=cursor)
+
+    async def tail(
+        self,
+        project: str,
+        *,
+        filter: str | Expression | None = None,  # noqa: A002  (the API's name)
+        now_ns: int,
+    ) -> AsyncGenerator[tuple[Sequence[JsonObject], int]]:
+        """Traces that come after `now_ns` and meet the filter, as they are stored, and how many more there were each time."""
+        wanted = Listing(project=project, now_ns=now_ns, filter=listing.read_filter(filter, None, now_ns=now_ns))
+        await self._ready()
+        if self._projector is not None:
+            async for each in tail.follow(self._engine, self._projector, wanted):
+                yield each
+
+    async def export_traces(
+        self,
+        project: str,
+        form: export.Form,
+        *,
+        filter: str | Expression | None = None,  # noqa: A002  (the API's name)
+        q: str | None = None,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+        now_ns: int,
+    ) -> AsyncIterator[bytes]:
+        """Whole traces, newest first, as JSON lines, Parquet or OTLP in JSON lines; no more than a few in memory at a time."""
+        wanted = Listing(
+            project=project, now_ns=now_ns, filter=listing.read_filter(filter, q, now_ns=now_ns), from_ns=from_ns, to_ns=to_ns
+        )
+        await self._ready()
+        async for piece in export.export_traces(self._engine, wanted, form):
+            yield piece
+
+    async def search_by_meaning(  # noqa: PLR0913  (each is a way to narrow it)
+        self,
+        project: str,
+        text: str,
+        *,
+        embedder: semantic.TextEmbedder,
+        filter: str | Expression | None = None,  # noqa: A002  (the API's name)
+        limit: int = 50,
+        budget: int = 256,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+        now_ns: int,
+    ) -> FoundByMeaning:
+        """Traces whose input or output is nearest to a text, each with `similarity` and `in` (`input` or `output`).
+
+        At most `budget` texts that have no vector yet are embedded first, the newest first.
+        """
+        wanted = Listing(
+            project=project, now_ns=now_ns, filter=listing.read_filter(filter, None, now_ns=now_ns), limit=limit,
+            from_ns=from_ns, to_ns=to_ns,
+        )  # fmt: skip
+        await self._ready()
+        meaning = await semantic.search(self._engine, self, embedder, wanted, text, budget=budget)
+        ids = [trace for trace, _, _ in meaning.found]
+        page = await listing.list_traces(self._engine, replace(wanted, among=ids, limit=max(1, len(ids))))
+        by_id = {str(each["id"]): each for each in cast("Sequence[JsonObject]", page["items"])}
+        items: list[JsonObject] = [
+            {**by_id[trace], "similarity": round(near, 4), "in": side} for trace, near, side in meaning.found if trace in by_id
+        ]
+        return FoundByMeaning(items=items, texts=meaning.texts, covered=meaning.covered, embedded=meaning.embedded)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundByMeaning:
+    """Traces, nearest first. `covered` of `texts` inputs and outputs have a vector, `embedded` of them since this question."""
+
+    items: Sequence[JsonObject]
+    texts: int
+    covered: int
+    embedded: int

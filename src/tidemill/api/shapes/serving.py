@@ -110,7 +110,64 @@ class SpanShape(TypedDict):
     model: str | None
     usage: UsageShape
     cost: float | None
+    provider: str | None
+    first_token_ms: float | None
+    finish_reasons: list[str]
+    weight: float
+    service: str | None
+    scope: str | None
+    dialect: str | None
+    events: list[Any]
+    links: list[Any]
+    resource: dict[str, Any]
     attributes: dict[str, Any]
+    depth: NotRequired[int]
+    order: NotRequired[int]
+    scores: NotRequired[list[TraceScoreShape]]
+
+
+class TraceScoreShape(TypedDict):
+    """What was scored or said of a trace or of a span of it: `source` is feedback, monitor, evaluation or api."""
+
+    name: str
+    value: float | None
+    text: str | None
+    span: str | None
+    source: str
+    by: str | None
+    at: str
+
+
+class FoundSpanShape(SpanShape):
+    """A span that was searched for, and its trace."""
+
+    trace_id: str
+
+
+class GroupShape(TypedDict):
+    """A session or a user: what their traces come to; `name` is the last trace's."""
+
+    id: str
+    traces: int
+    first: str
+    last: str
+    errors: int
+    usage: UsageShape
+    cost: float | None
+    name: str
+    users: NotRequired[list[str]]
+    sessions: NotRequired[list[str]]
+
+
+class SavedQueryShape(TypedDict):
+    """A filter under a name."""
+
+    name: str
+    filter: str
+    description: str
+    by: str
+    created: str | None
+    changed: str | None
 
 
 class FeedbackShape(TypedDict):
@@ -148,6 +205,19 @@ class ListedTraceShape(TypedDict):
     kind: NotRequired[str]
     endpoint: NotRequired[str | None]
     variant: NotRequired[str | None]
+    weight: NotRequired[float]
+    service: NotRequired[str | None]
+    first_token_ms: NotRequired[float | None]
+    models: NotRequired[list[str]]
+    scores: NotRequired[list[TraceScoreShape]]
+    similarity: NotRequired[float]
+
+
+class SessionShape(GroupShape):
+    """A conversation: its traces in the order in which they began."""
+
+    items: list[ListedTraceShape]
+    next: str | None
 
 
 class RecordedShape(ListedTraceShape):

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidemill.api.shapes import environments, evaluations, govern, knowledge, lineage, numbers, past, privacy, registry, serving, work
+from tidemill.api.shapes import (
+    environments,
+    evaluations,
+    govern,
+    knowledge,
+    lineage,
+    numbers,
+    past,
+    privacy,
+    registry,
+    serving,
+    work,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +98,20 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "GET /traces": many(serving.ListedTraceShape),
     "GET /traces/{trace_id}": one(serving.TraceShape),
     "POST /query": one(numbers.NumbersShape, numbers.ComparedNumbersShape),
-    "POST /spans:search": Answer(many=True),
+    "POST /traces/{trace_id}/scores": many(serving.TraceScoreShape),
+    "GET /traces:export": raw("application/x-ndjson"),
+    "GET /traces:tail": raw(EVENTS),
+    "POST /spans:search": many(
+        serving.FoundSpanShape,
+        serving.ListedTraceShape,
+        **{name: {"type": "integer"} for name in ("texts", "covered", "embedded")},
+    ),
+    "GET /sessions": many(serving.GroupShape),
+    "GET /sessions/{session}": one(serving.SessionShape),
+    "GET /trace-users": many(serving.GroupShape),
+    "GET /saved-queries": many(serving.SavedQueryShape),
+    "GET /saved-queries/{name}": one(serving.SavedQueryShape),
+    "PUT /saved-queries/{name}": one(serving.SavedQueryShape),
     "POST /feedback": one(serving.FeedbackShape, statuses=(200,)),
     "POST /feedback:batch": many(serving.FeedbackShape),
     "GET /feedback": many(serving.FeedbackShape),

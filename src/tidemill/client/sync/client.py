@@ -19,6 +19,7 @@ from tidemill.client.sync.jobs import JobCalls
 from tidemill.client.sync.lineage import LineageCalls
 from tidemill.client.sync.maturity import MaturityCalls
 from tidemill.client.sync.monitors import MonitorCalls
+from tidemill.client.sync.numbers import NumberCalls
 from tidemill.client.sync.pipelines import PipelineCalls
 from tidemill.client.sync.plans import PlanCalls
 from tidemill.client.sync.privacy import PrivacyCalls
@@ -26,6 +27,7 @@ from tidemill.client.sync.pull import PullCalls
 from tidemill.client.sync.registry import RegistryCalls
 from tidemill.client.sync.rollouts import RolloutCalls
 from tidemill.client.sync.runs import RunCalls
+from tidemill.client.sync.traces import TraceCalls
 from tidemill.client.sync.transfer import TransferCalls
 from tidemill.client.sync.tune import TuneCalls
 
@@ -46,6 +48,7 @@ class Client(
     LineageCalls,
     MaturityCalls,
     MonitorCalls,
+    NumberCalls,
     PipelineCalls,
     PlanCalls,
     PrivacyCalls,
@@ -53,6 +56,7 @@ class Client(
     RegistryCalls,
     RolloutCalls,
     RunCalls,
+    TraceCalls,
     TransferCalls,
     TuneCalls,
     JobCalls,
