@@ -116,4 +116,7 @@ class Overrides:
             if len(self._known) > 10_000:  # names that never end
                 self._known.clear()
             found = self._known[key] = tuple(each for each in reversed(self.prices) if each.is_of(provider, model))
-        return next((each.rates for each in found if each.from_ns <= at_ns < each.to_ns), None)
+        for each in found:
+            if each.from_ns <= at_ns < each.to_ns:
+                return each.rates
+        return None

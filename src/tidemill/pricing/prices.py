@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from tidemill.core.chat import Usage
 from tidemill.pricing.listed import FREE, listed_rates
@@ -13,8 +12,7 @@ from tidemill.pricing.overrides import Overrides
 Source: TypeAlias = Literal["list", "project"]
 
 
-@dataclass(frozen=True, slots=True)
-class Priced:
+class Priced(NamedTuple):
     """US dollars, and whose price it was."""
 
     cost: float

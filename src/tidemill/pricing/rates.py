@@ -33,27 +33,32 @@ class Rates:
 
     def cost(self, usage: Usage = _NOTHING, *, images: float = 0.0, audio_seconds: float = 0.0) -> float:
         """What one use costs. Classes of tokens are parts of input and output, see `Usage`; more than the whole counts once."""
-        for start, rates in reversed(self.tiers):
-            if usage.input_tokens > start:
-                return rates.cost(usage, images=images, audio_seconds=audio_seconds)
-        total = self.request + images * self.image + audio_seconds * self.audio_second
-        total += usage.input_tokens * self.input + usage.output_tokens * self.output
-        left = usage.input_tokens
-        for tokens, price in (
-            (usage.cached_tokens, self.cached),
-            (usage.cache_write_tokens, self.cache_write),
-            (usage.audio_input_tokens, self.audio_input),
-        ):
-            if tokens:
-                part = min(tokens, left)
-                left -= part
-                if price is not None:
-                    total += part * (price - self.input)
-        left = usage.output_tokens
-        for tokens, price in ((usage.audio_output_tokens, self.audio_output), (usage.reasoning_tokens, self.reasoning)):
-            if tokens:
-                part = min(tokens, left)
-                left -= part
-                if price is not None:
-                    total += part * (price - self.output)
+        if self.tiers:
+            for start, rates in reversed(self.tiers):
+                if usage.input_tokens > start:
+                    return rates.cost(usage, images=images, audio_seconds=audio_seconds)
+        total = self.request + usage.input_tokens * self.input + usage.output_tokens * self.output
+        if images or audio_seconds:
+            total += images * self.image + audio_seconds * self.audio_second
+        if usage.cached_tokens or usage.cache_write_tokens or usage.audio_input_tokens:
+            classes = (
+                (usage.cached_tokens, self.cached),
+                (usage.cache_write_tokens, self.cache_write),
+                (usage.audio_input_tokens, self.audio_input),
+            )
+            total += _apart(usage.input_tokens, self.input, classes)
+        if usage.reasoning_tokens or usage.audio_output_tokens:
+            others = ((usage.audio_output_tokens, self.audio_output), (usage.reasoning_tokens, self.reasoning))
+            total += _apart(usage.output_tokens, self.output, others)
         return total
+
+
+def _apart(whole: int, usual: float, classes: tuple[tuple[int, float | None], ...]) -> float:
+    """What tokens of classes cost more, or less, than the usual price of the whole that they are part of."""
+    more, left = 0.0, whole
+    for tokens, price in classes:
+        part = min(tokens, left)
+        left -= part
+        if price is not None:
+            more += part * (price - usual)
+    return more

@@ -1,0 +1,100 @@
+"""Gives spans their cost: by the project's own prices, else by the list; a cost that the sender gave stays."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, cast
+
+from tidemill.core.errors import Invalid
+from tidemill.core.json import Json
+from tidemill.core.records import SpanRecord
+from tidemill.pricing import Overrides, Priced, price_of, read_prices
+from tidemill.telemetry import genai
+from tidemill.telemetry.rules.apply import Rules
+from tidemill.telemetry.trace import BILLED_KINDS
+
+SOURCE: Final = "tidemill.cost_source"
+"""Whose price a span's cost was made by: `list` or `project`. Without it the sender gave it, or it was recorded here."""
+_IMAGES: Final = ("gen_ai.usage.output_images", "gen_ai.usage.images", "tidemill.images")
+_AUDIO: Final = ("gen_ai.usage.audio_seconds", "gen_ai.usage.input_audio_seconds", "tidemill.audio_seconds")
+_KEPT: Final = 1000
+_log = logging.getLogger("tidemill.telemetry")
+
+
+class Costs:
+    """Remembers each project's prices as they were read. From any thread."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[str, str], Overrides] = {}
+
+    def overrides(self, project: str, rules: Rules) -> Overrides:
+        """A project's own prices; what cannot be read is left out, and said once."""
+        key = (project, rules.version)
+        found = self._read.get(key)
+        if found is None:
+            try:
+                found = Overrides(read_prices(rules.prices))
+            except Invalid as error:
+                _log.warning("the prices of project %s are left out: %s", project, error)
+                found = Overrides()
+            if len(self._read) >= _KEPT:
+                self._read.clear()
+            self._read[key] = found
+        return found
+
+    def priced(self, record: SpanRecord, rules: Rules) -> SpanRecord:
+        """The span with its cost. Never raises."""
+        if record.kind not in BILLED_KINDS or not record.model:
+            return record
+        overrides = self.overrides(record.project, rules)
+        if record.cost is not None and (record.dialect or not overrides.prices):
+            return record
+        found = price(record, overrides)
+        if found is None or (record.cost is not None and found.source == "list"):
+            return record
+        return dataclasses.replace(record, cost=found.cost, attributes={**record.attributes, SOURCE: found.source})
+
+
+def price(record: SpanRecord, overrides: Overrides) -> Priced | None:
+    """What a span cost by the prices of its time; None when nothing says."""
+    provider = record.provider or _text(record.attributes, genai.PROVIDER)
+    images, seconds = used(record.attributes, record.output)
+    if not (images or seconds or record.usage.input_tokens or record.usage.output_tokens) and record.cost is None:
+        overrides_only = overrides.at(provider, record.model or "", record.start_ns)
+        if overrides_only is None or not overrides_only.request:
+            return None  # nothing was counted, which is not the same as nothing used
+    return price_of(
+        provider, record.model or "", record.usage, at_ns=record.start_ns, overrides=overrides, images=images,
+        audio_seconds=seconds,
+    )  # fmt: skip
+
+
+def used(attributes: Mapping[str, Json], output: Json) -> tuple[float, float]:
+    """Images made and seconds of audio, as attributes say; images else by the parts of the output."""
+    images = next((_number(attributes[name]) for name in _IMAGES if name in attributes), None)
+    seconds = next((_number(attributes[name]) for name in _AUDIO if name in attributes), 0.0)
+    return float(sum(1 for _ in _images(output)) if images is None else images), seconds
+
+
+def _images(output: Json) -> Iterator[object]:
+    messages = output.get("messages") if isinstance(output, Mapping) else None
+    for message in messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ():
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part in content if isinstance(content, Sequence) and not isinstance(content, str) else ():
+            if isinstance(part, Mapping) and part.get("type") == "image":
+                yield part
+
+
+def _text(attributes: Mapping[str, Json], name: str) -> str:
+    value = attributes.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float:
+    try:
+        found = float(cast("str", value))
+    except (TypeError, ValueError):
+        return 0.0
+    return found if 0 <= found < 1e9 else 0.0
