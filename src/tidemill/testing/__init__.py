@@ -4,6 +4,7 @@ Each takes an implementation, raises `AssertionError` naming the promise that wa
 """
 
 from tidemill.testing.data import check_chunker, check_document_parser
+from tidemill.testing.dialects import check_dialect
 from tidemill.testing.evaluation import check_scorer
 from tidemill.testing.flows import check_check
 from tidemill.testing.kinds import check_artifact_kind
@@ -17,6 +18,7 @@ __all__ = [
     "check_chat_provider",
     "check_check",
     "check_chunker",
+    "check_dialect",
     "check_document_parser",
     "check_embed_provider",
     "check_scorer",

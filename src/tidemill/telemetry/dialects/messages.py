@@ -28,6 +28,7 @@ _INSIDE: Final = (
     "messages", "prompt_messages", "contents", "new_messages", "input", "history", "choices", "candidates", "generations",
     "output", "new_message",
 )  # fmt: skip
+_SAID: Final = ("prompt", "text", "content", "completion", "output_text", "response")
 _DEEPEST: Final = 6
 
 
@@ -58,6 +59,10 @@ class _Said:
             return made
         if is_list(found) and (parts := read_parts(found)):
             return [_composed({"role": self._role}, parts, [])]
+        if is_object(found):
+            name = next((each for each in _SAID if isinstance(found.get(each), str)), None)
+            rest = {key: each for key, each in found.items() if key != name}
+            return None if name is None else [with_rest({"role": self._role, "content": found[name]}, rest)]
         return None
 
 
@@ -85,7 +90,7 @@ def _prompt(name: str, value: Json, role: str) -> list[Message] | None:
 
 
 def _text_inside(found: Mapping[str, Json], role: str) -> Message | None:
-    for name in ("prompt", "text", "content", "completion", "output_text", "response"):
+    for name in _SAID:
         value = found.get(name)
         if isinstance(value, str) and value:
             rest = {key: each for key, each in found.items() if key != name}

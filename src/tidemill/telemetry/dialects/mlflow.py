@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.dialect import At, Dialect, at
+from tidemill.telemetry.dialects.dialect import At, Dialect, Happened, at
 from tidemill.telemetry.dialects.documents import read_documents
+from tidemill.telemetry.dialects.events import since_start
 from tidemill.telemetry.dialects.messages import read_messages
 from tidemill.telemetry.dialects.values import Reader, count, dollars, inside, is_list, is_object, loosely, text
 
@@ -67,7 +68,8 @@ DIALECT: Final = Dialect(
             At("mlflow.llm.model", _plain), At("mlflow.spanInputs", _inside("model")),
             At("mlflow.spanOutputs", _inside("model")),
         ),
-        "provider": (At("mlflow.llm.provider", _plain),),
+        "provider": (At("mlflow.llm.provider", _plain), At("mlflow.message.format", _plain)),
+        "first_token_ns": (Happened(frozenset({"mlflow.chunk.item.0"}), since_start),),
         "input_tokens": _tokens("input_tokens", "prompt_tokens"),
         "output_tokens": _tokens("output_tokens", "completion_tokens"),
         "cached_tokens": _tokens("cache_read_input_tokens"),

@@ -12,7 +12,7 @@ from tidemill.telemetry.dialects.dialect import At, Dialect, Happened, Under, Wh
 from tidemill.telemetry.dialects.documents import read_documents
 from tidemill.telemetry.dialects.events import since_start
 from tidemill.telemetry.dialects.messages import read_messages, said_by
-from tidemill.telemetry.dialects.values import always, anything, is_list, is_object, one_of, text, unpacked
+from tidemill.telemetry.dialects.values import always, anything, inside, is_list, is_object, one_of, text, unpacked
 from tidemill.telemetry.otlp.raw import RawSpan
 
 _KINDS: Final = {
@@ -96,7 +96,11 @@ DIALECT: Final = Dialect(
             Under("embedding.embeddings.", _embedded, moves=False), *at("output.value"),
         ),
         "parameters": ("llm.invocation_parameters",),
-        "model": ("llm.model_name", "embedding.model_name", "reranker.model_name"),
+        "model": (
+            "llm.model_name", "embedding.model_name", "reranker.model_name",
+            At("llm.invocation_parameters", inside("model", reader=text)),
+            At("embedding.invocation_parameters", inside("model", reader=text)),
+        ),
         "provider": ("llm.provider", "llm.system"),
         "input_tokens": ("llm.token_count.prompt",),
         "output_tokens": ("llm.token_count.completion",),

@@ -26,7 +26,8 @@ Many: TypeAlias = Callable[[RawSpan], "Json | tuple[str, ...]"]
 class Step:
     """One place to look for the field `name`: `reader` of the attribute `key`, or `many` of the span where that is None.
 
-    When it gave a value, the attributes `moved` and the events `happened` need not be kept.
+    When it gave a value, the attributes `moved` and the events `happened` need not be kept. `reads` are the attributes that a
+    step without a key looks at.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Step:
     many: Many | None = None
     moved: tuple[str, ...] = ()
     happened: frozenset[str] = frozenset()
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _step(name: str, source: Source, keys: Mapping[str, None], events: frozenset
     present = tuple(key for key in source.keys if key in keys)
     if source.keys and not present:
         return None
-    return Step(name, "", anything, source.reader, moved=present if source.moves else ())
+    return Step(name, "", anything, source.reader, moved=present if source.moves else (), reads=present)
 
 
 def _tree_step(name: str, source: Under, below: Sequence[str]) -> Step:
@@ -130,7 +132,8 @@ def _tree_step(name: str, source: Under, below: Sequence[str]) -> Step:
         attributes = span.attributes
         return reader(unflatten({each: attributes[key] for each, key in zip(names, below, strict=True)})[0])
 
-    return Step(name, "", anything, many, moved=tuple(key for key in below if key not in clash) if source.moves else ())
+    moved = tuple(key for key in below if key not in clash) if source.moves else ()
+    return Step(name, "", anything, many, moved=moved, reads=tuple(below))
 
 
 def _event_step(name: str, source: Happened) -> Step:

@@ -68,6 +68,12 @@ def _tools(value: Json) -> Json:
     return tools if is_list(tools) and tools else None
 
 
+def _request(value: Json) -> Json:
+    """What Logfire says of a request, where it is more than the model's name."""
+    found = unpacked(value)
+    return found if is_object(found) and any(each in found for each in ("messages", "prompt", "input")) else None
+
+
 DIALECT: Final = Dialect(
     name="pydantic_ai",
     scopes=("pydantic-ai", "pydantic_ai", "logfire"),
@@ -84,7 +90,7 @@ DIALECT: Final = Dialect(
         "messages": (*(_given(key) for key in _RUN), Whole(_asked, ("events",), moves=True)),
         "output_messages": (*(_came_to(key) for key in _RUN), Whole(_answered, ("events",), moves=True)),
         "tools": (At("model_request_parameters", _tools),),
-        "input": at("tool_arguments", "request_data", reader=loosely),
+        "input": (*at("tool_arguments", reader=loosely), *at("request_data", reader=_request)),
         "output": at("tool_response", "response_data", "final_result", reader=loosely),
         "model": ("gen_ai.request.model", "model_name"),
         "cost": ("operation.cost",),

@@ -32,7 +32,11 @@ def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
     Of several dialects the one asked first that has a value for a field gives it. What no field holds stays in `attributes`,
     `events` and `links` as it came; messages, inputs and outputs that moved to `input` and `output` are not kept twice.
     """
-    plan = plan_for(raw)
+    return read_with(plan_for(raw), raw, project=project)
+
+
+def read_with(plan: Plan, raw: RawSpan, *, project: str) -> SpanRecord:
+    """As `read_span`, with a plan made for spans of this form."""
     attributes = dict(raw.attributes)
     found, happened = _fill(plan, raw, attributes)
     kind = found.get("kind") or found.get("implied_kind")

@@ -70,9 +70,11 @@ _RESULTS: Final = frozenset({"db.query.result"})
 
 DIALECT: Final = Dialect(
     name="traceloop",
+    scopes=("opentelemetry.instrumentation.openai.", "opentelemetry.instrumentation.anthropic."),
     keys=(
-        "traceloop.", "llm.request.type", "llm.usage.", "llm.is_streaming", "gen_ai.prompt.", "gen_ai.completion.",
-        "llm.prompts.0.role", "llm.completions.", "llm.request.functions", "llm.vendor", "llm.headers",
+        "traceloop.", "llm.request.type", "llm.usage.", "gen_ai.is_streaming", "llm.is_streaming",
+        "gen_ai.prompt.", "gen_ai.completion.", "llm.prompts.0.role", "llm.completions.", "llm.request.functions",
+        "llm.vendor", "llm.headers",
     ),
     events=("db.query.result", "db.query.embeddings"),
     rank=70,
