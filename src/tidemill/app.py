@@ -22,6 +22,7 @@ from tidemill.api.evaluations import EvaluationJob
 from tidemill.api.front import Front
 from tidemill.api.idempotency import IdempotencyPurge
 from tidemill.api.indexes import IndexBuildJob
+from tidemill.api.metrics import Measured, MetricsPage, counting
 from tidemill.api.models_compare import ModelsCompareJob
 from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
@@ -59,12 +60,13 @@ from tidemill.store.folder import DataFolder
 from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.purge import users_of
 from tidemill.telemetry.gate import Gate
+from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.marks import Marks
 from tidemill.telemetry.payloads import Payloads
-from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.store import Telemetry
+from tidemill.telemetry.watch import Measures
 from tidemill.version import __version__
 
 _ONCE = "        works once, for 15 minutes; for another: tidemill login"
@@ -240,6 +242,7 @@ def _assemble(
     book = RuleBook(database, keys, environment=settings.environment)
     gate = Gate(book=book, payloads=Payloads(folder.root / "payloads", keys.get), marks=Marks(database, keys))
     telemetry = Telemetry(folder.root, gate=gate)
+    measures = Measures()
     models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)
@@ -256,7 +259,8 @@ def _assemble(
         telemetry=telemetry,
         project_keys=keys,
         intake=Intake(telemetry, clock=clock),
-        recorder=Recorder(telemetry.sink, ids=ids, clock=clock),
+        recorder=Recorder(counting(measures, telemetry.sink), ids=ids, clock=clock),
+        measures=measures,
         models=models,
         indexes=indexes,
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
@@ -325,14 +329,16 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
             authorize=IngestAccess(platform.database).project_of,
         ),
     )
-    return Front(
+    front = Front(
         data_plane=data_plane,
         control_plane=in_form(control_plane(platform), platform),
         entry=platform.entry,
         is_ready=is_ready,
         hosts=hosts,
         limits=platform.settings.limits,
+        metrics=MetricsPage(platform),
     )
+    return Measured(front, measures=platform.measures, recorder=platform.recorder)
 
 
 def _by_headers(entry: Entry) -> Callable[[Mapping[str, str]], Awaitable[Principal]]:

@@ -173,6 +173,7 @@ async def _trace(call: Caller, trace: str) -> FoundTrace:
     mine = call.principal.endpoints
     if mine is not None and not _WHOLE_TRACE.fullmatch(trace):
         raise Invalid(f"{trace!r} is not a trace id", where="trace", hint="Send the whole id, as in x-tidemill-trace.")
+    await call.platform.telemetry.keep(call.project, trace)
     found = await call.platform.telemetry.find_trace(call.project, trace)
     if mine is not None and found.endpoint not in mine:
         raise NotFound(f"no trace {trace} in project {call.project}", hint="Send the id in x-tidemill-trace.")

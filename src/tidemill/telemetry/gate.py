@@ -26,6 +26,7 @@ from tidemill.telemetry.payloads import FIELDS, LARGEST, LARGEST_INLINE, Field, 
 from tidemill.telemetry.row import encode_value
 from tidemill.telemetry.rules.apply import EMPTY, Rules, without_anything
 from tidemill.telemetry.rules.book import RuleBook
+from tidemill.telemetry.sampling import Tail
 
 _MOST_WAITING: Final = 4096
 _MOST_LARGE: Final = 64
@@ -78,6 +79,15 @@ class Gate:
     async def screen(self, rows: Rows) -> Rows | None:
         """Rows on their way from the spool to the store, without what was erased; None when that is all of them."""
         return rows if self.marks is None else await self.marks.screen(rows)
+
+    def tail_of(self, project: str) -> Tail | None:
+        """How a project's whole traces are sampled, by its rules as they were read last. Never waits; from any thread."""
+        rules = None if self._book is None else self._book.latest(project)
+        return None if rules is None else rules.sampling.tail
+
+    def latest(self, project: str) -> Rules:
+        """A project's rules as they were read last. Never waits; from any thread."""
+        return (None if self._book is None else self._book.latest(project)) or EMPTY
 
     async def drained(self) -> None:
         """Return when everything `put` so far was handed on."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ from tidemill.telemetry.otlp.answers import Form, Signal, Taken
 from tidemill.telemetry.otlp.raw import RawSpan, as_it_came
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.room import Room, Share
+from tidemill.telemetry.sampling import sender_weight
 from tidemill.telemetry.store import Telemetry
 from tidemill.telemetry.turns import Turns
 
@@ -122,6 +124,8 @@ class Intake:
                     _log.exception("span %s of trace %s was not understood", raw.span_id, raw.trace_id)
                 tally.warn(_NOT_UNDERSTOOD)
                 record = as_it_came(raw, project=project)
+            if raw.trace_state and (weight := sender_weight(raw.trace_state)) != 1:
+                record = replace(record, weight=record.weight * weight)
             return record if then is None else then(record)
 
         underway, gathered, received_ns = _Underway(), list[SpanRecord](), self._clock.now_ns()

@@ -17,6 +17,7 @@ from tidemill.core.records import SpanRecord
 from tidemill.telemetry import lineage, query, variants
 from tidemill.telemetry.embedded import EmbeddedEngine
 from tidemill.telemetry.engine import Engine, EngineDied, is_installed
+from tidemill.telemetry.costing import Costs
 from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.number_questions import NumberQuestions
 from tidemill.telemetry.project import Projector
@@ -25,6 +26,7 @@ from tidemill.telemetry.rollups import Rollups
 from tidemill.telemetry.segments import bytes_after
 from tidemill.telemetry.spool import Spool
 from tidemill.telemetry.statistics import Stored, Waiting, read_stored
+from tidemill.telemetry.tail_sampling import TailSampler
 from tidemill.telemetry.variants import RolloutSpans
 
 _FLUSH_SECONDS: Final = 20.0
@@ -44,9 +46,11 @@ class Telemetry(NumberQuestions, TraceQuestions):
     ) -> None:
         """`engine` is the span store, where it is not the embedded one."""
         self.gate = gate or Gate()
+        self.costs = Costs()
         self._folder = folder
         self._spool = Spool(folder / "spool", on_durable=self._on_durable)
         self._engine: Engine = engine or EmbeddedEngine(folder / "spans", idle_seconds=idle_seconds)
+        self._tail = TailSampler(folder / "held", self._spool, tail_of=self.gate.tail_of)
         self._projector: Projector | None = None
         self.rollups = Rollups(self._engine)
         self._task: asyncio.Task[None] | None = None
@@ -57,6 +61,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
     async def start(self) -> None:
         """Begin to store what is and what will be spooled, in the background. Returns at once."""
         self._loop = asyncio.get_running_loop()
+        await self._tail.start()
         if is_installed():
             self._projector = Projector(self._spool, self._engine, screen=self.gate.screen)
             self._task = asyncio.create_task(self._projector.run(), name="span projector")
@@ -67,6 +72,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
     async def stop(self) -> None:
         """Make every span safe on disk and end. What is not in the store yet goes there after the next start."""
         await anyio.to_thread.run_sync(self.gate.close)
+        await self._tail.stop()
         await anyio.to_thread.run_sync(self._spool.close)
         for task in (self._warming, self._task, self._rollups_task):
             if task is not None:
@@ -85,7 +91,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
 
     def sink(self, record: SpanRecord) -> None:
         """Take a finished span. Never waits and never raises; when the disk is full for long, spans are dropped and counted."""
-        self.gate.put(record, self._spool.put)
+        self.gate.put(record, self._take)
 
     async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
         """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`.
@@ -93,7 +99,29 @@ class Telemetry(NumberQuestions, TraceQuestions):
         Cheapest by some hundred at once. `received_ns` is when they came (default: each one's end); of two spans with one id
         the one received last stays.
         """
-        await self._spool.append(await self.gate.pass_all(records), received_ns=received_ns)
+        passed = [self._with_cost(each) for each in await self.gate.pass_all(records)]
+        wait = [each for each in passed if self.gate.tail_of(each.project) is not None]
+        if wait:
+            await self._tail.append(wait, received_ns=received_ns)
+            passed = [each for each in passed if self.gate.tail_of(each.project) is None]
+        if passed:
+            await self._spool.append(passed, received_ns=received_ns)
+
+    async def keep(self, project: str, trace_id: str) -> None:
+        """Somebody says something of a trace: where whole traces are sampled, it is kept and can be shown."""
+        if self.gate.tail_of(project) is not None:
+            await self.gate.drained()
+            await self._tail.keep(project, trace_id)
+
+    def _with_cost(self, record: SpanRecord) -> SpanRecord:
+        return self.costs.priced(record, self.gate.latest(record.project))
+
+    def _take(self, record: SpanRecord) -> None:
+        record = self._with_cost(record)
+        if self.gate.tail_of(record.project) is None:
+            self._spool.put(record)
+        else:
+            self._tail.put(record)
 
     async def append_rows(self, table: str, rows: Sequence[bytes]) -> None:
         """Take rows of any table of the span store and return when they are safe on disk; they reach the store as spans do.
@@ -145,6 +173,11 @@ class Telemetry(NumberQuestions, TraceQuestions):
     def dropped(self) -> int:
         """Spans lost since the start because the disk refused them for too long."""
         return self._spool.dropped + self.gate.dropped
+
+    @property
+    def sampled_out(self) -> int:
+        """Spans since the start that were left out by the sampling of whole traces."""
+        return self._tail.sampled_out
 
     @property
     def rejected(self) -> int:

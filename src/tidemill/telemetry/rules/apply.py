@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
 from tidemill.core.refs import is_digest
 from tidemill.telemetry import genai
 from tidemill.telemetry.rules.redact import Cleaner, Dropped, TextRule, leaves
+from tidemill.telemetry.sampling import ALL, Sampling, sample_head
 
 _PLAIN: Final = ("name", "error", "model", "provider", "step", "service", "scope", "endpoint", "release")
 _LISTS: Final = ("tags", "finish_reasons")
@@ -58,8 +59,8 @@ class Capture:
 class Rules:
     """What a project says of its spans. `version` names the document that said it, empty for none.
 
-    `retention` is in seconds by kind of span, and by `spans`, `payloads`, `scores` and `numbers`; None is for ever. `sampling`
-    and `prices` are as the document has them, for `telemetry/sampling.py` and `pricing/` to read.
+    `retention` is in seconds by kind of span, and by `spans`, `payloads`, `scores` and `numbers`; None is for ever. `prices`
+    are as the document has them, for `pricing/` to read.
     """
 
     version: str = ""
@@ -67,7 +68,7 @@ class Rules:
     cleaner: Cleaner | None = None
     hashes_users: bool = False
     retention: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
-    sampling: JsonObject | None = None
+    sampling: Sampling = ALL
     prices: Json = None
     by_part: Mapping[str, tuple[TextRule, ...]] = field(default_factory=dict[str, tuple[TextRule, ...]])
     changes_nothing: bool = True
@@ -108,8 +109,13 @@ class Rules:
         cleaned = self.cleaner.value(value, self.by_part.get(part, ()))
         return None if isinstance(cleaned, Dropped) else cleaned
 
-    def _apply(self, record: SpanRecord) -> SpanRecord:
+    def _apply(self, record: SpanRecord) -> SpanRecord | None:
         changes: dict[str, Any] = {}
+        if not self.sampling.keeps_all:
+            sampled = sample_head(record, self.sampling.head)
+            if sampled is None:
+                return None
+            record = sampled
         if not self.capture.keeps(record):
             record = _without_content(record)
         if self.cleaner is None:

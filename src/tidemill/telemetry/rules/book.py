@@ -59,6 +59,11 @@ class RuleBook:
         page = self._pages.get(project)
         return page.rules if page is not None and time.monotonic() - page.read < FRESH_SECONDS else None
 
+    def latest(self, project: str) -> Rules | None:
+        """The project's rules as they were read last, however long ago; None when they never were. Never waits."""
+        page = self._pages.get(project)
+        return None if page is None else page.rules
+
     def load(self, project: str) -> Rules:
         """The project's rules. It may read the database: call it on a worker thread.
 

@@ -15,6 +15,7 @@ from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.rules.redact import Cleaner, FieldRule, TextRule, field_path
 from tidemill.telemetry.rules.regex import Find, Place, compile_pattern
 from tidemill.telemetry.rules.spec import ROOTS, RuleSpec, TelemetrySpec, retention_seconds
+from tidemill.telemetry.sampling import read_sampling
 
 _ANCHORS: Final = re.compile(r"[\^$]|\\[AzZbB]")
 
@@ -42,6 +43,7 @@ def compile_rules(
         narrowed=narrowed,
     )
     hashes_users = read.users == "hash"
+    sampling = read_sampling(read.sampling)
     texts = tuple(_text_rule(each) for each in read.redact if each.field is None)
     fields = tuple(_field_rule(each) for each in read.redact if each.field is not None)
     cleaner = Cleaner(texts=texts, fields=fields, key=functools.cache(key)) if texts or fields or hashes_users else None
@@ -51,10 +53,10 @@ def compile_rules(
         cleaner=cleaner,
         hashes_users=hashes_users,
         retention={name: retention_seconds(name, length) for name, length in read.retention.items()},
-        sampling=read.sampling,
+        sampling=sampling,
         prices=read.prices,
         by_part={} if cleaner is None else {part: cleaner.rules_for(part) for part in (*ROOTS, "release")},
-        changes_nothing=cleaner is None and capture.keeps_all,
+        changes_nothing=cleaner is None and capture.keeps_all and sampling.keeps_all,
         is_slow=any(each.is_slow for each in texts),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -15,6 +16,12 @@ _EMAIL: Final = re.compile(r"[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 _JWT: Final = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")
 _PEM: Final = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]{0,20000}-----END [A-Z ]{0,30}PRIVATE KEY-----)?")
+_PHONE: Final = re.compile(
+    r"\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){5,12}(?!\d)"
+    r"|(?<!\w)\(\d{2,5}\)[ .-]?\d{2,4}(?:[ .-]\d{2,4}){1,3}(?!\d)"
+    r"|(?<![\w.+-])\d{2,4}(?:[ .-]\d{2,4}){2,4}(?!\d)"
+)
+_DATE: Final = re.compile(r"(?:19|20)\d\d-\d\d-\d\d")
 _IN_ADDRESS: Final = re.compile(r"(?<=://)[^\s/@:]{1,200}:[^\s/@]{1,200}(?=@)")
 _KEYS: Final = (
     r"(?:sk|rk|pk)[-_](?:[a-z]{2,8}[-_])*[\w-]{16,}"  # OpenAI, Anthropic, Stripe, Langfuse
@@ -52,8 +59,9 @@ def _find_cards(text: str) -> Iterator[Place]:
         for first in edges:
             if first < done:
                 continue
-            for last in reversed(ends):
-                if last - first in _CARD and _is_card("".join(text[place] for place in at[first:last])):
+            near = ends[bisect_left(ends, first + _CARD.start) : bisect_left(ends, first + _CARD.stop)]
+            for last in reversed(near):
+                if _is_card("".join(text[place] for place in at[first:last])):
                     yield at[first], at[last - 1] + 1
                     done = last
                     break
@@ -86,6 +94,13 @@ def _find_keys(text: str) -> Iterator[Place]:
     return find_all(_KEYS, text)
 
 
+def _find_phones(text: str) -> Iterator[Place]:
+    for match in _PHONE.finditer(text):
+        digits = sum(each.isdigit() for each in match[0])
+        if 8 <= digits <= (15 if match[0].startswith("+") else 12) and not _DATE.match(match[0]):
+            yield match.span()
+
+
 def _by(pattern: re.Pattern[str], needs: str = "") -> Find:
     def find(text: str) -> Iterator[Place]:
         if needs in text:
@@ -106,7 +121,7 @@ BUILT_IN: Final[Mapping[str, Find]] = {
     "email": _find_email,
     "card": _screened(r"\d(?:[ \-.]?\d){11}", _find_cards),
     "iban": _screened(r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{2}", _find_iban),
-    "phone": _screened(r"\+\d|\(\d{2,5}\)|\d{2}[ .-]\d{2,4}[ .-]\d{2}", _labelled("PHONE_NUMBER")),
+    "phone": _screened(r"\+\d|\(\d{2,5}\)|\d{2}[ .-]\d{2,4}[ .-]\d{2}", _find_phones),
     "ip": _screened(r"\d\.\d{1,3}\.\d|:[0-9A-Fa-f]{0,4}:", _labelled("IP_ADDRESS")),
     "ssn": _screened(r"\d{3}-\d{2}-\d{4}", _labelled("US_SSN")),
     "api_key": _find_keys,

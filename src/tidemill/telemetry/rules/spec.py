@@ -14,6 +14,7 @@ from tidemill.core.records import SpanKind
 from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.rules.regex import compile_pattern
 from tidemill.telemetry.rules.shares import parse_share
+from tidemill.telemetry.sampling import read_sampling
 
 ROOTS: Final = (
     "name", "error", "input", "output", "user", "session", "tags", "attributes", "events", "links", "resource", "model",
@@ -118,6 +119,12 @@ class TelemetrySpec(_Strict):
     @classmethod
     def _short_form(cls, value: object) -> object:
         return cast("object", value) if isinstance(value, Mapping | CaptureSpec) else {"default": value}
+
+    @field_validator("sampling")
+    @classmethod
+    def _readable_sampling(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        read_sampling(value)
+        return value
 
     @field_validator("retention")
     @classmethod
