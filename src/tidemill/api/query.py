@@ -20,7 +20,7 @@ router = Router(tags=["traces"])
 Names = Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=20)]
 
 
-class Compared(Body):
+class ComparedWith(Body):
     """What it is compared with: an earlier time, or two releases, of which the first is the one before."""
 
     from_: str | None = Field(None, alias="from")
@@ -46,7 +46,7 @@ class Query(Body):
     filter: str | None = Field(None, max_length=8000)
     order: str | None = Field(None, max_length=300)
     limit: int = Field(100, ge=1, le=1000)
-    compare: Compared | None = None
+    compare: ComparedWith | None = None
 
 
 @router.post("/query")
@@ -61,7 +61,7 @@ async def query(call: AnyCaller, body: Query) -> dict[str, Any]:
     return dict(await telemetry.compare_numbers(before, after))
 
 
-async def _sides(call: Caller, body: Query, other: Compared) -> tuple[Question, Question]:
+async def _sides(call: Caller, body: Query, other: ComparedWith) -> tuple[Question, Question]:
     if (other.releases is None) == (other.from_ is None):
         raise Invalid("a comparison is with another time or of two releases", hint="Give compare.from and to, or releases.")
     if other.releases is not None:
