@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -267,6 +268,7 @@ def _say_line(trace: TraceJson) -> None:
     line = "  ".join(paint(f"{cell.text:<{size}}", cell.tone) for cell, size in zip(cells, (12, 19, 16, 6, 9, 9), strict=True))
     said = one_line(trace.get("error") or text_of(trace.get("output")), longest=max(10, width() - 84))
     say(f"{line}  {said}".rstrip())
+    sys.stdout.flush()
 
 
 COMMANDS = {

@@ -43,6 +43,8 @@ class Source:
             raise Invalid(f"the filter has {len(text):,} characters, more than {LONGEST:,}", hint="Ask for less at once.")
         self.text = text
         self.at = 0
+        if "\0" in text:
+            raise self.wrong("the filter holds a NUL character", text.index("\0"), hint="Leave it out.")
 
     def key(self) -> tuple[str, int] | None:
         """The key that begins here, as written, and where it ends; not taken yet."""

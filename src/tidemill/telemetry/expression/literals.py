@@ -27,8 +27,6 @@ _YEARS: Final = (1700, 2260)
 
 def read_value(text: str, *, key: Key, written: str, operator: Operator, is_quoted: bool, now_ns: int | None) -> Value:
     """The value in the type of its key. Raises `Invalid`."""
-    if "\0" in text:
-        raise Invalid("the value holds a NUL character", hint="Leave it out.")
     match key.type:
         case "text" | "list":
             return _text(text, key, written, operator)
