@@ -43,12 +43,14 @@ class Front:
         data_plane: ASGIApp,
         control_plane: ASGIApp,
         entry: Entry,
+        metrics: ASGIApp | None = None,
         is_ready: Callable[[], Awaitable[bool]],
         hosts: frozenset[str],
         limits: Limits = Limits(),  # noqa: B008  (frozen)
     ) -> None:
         self._data_plane = data_plane
         self._control_plane = Guard(control_plane, entry=entry, hosts=hosts)
+        self._metrics = None if metrics is None else Guard(metrics, entry=entry, hosts=hosts)
         self._entry = entry
         self._is_ready = is_ready
         self._hosts = hosts
@@ -71,6 +73,8 @@ class Front:
         path: str = scope["path"]
         if (page := self._open_page(path)) is not None:
             await (await page(Request(scope, receive)))(scope, receive, send)
+        elif path == "/metrics" and self._metrics is not None:
+            await self._metrics(scope, receive, send)
         else:
             await self._control_plane(scope, receive, send)
 

@@ -27,6 +27,7 @@ from tidemill.store.signing import Signature, platform_key, sign
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.store import Telemetry
+from tidemill.telemetry.watch import Measures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +45,7 @@ class Platform:
     project_keys: ProjectKeys
     intake: Intake
     recorder: Recorder
+    measures: Measures
     models: Models
     indexes: Indexes
     runner: Runner

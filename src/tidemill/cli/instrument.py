@@ -21,7 +21,12 @@ _BOOTSTRAP = Path(__file__).resolve().parents[1] / "telemetry" / "instrument" / 
 
 
 def instrument(
-    *command: str, service: str | None = None, quiet: bool = False, found: bool = False, options: Options = DEFAULTS
+    *command: str,
+    service: str | None = None,
+    without: tuple[str, ...] = (),
+    quiet: bool = False,
+    found: bool = False,
+    options: Options = DEFAULTS,
 ) -> int:
     """Run a program with tracing on, without touching its code. Its exit code and its signals are its own.
 
@@ -31,9 +36,14 @@ def instrument(
 
     :param command: The program with its arguments, after `--`.
     :param service: The program's name in the traces, else OTEL_SERVICE_NAME, else the name of its file.
+    :param without: A library that is not to be traced, as in --without openai; may be given again. Use it where a framework
+        and the client below it are both traced, and each call would be there twice.
     :param quiet: Say nothing besides the program.
     :param found: Run nothing; list what would be traced in this Python.
     """
+    if without:
+        already = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
+        os.environ["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = ",".join([*filter(None, [already]), *without])
     if found:
         return _list_found(as_json=options.json)
     if not command:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from tidemill.core.errors import Conflict, NotFound
@@ -30,6 +30,12 @@ def create_job(db: Connection, job: Job, *, owner: str | None = None) -> tuple[J
     if (row.project, row.kind) != (job.project, job.kind):
         raise Conflict(f"job {job.id} exists already, of another kind")
     return _job(row), False
+
+
+def count_jobs(db: Connection) -> dict[tuple[str, str], int]:
+    """How many jobs of all projects there are, by kind and status."""
+    rows = db.execute(select(jobs.c.kind, jobs.c.status, func.count()).group_by(jobs.c.kind, jobs.c.status))
+    return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
 def get_job(db: Connection, project: str | None, job_id: str) -> Job:

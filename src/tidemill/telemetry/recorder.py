@@ -11,6 +11,7 @@ from typing import Final, Literal, Self, TypeAlias
 from tidemill.core.chat import Usage
 from tidemill.core.clock import Clock, Ids, SystemClock
 from tidemill.core.json import Json, JsonObject
+from tidemill.core.logs import WITHIN
 from tidemill.core.records import SpanKind, SpanRecord, SpanStatus
 from tidemill.telemetry import genai
 from tidemill.telemetry.traceparent import format_traceparent, parse_traceparent
@@ -239,7 +240,7 @@ class Recorder:
         trace_id, parent_id = caller or (self._ids.trace(), None)
         if caller:
             attributes = {**(attributes or {}), genai.REMOTE_PARENT: True}
-        return Span(
+        span = Span(
             _Trace(self._sink, self._ids, self._clock, trace_id),
             name=name,
             kind=kind,
@@ -255,6 +256,8 @@ class Recorder:
             input=input,
             attributes=attributes,
         )
+        WITHIN.set((trace_id, span.span_id))  # what is logged from here on belongs to it
+        return span
 
 
 def null_recorder() -> Recorder:

@@ -26,7 +26,7 @@ def test_a_call_is_a_span_with_its_arguments_and_its_result(kept) -> None:
     assert add.__name__ == "add"
     assert add.__doc__ == "Adds."
     span = kept.records["add"] if "add" in kept.records else next(iter(kept.records.values()))
-    assert (span.name, span.kind, span.dialect, span.status) == ("add", "chain", "tidemill", "unset")
+    assert (span.name, span.kind, span.dialect, span.status) == ("add", "chain", "tidemill", "ok")
     assert span.input == {"a": 1, "more": [2, 3], "scale": 10}
     assert span.output == 60
     assert span.attributes["code.function.name"].endswith("add")
@@ -103,7 +103,7 @@ def test_a_generator_that_is_closed_keeps_what_it_gave(kept) -> None:
     assert [next(running), next(running)] == [0, 1]
     running.close()
     (span,) = kept.records.values()
-    assert (span.output, span.status, cleaned) == ([0, 1], "unset", [True])
+    assert (span.output, span.status, cleaned) == ([0, 1], "ok", [True])
 
 
 def test_a_generator_takes_what_is_sent_and_thrown(kept) -> None:

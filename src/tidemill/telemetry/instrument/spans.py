@@ -31,6 +31,7 @@ _OPERATIONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )  # fmt: skip
 _LONGEST_ERROR: Final = 2000
+_OK: Final = Status(StatusCode.OK)
 
 
 class _Unset(Enum):
@@ -65,12 +66,13 @@ class Span:
     `is_recording` says whether anybody will see it; ask before you compute something only for it.
     """
 
-    __slots__ = ("_output", "_span", "_token", "is_recording")
+    __slots__ = ("_failed", "_output", "_span", "_token", "is_recording")
 
     def __init__(self, span: OtelSpan, token: Token[Context] | None) -> None:
         self._span = span
         self._token = token
         self._output = False
+        self._failed = False
         self.is_recording = span.is_recording()
 
     @property
@@ -129,6 +131,7 @@ class Span:
             found.update((name, _attribute(value)) for name, value in attributes.items())
         self._span.set_attributes(found)
         if error is not None:
+            self._failed = True
             self._span.set_status(Status(StatusCode.ERROR, error[:_LONGEST_ERROR]))
 
     def event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
@@ -140,6 +143,7 @@ class Span:
         """Mark the span failed by an exception, which is kept with where it was raised."""
         if not self.is_recording:
             return
+        self._failed = True
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
             self._span.set_status(Status(StatusCode.ERROR, "cancelled"))
             return
@@ -162,6 +166,8 @@ class Span:
         self.leave()
         if self.is_recording:
             self.is_recording = False
+            if not self._failed:
+                self._span.set_status(_OK)
             self._span.end()
 
 

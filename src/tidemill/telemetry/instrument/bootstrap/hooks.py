@@ -21,6 +21,7 @@ from typing import Any, Final
 GROUPS: Final = ("openinference_instrumentor", "opentelemetry_instrumentor")
 """Entry points in the order of preference: of two for one library, the first is taken."""
 SAYS: Final = "TIDEMILL_INSTRUMENT_SAYS"  # text, json, or nothing: the first process of a program says what it traces
+WITHOUT: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"  # OpenTelemetry's own: names of entry points, with commas
 _MODULES: Final = {
     "langchain": "langchain_core", "llama_index": "llama_index.core", "llama-index": "llama_index.core",
     "google_genai": "google.genai", "openai_agents": "agents", "autogen_agentchat": "autogen_agentchat",
@@ -53,18 +54,19 @@ class Found:
 def find() -> list[Found]:
     """The libraries here that call models or have an instrumentor, those that are traced first."""
     found: dict[str, Found] = {}
+    without = {each.strip() for each in os.environ.get(WITHOUT, "").split(",")}
     for group in GROUPS:
         for point in importlib.metadata.entry_points(group=group):
             module = _MODULES.get(point.name, point.name)
             package = point.dist.name if point.dist is not None else ""
-            if module not in found and (_is_there(module) or _needs_one_of(point.dist)):
+            if module not in found and point.name not in without and (_is_there(module) or _needs_one_of(point.dist)):
                 found[module] = Found(point.name, module, package, point.value)
-    if _is_there("pydantic_ai"):
+    if _is_there("pydantic_ai") and "pydantic_ai" not in without:
         found["pydantic_ai"] = Found("pydantic_ai", "pydantic_ai", "pydantic-ai", "pydantic_ai:Agent")
     missing = [
         Found(module.partition(".")[0], module, install=f"openinference-instrumentation-{suffix}")
         for module, suffix in CLIENTS.items()
-        if module not in found and _is_there(module)
+        if module not in found and _is_there(module) and without.isdisjoint({module, suffix})
     ]
     return [*found.values(), *missing]
 
