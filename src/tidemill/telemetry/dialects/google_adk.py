@@ -69,6 +69,13 @@ def _calls_model(value: Json) -> str | None:
     return None if _filled(value) is None else "llm"
 
 
+def _instruction(span: RawSpan) -> Json:
+    """The system's words, which OpenInference's instrumentation puts among the messages."""
+    if any(key.startswith("llm.input_messages") for key in span.attributes):
+        return None
+    return inside("config", "system_instruction", reader=anything)(span.attributes.get(_REQUEST)) or None
+
+
 def _invocation(span: RawSpan) -> str | None:
     return "chain" if span.name.startswith("invocation") else None
 
@@ -81,7 +88,7 @@ DIALECT: Final = Dialect(
     fields={
         "implied_kind": (Whole(_invocation), At(_ARGUMENTS, always("tool")), At(_REQUEST, _calls_model)),
         "messages": (_given("contents", reader=_contents),),
-        "system": (_given("config", "system_instruction", reader=anything),),
+        "system": (Whole(_instruction, (_REQUEST,)),),
         "tools": (_given("config", "tools", reader=_tools),),
         "parameters": (_given("config", reader=anything),),
         "output_messages": (At(_RESPONSE, _answered),),

@@ -109,6 +109,15 @@ def _definition(message: Json) -> Json:
     return content if is_object(content) and content.get("type") == "function" and "function" in content else None
 
 
+def _answer(value: Json) -> Json:
+    """An output; calls of tools that stand alone, as Vercel's SDK tells them, are what an assistant says."""
+    found = anything(value)
+    if not is_list(found) or not found or not all(is_object(each) and "toolCallId" in each for each in found):
+        return found
+    calls = [{"type": "tool-call", **each} for each in found if is_object(each)]
+    return {"messages": [{"role": "assistant", "content": calls}]}
+
+
 def _documents(span: RawSpan) -> Json:
     if text(span.attributes.get(_TYPE)) not in ("retriever", "RETRIEVER"):
         return None
@@ -148,7 +157,7 @@ DIALECT: Final = Dialect(
         "kind": (At(_TYPE, one_of(_KINDS)),),
         "implied_kind": (At(_TYPE, one_of({"span": "chain", "event": "other"})),),
         "input": at(_INPUT, reader=_given),
-        "output": (Whole(_documents, (_OUTPUT,), moves=True), Whole(_tool_result, (_OUTPUT,), moves=True), *at(_OUTPUT)),
+        "output": (Whole(_documents, (_OUTPUT,), moves=True), Whole(_tool_result, (_OUTPUT,), moves=True), *at(_OUTPUT, reader=_answer)),
         "model": (_PREFIX + "model.name", _PREFIX + "model"),
         "parameters": (_PREFIX + "model.parameters",),
         "input_tokens": (At(_USAGE, _sum("input", "prompt_tokens", "input_tokens", "promptTokens")),),
