@@ -78,7 +78,7 @@ VOCABULARY = set(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(attributes=ATTRIBUTES, events=EVENTS, scope=st.sampled_from(["", "mlflow", "ai", "pydantic-ai", "openinference.x"]))
 def test_nothing_is_lost_and_nothing_raises(attributes, events, scope):
     before = json.dumps(attributes)

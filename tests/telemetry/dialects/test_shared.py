@@ -18,7 +18,7 @@ NAMES = [
 ROLES = {"model": "assistant", "developer": "system"}
 WORDS_OF_FORMS = {
     "gen_ai.assistant.message", "gen_ai.system.message", "gen_ai.user.message", "gen_ai.tool.message", "gen_ai.choice",
-    "tool_call_response", "tool_call", "function", "model", "text", "message",
+    "tool_call_response", "tool_call", "function", "model", "text", "message", "tool_use", "tool", "thinking",
 }  # fmt: skip
 # The SDK's outer span repeats what the call below it used; here its total was taken from elsewhere than its attributes.
 OUTER = {"1dc6768109615657"}

@@ -7,7 +7,7 @@ from typing import Final
 
 from tidemill.core.json import Json
 from tidemill.telemetry.dialects.messages import read_message
-from tidemill.telemetry.dialects.parts import Part
+from tidemill.telemetry.dialects.parts import Part, merged
 from tidemill.telemetry.dialects.values import Reader, is_object, unpacked
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 
@@ -25,9 +25,9 @@ def event_messages(events: Sequence[RawEvent], _span: RawSpan) -> list[Json] | N
             if name in said:
                 said[name] = unpacked(said[name])
         if is_object(content):
-            said |= content
+            said = merged(said, content)
         elif content is not None:
-            said["content"] = content
+            said = merged(said, {"content": content})
         message = read_message(said)
         if message is None:
             return None

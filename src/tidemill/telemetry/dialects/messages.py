@@ -246,6 +246,10 @@ def _content(rest: Message) -> tuple[Json, list[Part] | None]:
 
 
 def _calls(rest: Message) -> list[Part]:
+    kwargs = rest.get("additional_kwargs")  # where LangChain keeps what its provider said
+    if is_object(kwargs) and "tool_calls" in kwargs and not rest.get("tool_calls"):
+        rest["tool_calls"] = kwargs["tool_calls"]
+        rest["additional_kwargs"] = {key: each for key, each in kwargs.items() if key != "tool_calls"} or None
     found = rest.get("tool_calls")
     if is_object(found) and "name" not in found and "function" not in found:
         found = list(found.values())  # indexes as keys
