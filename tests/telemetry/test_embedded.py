@@ -116,3 +116,19 @@ async def test_a_second_process_on_one_folder_is_refused(engine, tmp_path):
         await other.query("SELECT 1", {})
     await other.close()
     assert await count(engine) == 0
+
+
+async def test_inserts_take_nothing_from_the_questions_that_wait_behind_them(engine):
+    first = engine.pid
+
+    async def insert() -> None:
+        for number in range(20):
+            await engine.insert(encode_spans([make_span(number)]), is_block=True)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(insert())
+        for _ in range(20):
+            group.create_task(count(engine))
+        for number in range(20):
+            group.create_task(engine.query("SELECT {n:UInt64}, repeat('x', 100)", {"n": number}))
+    assert (engine.pid, await count(engine, "SELECT uniqExact(span_id) FROM spans")) == (first, 20)

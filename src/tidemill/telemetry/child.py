@@ -159,9 +159,12 @@ class _Server:
 def main(folder: str, parent: int) -> None:
     """Serve until the parent is gone."""
     _die_with(parent)
-    # The engine may print; only answers may go where answers go.
+    # The engine may print; only answers may go where answers go. And an insert reads what there is on standard input.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), "rb")
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends this process in order
     Path(folder).mkdir(parents=True, exist_ok=True)
     try:
@@ -172,7 +175,7 @@ def main(folder: str, parent: int) -> None:
         answers.write(encode_message({"id": 0, "error": str(error)[:2000]}))
         answers.flush()
         sys.exit(1)
-    _Server(engine, sys.stdin.buffer, answers).run()
+    _Server(engine, requests, answers).run()
     answers.flush()
     os._exit(0)  # everything inserted is on disk; the engine's own shutdown has nothing to add
 

@@ -32,6 +32,7 @@ class EmbeddedEngine:
     """
 
     def __init__(self, folder: Path, *, idle_seconds: float = 120.0, patience: float = _PATIENCE) -> None:
+        self.starts = 0
         self._folder = folder
         self._idle_seconds = idle_seconds
         self._starting = asyncio.Lock()
@@ -175,6 +176,7 @@ class EmbeddedEngine:
             raise EngineDied(f"it did not start; see {log.name}") from error
         if "error" in header:
             raise EngineDied(f"it did not start: {header['error']}")
+        self.starts += 1
         self._reader = asyncio.create_task(self._read_answers(process.stdout), name="span store answers")
         self._watcher = asyncio.create_task(self._watch(process), name="span store watch")
         return process
@@ -193,6 +195,10 @@ class EmbeddedEngine:
         except (asyncio.IncompleteReadError, ConnectionResetError):
             pass
         finally:
+            if self._waiting and (process := self._process) is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 1.0)
+                _log.warning("the span store's process %d ended (%s) while it was asked", process.pid, process.returncode)
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(EngineDied("the process ended"))

@@ -37,6 +37,11 @@ _COLUMNS: Final = (
 _NAMES: Final = tuple(name for name, _ in _COLUMNS)
 
 
+def span_columns() -> Sequence[tuple[str, str]]:
+    """The columns of a span's block, each with its type, in order: what `native.encode_block` needs to make one."""
+    return _COLUMNS
+
+
 def encode_spans(records: Sequence[SpanRecord], *, received_ns: int | None = None) -> bytes | None:
     """The block of some spans, at least one; None when one of them holds what a column cannot: then take `encode_row`."""
     try:
