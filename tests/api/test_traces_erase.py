@@ -45,6 +45,8 @@ def holding(house: House, word: str) -> list[str]:
 
 @pytest.fixture
 def watched(project: Project) -> Project:
+    project.house.http.event_hooks = {"response": []}  # TEMP
+    project.apply()
     now = time.time_ns() - 60 * 10**9
     large = f"{KEY} " * 5000
     send(

@@ -50,6 +50,7 @@ BODIES: Mapping[str, JsonObject] = {
     "adapter": {"base": "model/m", "path": "adapter"},
     "monitor": {"endpoint": "endpoint/x", "reference": "dataset/d"},
     "pipeline": {"steps": [{"id": "measure", "evaluate": {"app": "chain/c", "data": "dataset/d"}}]},
+    "telemetry": {"redact": [{"pattern": "email"}], "retention": {"spans": "30d"}},
     "policy": {"protects": ["endpoint/x"], "require": ['gate("gate/g").result == "passed"']},
     "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "tuned"},
 }
@@ -76,6 +77,7 @@ OTHERS: Mapping[str, JsonObject] = {
     "adapter": {"base": "model/n", "path": "adapter"},
     "monitor": {"endpoint": "endpoint/y", "reference": "dataset/d"},
     "pipeline": {"steps": [{"id": "again", "evaluate": {"app": "chain/c", "data": "dataset/d"}}]},
+    "telemetry": {"redact": [{"pattern": "email"}, {"pattern": "C-[0-9]+", "action": "hash"}], "users": "hash"},
     "policy": {"protects": ["endpoint/x", "endpoint/y"], "require": ['gate("gate/g").result == "passed"']},
     "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "again"},
 }

@@ -34,6 +34,7 @@ _TOGETHER = 2  # tries of a transaction beside others; after them it runs alone
 _MOST_TRIES = 20
 _REMEMBERED = 1024
 _SCRUBBED = ("feedback", "steps", "scores", "evaluation_samples", "idempotent_answers", "trace_erasures")
+_SCRUB_TRIES = 3  # each waits as long as any statement for those who still read
 _NOTICE_SECONDS = 0.25  # for so long, at most, what another process wrote may go unnoticed by `remember`
 
 
@@ -136,13 +137,17 @@ class Database:
 
     def scrub(self) -> None:
         """Let go of what was deleted where the database still has its bytes: the journal of SQLite, dead rows of PostgreSQL."""
-        with self._explained(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._explained():
             if self.is_shared:
-                for table in _SCRUBBED:
-                    connection.exec_driver_sql(f"VACUUM {table}")
+                with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    for table in _SCRUBBED:
+                        connection.exec_driver_sql(f"VACUUM {table}")
                 return
-            with self._writer_lock:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            for _ in range(_SCRUB_TRIES):
+                with self._writer_lock, contextlib.closing(self.engine.raw_connection()) as raw:
+                    busy = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if not busy:
+                    return
 
     def close(self) -> None:
         """Wait for what is running, then close every connection."""

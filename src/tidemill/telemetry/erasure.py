@@ -94,10 +94,10 @@ async def delete_traces(telemetry: Telemetry, project: str, traces: Sequence[str
     """Delete the rows of these traces; numbers are made again without them."""
     bound = {"project": project, "traces": list(traces), "before": before_ns}
     mine = "project = {project:String} AND trace_id IN {traces:Array(String)}"
-    await _delete(telemetry.engine, "spans", f"{mine} AND start < fromUnixTimestamp64Nano({{before:Int64}})", bound)
-    await _delete(telemetry.engine, "scores", f"{mine} AND at < fromUnixTimestamp64Nano({{before:Int64}})", bound)
+    await delete_rows(telemetry.engine, "spans", f"{mine} AND start < fromUnixTimestamp64Nano({{before:Int64}})", bound)
+    await delete_rows(telemetry.engine, "scores", f"{mine} AND at < fromUnixTimestamp64Nano({{before:Int64}})", bound)
     if held.spans:
-        await _try(lambda: telemetry.rollups.mark_dirty(project, held.from_ns, held.to_ns))
+        await settled(lambda: telemetry.rollups.mark_dirty(project, held.from_ns, held.to_ns))
 
 
 async def delete_person(telemetry: Telemetry, project: str, what: What, values: Sequence[str], *, before_ns: int) -> None:
@@ -106,20 +106,20 @@ async def delete_person(telemetry: Telemetry, project: str, what: What, values: 
     bound: dict[str, object] = {"project": project, "values": list(values), "before": before_ns}
     before = "fromUnixTimestamp64Nano({before:Int64})"
     if what == "user":
-        await _delete(
+        await delete_rows(
             engine, "scores", f"project = {{project:String}} AND author IN {{values:Array(String)}} AND at < {before}", bound
         )
         for value in values:
-            await _try(lambda value=value: telemetry.rollups.forget(project, user=value))
+            await settled(lambda value=value: telemetry.rollups.forget(project, user=value))
     bound["quoted"] = [orjson.dumps(each).decode() for each in values]
     holds = "hasAny(mapValues({0}), {{quoted:Array(String)}}) OR hasAny(mapValues({0}), {{values:Array(String)}})"
     clauses = " OR ".join(holds.format(column) for column in ("attributes", "resource"))
-    await _delete(engine, "metric_points", f"project = {{project:String}} AND time < {before} AND ({clauses})", bound)
+    await delete_rows(engine, "metric_points", f"project = {{project:String}} AND time < {before} AND ({clauses})", bound)
 
 
 async def forget_vectors(engine: Engine, project: str) -> None:
     """Delete the vectors of a project's texts: whose they are is not kept, and they are made again when they are asked for."""
-    await _delete(engine, "vectors", "project = {project:String}", {"project": project})
+    await delete_rows(engine, "vectors", "project = {project:String}", {"project": project})
 
 
 async def wait_for_disk(engine: Engine) -> bool:
@@ -153,11 +153,12 @@ async def clear_spool(telemetry: Telemetry, gone: Callable[[Mapping[str, object]
     await anyio.to_thread.run_sync(work)
 
 
-async def _delete(engine: Engine, table: str, where: str, bound: Mapping[str, object]) -> None:
-    await _try(lambda: engine.execute(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2", bound))
+async def delete_rows(engine: Engine, table: str, where: str, bound: Mapping[str, object]) -> None:
+    """Delete rows of a table for good; done when it returns. Raises `Unavailable`."""
+    await settled(lambda: engine.execute(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2", bound))
 
 
-async def _try(ask: Callable[[], object]) -> None:
+async def settled(ask: Callable[[], object]) -> None:
     """Ask the engine, again when it died meanwhile. Raises `Unavailable`."""
     for last in (False, True):
         try:

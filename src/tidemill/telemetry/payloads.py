@@ -71,10 +71,12 @@ class Payloads:
     def remove(self, project: str, name: str) -> bool:
         """Remove a file; whether it was there."""
         path = self._path(project, name)
-        with contextlib.suppress(FileNotFoundError), disk_errors(path):
-            path.unlink()
-            return True
-        return False
+        with disk_errors(path):
+            if not path.exists():
+                return False
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        return True
 
     def has(self, project: str) -> bool:
         """Whether the project has any."""

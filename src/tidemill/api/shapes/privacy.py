@@ -16,6 +16,25 @@ class TraceErasureShape(TypedDict):
     subject: str
 
 
+class CaptureShape(TypedDict):
+    """The share of traces whose content is kept, 0 to 1."""
+
+    default: float
+    endpoints: dict[str, float]
+    kinds: dict[str, float]
+
+
+class TelemetryShape(TypedDict):
+    """What a project keeps of its spans; `retention` is in seconds, null for ever."""
+
+    version: str | None
+    capture: CaptureShape
+    redact: list[str]
+    fields: int
+    users: Literal["keep", "hash"]
+    retention: dict[str, float | None]
+
+
 class PayloadShape(TypedDict):
     """The whole input or output of a span; `apart` says whether it is kept outside of its row."""
 
