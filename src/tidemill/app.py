@@ -28,6 +28,7 @@ from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
+from tidemill.api.retention import RetentionLook
 from tidemill.api.traces_erase import ERASE, EraseLook, TraceEraseJob
 from tidemill.api.transfer import IMPORT, ImportJob
 from tidemill.api.tune import TuneJob
@@ -206,6 +207,7 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
     platform.schedules.also(IdempotencyPurge(database=database, clock=platform.clock).look)
     handlers[ERASE] = TraceEraseJob(platform)
     platform.schedules.also(EraseLook(platform).look)
+    platform.schedules.also(RetentionLook(platform).look)
     handlers["models.compare"] = ModelsCompareJob(platform)
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)

@@ -179,6 +179,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "GET /releases": many(registry.ListedReleaseShape),
     "POST /releases:verify": one(registry.VerifiedShape),
     "POST /datasets/{name}/samples:erase": one(registry.ErasedShape),
+    "GET /telemetry": one(privacy.TelemetryShape),
     "POST /traces:erase": one(privacy.TraceErasureShape),
     "GET /traces/{trace_id}/spans/{span_id}/payload": one(privacy.PayloadShape),
     "GET /lineage": one(lineage.LineageShape),
