@@ -186,3 +186,8 @@ def test_tools_agents_retrieval_embeddings_and_ranks_have_their_kind():
 def test_json_in_a_text_twice():
     twice = json.dumps(json.dumps(ASKED))
     assert read({"gen_ai.operation.name": "chat", "gen_ai.input.messages": twice}).input == {"messages": ASKED}
+
+
+def test_an_agent_that_hands_over():
+    tool = read({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "transfer_to_refunds"})
+    assert tool.attributes["tidemill.handoff.to"] == "refunds"

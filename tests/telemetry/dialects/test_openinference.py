@@ -130,3 +130,8 @@ def test_text_models_and_lone_values():
 
 def test_the_first_token():
     assert read({"openinference.span.kind": "LLM"}, events=[event("First Token Stream Event", after_ns=5)]).first_token_ns == 5
+
+
+def test_an_agent_that_was_handed_the_work():
+    given = {"openinference.span.kind": "AGENT", "graph.node.id": "Refunds", "graph.node.parent_id": "Triage"}
+    assert read(given).attributes["tidemill.handoff.from"] == "Triage"

@@ -10,6 +10,7 @@ from tidemill.telemetry.row import encode_row
 
 # What scripts/recorded/openai_app.py does, by the instrumentation that recorded it.
 CLIENTS = {
+    "openai_v2_latest": "gen_ai",
     "openinference_openai": "openinference",
     "traceloop_openai": "traceloop",
     "mlflow_openai": "mlflow",
@@ -45,9 +46,10 @@ def test_an_answer(name):
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_tool_is_called_and_answers(name):
     _, second, third, *_ = calls(name)
-    (tool,) = second.input["tools"]
-    assert (tool["name"], tool["description"]) == ("get_weather", "The weather in a city")
-    assert tool["parameters"]["required"] == ["city"]
+    if name != "openai_v2_latest":  # which sends no definitions
+        (tool,) = second.input["tools"]
+        assert (tool["name"], tool["description"]) == ("get_weather", "The weather in a city")
+        assert tool["parameters"]["required"] == ["city"]
     (call,) = second.output["messages"][0]["tool_calls"]
     assert (call["name"], call["arguments"]) == ("get_weather", '{"city":"Paris"}')
     *_, result = third.input["messages"]
@@ -56,7 +58,7 @@ def test_a_tool_is_called_and_answers(name):
     assert third.output["messages"][0]["content"] == "It is 18 degrees in Paris."
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", [each for each in CLIENTS if each != "openai_v2_latest"])  # which leaves pictures out
 def test_a_picture_in_a_stream(name):
     streamed = next(each for each in calls(name) if "mill.png" in str(each.input) and each.output)
     text, picture = streamed.input["messages"][0]["content"]

@@ -6,7 +6,6 @@ import pytest
 
 from telemetry.dialects.reading import read
 
-
 PICTURE = {"type": "file", "mediaType": "image/png", "data": "aGk="}
 RESULT = {"type": "text", "value": "a mill"}
 CALL = {"toolCallType": "function", "toolCallId": "c2", "toolName": "look", "args": "{}"}

@@ -11,6 +11,7 @@ from typing import Final
 from tidemill.telemetry.dialects.dialect import At, Dialect, Happened, at
 from tidemill.telemetry.dialects.documents import read_documents
 from tidemill.telemetry.dialects.events import ANSWERED, ASKED, EventAttribute, event_messages, since_start
+from tidemill.telemetry.dialects.handoffs import handed_to
 from tidemill.telemetry.dialects.messages import said_by
 from tidemill.telemetry.dialects.values import always, anything, loosely, one_of, seconds
 
@@ -94,6 +95,7 @@ DIALECT: Final = Dialect(
         ),
         "session": ("gen_ai.conversation.id",),
         "user": ("gen_ai.request.user",),
+        "tidemill.handoff.to": (handed_to("gen_ai.tool.call.arguments"),),
         "gen_ai.request.seed": ("gen_ai.openai.request.seed",),
         "gen_ai.output.type": ("gen_ai.openai.request.response_format", "gen_ai.request.response_format"),
         "openai.response.system_fingerprint": ("gen_ai.openai.response.system_fingerprint",),

@@ -117,6 +117,7 @@ DIALECT: Final = Dialect(
         "tags": ("tag.tags",),
         "gen_ai.tool.name": ("tool.name", "tool_call.function.name"),
         "gen_ai.tool.call.id": ("tool.id", "tool_call.id"),
+        "tidemill.handoff.from": ("graph.node.parent_id",),
         "gen_ai.agent.name": ("agent.name",),
     },
 )  # fmt: skip

@@ -140,7 +140,8 @@ DIALECT: Final = Dialect(
             *at("ai.value", "ai.values", reader=_values),
         ),
         "output": (
-            *at("ai.toolCall.result", "ai.toolCall.output", reader=loosely), *at("ai.ranking", reader=read_documents), *at("ai.ranking"),
+            *at("ai.toolCall.result", "ai.toolCall.output", reader=loosely),
+            *at("ai.ranking", reader=read_documents), *at("ai.ranking"),
             Whole(_vectors, ("ai.embedding", "ai.embeddings")),
         ),
         "model": ("ai.model.id", "ai.response.model"),
