@@ -129,7 +129,8 @@ async def gather(engine: Engine, rollups: Rollups, question: Question, *, places
         else await rollups.coverage(question.project, question.within, level=level)
     )
     size = len(question.by)
-    rows = await _rows(engine, sums(question, Source(question, coverage, level)))
+    only_first = not places and not any(each.counted or each.score for each in question.measures)
+    rows = await _rows(engine, sums(question, Source(question, coverage, level), top=only_first))
     found = {_place(row, size): _sums(question, row[size + 1 :]) for row in rows}
     for timed in quantiles_of(question):
         if places or any(f"{timed} is mixed" in each.quantiles for each in found.values()):

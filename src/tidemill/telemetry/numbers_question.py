@@ -111,7 +111,7 @@ def read_question(  # noqa: PLR0913  (each is a part of the question)
 def dimension_of(name: str) -> Key:
     """What is grouped by: a column, a tag's name, an attribute. Raises `Invalid`."""
     try:
-        found = [each.key for each in conditions_of(parse(f'{name} = "x"'))]
+        found = [each.key for each in conditions_of(parse(f"{name} exists"))]
     except Invalid:
         found = []
     if len(found) != 1 or found[0].scope in {"score", "feedback"} or found[0].name in _NOT_BY:

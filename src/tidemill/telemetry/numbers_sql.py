@@ -123,8 +123,11 @@ _AS_REQUESTS: Final = (
 _FIRST_TOKENS: Final = f"weight * arraySum({_COUNTS.format('first_token')})"
 
 
-def sums(question: Question, source: Source) -> Statement:
-    """By bucket and dimensions: the sums in the order of `FIELDS`, and quantiles, see `quantiles_of`."""
+def sums(question: Question, source: Source, *, top: bool = False) -> Statement:
+    """By bucket and dimensions: the sums in the order of `FIELDS`, and quantiles, see `quantiles_of`.
+
+    With `top` only as many groups as the question shows, and one more, where the order can be told in SQL.
+    """
     of = _OF[question.of]
     columns = (
         f"sumIf(spans, {of})", f"sumIf(weighted, {of})", f"sumIf(weight * weight * spans, {of})",
@@ -138,10 +141,26 @@ def sums(question: Question, source: Source) -> Statement:
     at = source.at("bucket")
     names = "".join(f", {name}" for name in source.names)
     sql = (
-        f"SELECT {at} AS at{names}, {', '.join(columns)} FROM ({source.sql})"  # noqa: S608  (SQL of ours)
-        f" GROUP BY at{names} LIMIT {MOST_ROWS + 1}"
+        f"SELECT {at} AS at{names}, {', '.join(f'{each} AS c{place}' for place, each in enumerate(columns))}"
+        f" FROM ({source.sql})"  # noqa: S608  (SQL of ours)
+        f" GROUP BY at{names}{_first(question) if top else ''} LIMIT {MOST_ROWS + 1}"
     )
     return Statement(sql=sql, parameters=source.parameters)
+
+
+def _first(question: Question) -> str:
+    """Only the first groups, where the order is that of one sum or of two: there may be a million of them."""
+    names = (*FIELDS, *TOKENS)
+    place = {name: f"c{at}" for at, name in enumerate(names)}
+    by = {
+        **place, "count": place["weighted"], "error_rate": f"{place['errors']} / {place['weighted']}",
+        "cost_per_request": f"{place['cost']} / {place['requests']}",
+        "tokens": f"{place['input_tokens']} + {place['output_tokens']}",
+        "latency.mean": f"{place['duration']} / {place['weighted']}",
+    }.get(question.order)  # fmt: skip
+    if by is None or question.interval != "none":
+        return ""
+    return f" ORDER BY isNaN({by}), {by} {'DESC' if question.descending else 'ASC'} LIMIT {question.limit + 1} BY at"
 
 
 FIELDS: Final = (

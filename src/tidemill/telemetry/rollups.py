@@ -7,6 +7,7 @@ rows that nobody reads; they are swept away later, as are the rows of old builds
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,6 +45,8 @@ class Rollups:
         self._grace = grace
         self._lock = asyncio.Lock()
         self._more = asyncio.Event()
+        self.pause = asyncio.Event()
+        """Set it to end the pause between two rounds of rebuilding."""
         self._last_build = 0
         self._swept_ns = 0
 
@@ -67,7 +70,10 @@ class Rollups:
             except (EngineDied, Refused, TidemillError) as error:
                 _log.warning("roll-ups are rebuilt later; until then numbers are read from the spans: %s", error)
                 left = [1]
-            await asyncio.sleep(_PAUSE)
+            self.pause.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE):
+                    await self.pause.wait()
             if any(left):
                 self._more.set()
 
