@@ -39,6 +39,7 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "POST /releases:verify": "read",
     "POST /artifacts:purge": "administer",
     "POST /datasets/{name}/samples:erase": "administer",
+    "POST /traces:import": "ingest",
     "POST /traces:erase": "administer",
     "PUT /endpoints/{name}": "deploy",
     "POST /endpoints/{name}:deploy": "deploy",

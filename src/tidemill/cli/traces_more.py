@@ -13,6 +13,7 @@ from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, note, one_line, paint, say, say_json, width
 from tidemill.cli.table import Cell, Column, table
 from tidemill.cli.traces import ALL, Narrowed, list_traces, shortened, show_trace, trace_row
+from tidemill.cli.traces_import import import_traces
 from tidemill.cli.tree import text_of
 from tidemill.core.errors import Invalid
 
@@ -273,5 +274,5 @@ def _say_line(trace: TraceJson) -> None:
 
 COMMANDS = {
     "list": list_traces, "show": show_trace, "tail": tail, "sessions": sessions, "users": users, "search": search,
-    "export": export, "save": save, "saved": saved,
+    "export": export, "import": import_traces, "save": save, "saved": saved,
 }  # fmt: skip

@@ -35,6 +35,7 @@ from tidemill.client.retry import RETRIES, TIMEOUT, Retries
 from tidemill.client.rollouts import RolloutCalls
 from tidemill.client.runs import RunCalls
 from tidemill.client.traces import TraceCalls
+from tidemill.client.traces_import import TraceImportCalls
 from tidemill.client.transfer import TransferCalls
 from tidemill.client.tune import TuneCalls
 from tidemill.core.errors import Invalid
@@ -66,6 +67,7 @@ class AsyncClient(
     RolloutCalls,
     RunCalls,
     TraceCalls,
+    TraceImportCalls,
     TransferCalls,
     TuneCalls,
     JobCalls,

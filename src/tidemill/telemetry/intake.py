@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -34,6 +34,16 @@ _NOT_UNDERSTOOD: Final = "spans were not understood and are kept as they came; t
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What became of a file: its format, the spans taken and rejected, and what there is to say."""
+
+    form: str
+    spans: int
+    rejected: int
+    message: str
+
+
 class Intake:
     """Takes requests. On one event loop only. `weight` is a project's weight in the sharing of memory and time."""
 
@@ -47,6 +57,7 @@ class Intake:
     ) -> None:
         self._telemetry = telemetry
         self._clock = clock
+        self.accepted = self.rejected = 0
         self._room = Room(budget, weight=weight)
         self._turns = Turns(weight=weight)
 
@@ -109,6 +120,20 @@ class Intake:
             if is_last:
                 return Taken(rejected=tally.rejected, message=tally.message)
 
+    async def file(self, project: str, content: bytes, *, name: str, form: str = "") -> Imported:
+        """Take the traces of a file, OTLP or another platform's export; `form` names its format, empty to find out.
+
+        Raises `Invalid` for a file that is damaged anywhere, of which nothing was taken then; else as `traces`.
+        """
+        from tidemill.telemetry.otlp.files import read_file  # noqa: PLC0415  (the same)
+
+        tally = Tally()
+        async with self._turns.turn(project):
+            found = read_file(content, name=name, project=project, form=form, tally=tally, now_ns=self._clock.now_ns())
+        await self.spans(project, found.spans, tally)
+        await self.spans(project, found.logs, tally, then=mark_event)
+        return Imported(form=found.form, spans=tally.accepted, rejected=tally.rejected, message=tally.message)
+
     async def spans(self, project: str, spans: Iterator[RawSpan | None], tally: Tally, *, then: Then | None = None) -> None:
         """Take spans as they come out of a reader; None is one that it rejected. On disk when it returns.
 
@@ -137,9 +162,11 @@ class Intake:
                 gathered += records
                 if gathered and (is_last or len(gathered) >= _TOGETHER):
                     tally.accepted += len(gathered)
+                    self.accepted += len(gathered)
                     await underway.add(self._telemetry.append(gathered, received_ns=received_ns))
                     gathered = []
         finally:
+            self.rejected += tally.rejected
             await underway.finish()
         underway.check()
 

@@ -28,6 +28,7 @@ from tidemill.client.sync.registry import RegistryCalls
 from tidemill.client.sync.rollouts import RolloutCalls
 from tidemill.client.sync.runs import RunCalls
 from tidemill.client.sync.traces import TraceCalls
+from tidemill.client.sync.traces_import import TraceImportCalls
 from tidemill.client.sync.transfer import TransferCalls
 from tidemill.client.sync.tune import TuneCalls
 
@@ -57,6 +58,7 @@ class Client(
     RolloutCalls,
     RunCalls,
     TraceCalls,
+    TraceImportCalls,
     TransferCalls,
     TuneCalls,
     JobCalls,
