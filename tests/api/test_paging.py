@@ -148,6 +148,11 @@ def prepared(house: House, project: Project, path: str) -> tuple[str, Add | None
             return path, fill.post("/pipelines/ship:run", lambda _: {})
         case "/traces":
             return path, fill.post("/runs", lambda n: {"app": "chain/tide", "inputs": {"question": str(n)}})
+        case "/saved-queries":
+            return path, lambda n: project("PUT", f"/saved-queries/{'mbzq'[n % 4]}{n}", json={"filter": "status = ok"})
+        case "/sessions" | "/sessions/{session}" | "/trace-users":
+            project.post("/endpoints/tide:deploy", {"app": "chain/tide"})
+            return path.replace("{session}", "s"), lambda n: _ask(house, project, n, one=path.endswith("}"))
         case "/feedback":
             trace = project.post("/runs", {"app": "chain/tide", "inputs": {"question": "x"}})["trace"]
             return path, fill.post(
@@ -200,6 +205,13 @@ def _index(project: Project, n: int) -> None:
 
 def _evaluate(project: Project) -> None:
     project.finish(project.post("/evaluations", {"app": "chain/tide", "data": "dataset/questions"})["job"])
+
+
+def _ask(house: House, project: Project, n: int, *, one: bool) -> None:
+    """A request of a session and a user of its own, or of one session."""
+    headers = {"x-tidemill-session": "s" if one else f"s{n}", "x-tidemill-user": f"u{n}", "x-tidemill-project": project.name}
+    body = {"model": "endpoint/tide", "messages": [{"role": "user", "content": str(n)}]}
+    assert house.http.post("/v1/chat/completions", json=body, headers=headers).is_success
 
 
 def _ended(project: Project, run: str) -> None:

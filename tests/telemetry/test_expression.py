@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,7 @@ from tidemill.telemetry.expression import (
     replace_values,
     values_of,
 )
+from tidemill.telemetry.expression.keys import key_table
 
 NOW_NS = 1_800_000_000_000_000_000
 READ = {
@@ -296,3 +298,8 @@ def test_scores_and_feedback_of_a_span_in_memory():
         assert matches(parse(text), RECORD, scores=scores, feedback=feedback) is expected, text
     assert not matches(parse("score.groundedness < 0.5"), RECORD)
     assert matches(EVERYTHING, RECORD)
+
+
+def test_the_reference_has_every_key():
+    page = (Path(__file__).parents[2] / "docs/reference/filters.md").read_text("utf-8")
+    assert key_table() in page

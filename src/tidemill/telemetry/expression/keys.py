@@ -169,7 +169,15 @@ PREFIXES: Final[Mapping[str, str]] = {
 }
 
 
-def key_table() -> list[tuple[str, str, str]]:
-    """Key with its other names, type and meaning, for the reference."""
-    rows = [(", ".join(f"`{name}`" for name in (each.name, *each.aliases)), each.type, each.about) for each in _SPANS]
-    return rows + [(f"`{name}`", "text" if name.startswith("tag") else "any", about) for name, about in PREFIXES.items()]
+def key_table() -> str:
+    """The reference's table of keys."""
+    lines = ["| key | holds | asked of | |", "|---|---|---|---|"]
+    for each in _SPANS:
+        names = ", ".join(f"`{name}`" for name in (each.name, *each.aliases))
+        known = f": {', '.join(f'`{value}`' for value in each.values)}" if each.values else ""
+        lines.append(f"| {names} | {each.type} | {'trace' if each.of_trace else 'span'} | {each.about}{known} |")
+    for name, about in PREFIXES.items():
+        kind = "text" if name.startswith("tag") else "number" if name.startswith("score") else "any"
+        of = "trace" if name.startswith(("tag", "score", "feedback")) else "span"
+        lines.append(f"| `{name}` | {kind} | {of} | {about} |")
+    return "\n".join(lines)
