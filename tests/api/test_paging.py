@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from api.described import document
@@ -211,7 +212,9 @@ def _ask(house: House, project: Project, n: int, *, one: bool) -> None:
     """A request of a session and a user of its own, or of one session."""
     headers = {"x-tidemill-session": "s" if one else f"s{n}", "x-tidemill-user": f"u{n}", "x-tidemill-project": project.name}
     body = {"model": "endpoint/tide", "messages": [{"role": "user", "content": str(n)}]}
-    assert house.http.post("/v1/chat/completions", json=body, headers=headers).is_success
+    headers["authorization"] = f"Bearer {house.token}"
+    answer = httpx.post(f"{house.url}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False)
+    assert answer.is_success
 
 
 def _ended(project: Project, run: str) -> None:

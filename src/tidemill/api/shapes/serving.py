@@ -213,7 +213,7 @@ class ListedTraceShape(TypedDict):
     similarity: NotRequired[float]
 
 
-class SessionShape(GroupShape):
+class ConversationShape(GroupShape):
     """A conversation: its traces in the order in which they began."""
 
     items: list[ListedTraceShape]
