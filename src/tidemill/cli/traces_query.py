@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from tidemill.cli import figures
 from tidemill.cli.options import DEFAULTS, Options, open_client
+from tidemill.cli.progress import follow_job
 from tidemill.cli.screen import Tone, one_line, say, say_json
 from tidemill.cli.table import Cell, Column, table
 from tidemill.core.errors import Invalid
@@ -141,6 +142,40 @@ async def compare(
     _say_about(found["b"], more=found["groups"] - len(found["items"]))
 
 
+async def reprice(
+    *,
+    model: str = "*",
+    from_: str,
+    to: str | None = None,
+    overrule: bool = False,
+    dry_run: bool = False,
+    options: Options = DEFAULTS,
+) -> None:
+    """Make costs anew after a price was corrected; the numbers follow.
+
+    :param model: Of which models; * stands for anything.
+    :param from_: Since when: a time, or so long ago.
+    :param to: Until when; else now.
+    :param overrule: Also what the sender gave a cost, which is kept beside the new one.
+    :param dry_run: Only say what would change.
+    """
+    async with open_client(options) as client:
+        job = await client.reprice(model, from_=from_, to=to, overrule=overrule, dry_run=dry_run)
+        ended = await follow_job(client, job, label="making costs anew", quiet=options.json)
+    result = cast("Mapping[str, float]", ended.get("result") or {})
+    if options.json:
+        say_json(result)
+        return
+    say(
+        f"{'would change' if dry_run else 'changed'}   {figures.counted(int(result['changed']), 'span')} of {result['spans']:,.0f}"
+    )
+    say(f"cost     {figures.money(result['before'])} -> {figures.money(result['after'])}")
+    if result["kept"]:
+        say(f"kept     {figures.counted(int(result['kept']), 'cost')} that the sender gave: --overrule takes them too")
+    if result["unpriced"]:
+        say(f"no price {figures.counted(int(result['unpriced']), 'span')}: add one under `prices` of the telemetry document")
+
+
 def _times(text: str) -> tuple[str, str] | None:
     start, dots, end = text.partition("..")
     return (start, end) if dots and start and end else None
@@ -239,4 +274,4 @@ def _say_about(found: AskedJson, *, more: int) -> None:
     say("   ".join(parts))
 
 
-NUMBERS: Final = {"query": query, "top": top, "compare": compare}
+NUMBERS: Final = {"query": query, "top": top, "compare": compare, "reprice": reprice}

@@ -63,6 +63,17 @@ class NumberCalls(Calls):
         )
         return cast("ComparedNumbersJson", await self._line.send("POST", "/query", body={**body, "compare": compared}))
 
+    async def reprice(
+        self, model: str, *, from_: str, to: str | None = None, overrule: bool = False, dry_run: bool = False
+    ) -> str:
+        """Make the costs of stored calls of a model (`*` stands for anything) anew; the job's id, see `finish`.
+
+        Costs that the sender gave stay unless `overrule`; `dry_run` only counts. The job's result has `spans`, `changed`,
+        `kept`, `unpriced`, and the cost `before`, `after` and their `difference` in US dollars.
+        """
+        body: JsonObject = {"model": model, "from": from_, "to": to, "overrule": overrule, "dry_run": dry_run}
+        return cast("dict[str, str]", await self._line.send("POST", "/spans:reprice", body=body))["job"]
+
 
 def _question(measures: Sequence[str], **options: Json | Sequence[str]) -> JsonObject:
     """The body, without what was not said."""

@@ -17,8 +17,12 @@ from tidemill.telemetry.trace import BILLED_KINDS
 
 SOURCE: Final = "tidemill.cost_source"
 """Whose price a span's cost was made by: `list` or `project`. Without it the sender gave it, or it was recorded here."""
-_IMAGES: Final = ("gen_ai.usage.output_images", "gen_ai.usage.images", "tidemill.images")
-_AUDIO: Final = ("gen_ai.usage.audio_seconds", "gen_ai.usage.input_audio_seconds", "tidemill.audio_seconds")
+SENT: Final = "tidemill.cost_sent"
+"""The cost that the sender gave, where another has taken its place."""
+IMAGES: Final = ("gen_ai.usage.output_images", "gen_ai.usage.images", "tidemill.images")
+"""How many images were made, by the names of attributes."""
+AUDIO: Final = ("gen_ai.usage.audio_seconds", "gen_ai.usage.input_audio_seconds", "tidemill.audio_seconds")
+"""How many seconds of audio were taken in or made."""
 _KEPT: Final = 1000
 _log = logging.getLogger("tidemill.telemetry")
 
@@ -54,7 +58,10 @@ class Costs:
         found = price(record, overrides)
         if found is None or (record.cost is not None and found.source == "list"):
             return record
-        return dataclasses.replace(record, cost=found.cost, attributes={**record.attributes, SOURCE: found.source})
+        images, _ = used(record.attributes, record.output)
+        counted: dict[str, Json] = {IMAGES[-1]: images} if images else {}  # told by the output, which may not be kept
+        attributes = {**counted, **record.attributes, SOURCE: found.source}
+        return dataclasses.replace(record, cost=found.cost, attributes=attributes)
 
 
 def price(record: SpanRecord, overrides: Overrides) -> Priced | None:
@@ -73,8 +80,8 @@ def price(record: SpanRecord, overrides: Overrides) -> Priced | None:
 
 def used(attributes: Mapping[str, Json], output: Json) -> tuple[float, float]:
     """Images made and seconds of audio, as attributes say; images else by the parts of the output."""
-    images = next((_number(attributes[name]) for name in _IMAGES if name in attributes), None)
-    seconds = next((_number(attributes[name]) for name in _AUDIO if name in attributes), 0.0)
+    images = next((_number(attributes[name]) for name in IMAGES if name in attributes), None)
+    seconds = next((_number(attributes[name]) for name in AUDIO if name in attributes), 0.0)
     return float(sum(1 for _ in _images(output)) if images is None else images), seconds
 
 

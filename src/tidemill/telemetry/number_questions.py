@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 from tidemill.core.json import JsonObject
+from tidemill.telemetry.costing import Costs
 from tidemill.telemetry.engine import Engine
+from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.numbers import ask
 from tidemill.telemetry.numbers_compare import compare
 from tidemill.telemetry.numbers_question import Question
+from tidemill.telemetry.reprice import Repriced, Wanted, reprice
 from tidemill.telemetry.rollups import Rollups
 
 
@@ -15,6 +20,8 @@ class NumberQuestions:
 
     _engine: Engine
     rollups: Rollups
+    costs: Costs
+    gate: Gate
 
     async def _ready(self) -> None:
         raise NotImplementedError
@@ -28,3 +35,10 @@ class NumberQuestions:
         """What differs between two questions, see `numbers_compare.compare`. Raises as `ask_numbers`."""
         await self._ready()
         return await compare(self._engine, self.rollups, a, b)
+
+    async def reprice(self, wanted: Wanted, *, dry_run: bool = False) -> AsyncGenerator[Repriced]:
+        """Give stored spans the cost that today's prices say, see `reprice.reprice`; how far it is, again and again."""
+        await self._ready()
+        overrides = self.costs.overrides(wanted.project, await self.gate.rules(wanted.project))
+        async for done in reprice(self._engine, wanted, overrides, dry_run=dry_run):
+            yield done

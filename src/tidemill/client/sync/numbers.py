@@ -76,3 +76,11 @@ class NumberCalls(Waiting):
                 limit=limit,
             )
         )
+
+    def reprice(self, model: str, *, from_: str, to: str | None = None, overrule: bool = False, dry_run: bool = False) -> str:
+        """Make the costs of stored calls of a model (`*` stands for anything) anew; the job's id, see `finish`.
+
+        Costs that the sender gave stay unless `overrule`; `dry_run` only counts. The job's result has `spans`, `changed`,
+        `kept`, `unpriced`, and the cost `before`, `after` and their `difference` in US dollars.
+        """
+        return self._wait(lambda: self._client.reprice(model, from_=from_, to=to, overrule=overrule, dry_run=dry_run))
