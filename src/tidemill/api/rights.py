@@ -26,6 +26,7 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "POST /indexes/{name}:search": "read",
     "POST /spans:search": "read",
     "POST /query": "read",
+    "POST /spans:reprice": "develop",
     "POST /policies:check": "read",
     "POST /evidence/watermark": "read",
     "POST /evidence": "attest",
