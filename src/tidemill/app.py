@@ -30,6 +30,8 @@ from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.api.retention import RetentionLook
 from tidemill.api.traces_erase import ERASE, EraseLook, TraceEraseJob
+from tidemill.api.reprice import KIND as REPRICE
+from tidemill.api.reprice import RepriceJob
 from tidemill.api.transfer import IMPORT, ImportJob
 from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
@@ -197,6 +199,7 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
     handlers["index.build"] = IndexBuildJob(platform)
     handlers["tune"] = TuneJob(platform)
     handlers[IMPORT] = ImportJob(platform)
+    handlers[REPRICE] = RepriceJob(platform)
     handlers[RUN] = MonitorJob(platform)
     handlers[DELIVER] = AlertJob(platform)
     watching = MonitorSchedule(platform)
