@@ -25,6 +25,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "traces erase": 'tidemill traces erase --user ada --why "asked for by the person, ticket 812"',
     "traces query": "tidemill traces query --measure latency.p95 --by model --interval hour --from 24h",
     "traces top": "tidemill traces top --by cost --of user --from 7d",
+    "traces reprice": 'tidemill traces reprice --model "gpt-4o*" --from 2026-11-01 --dry-run',
     "traces compare": "tidemill traces compare 48h..24h 24h..0s --by model",
     "pipeline show": "tidemill pipeline show 01a1ff12-9d30",
     "pipeline logs": "tidemill pipeline logs 01a1ff12-9d30",
