@@ -28,10 +28,10 @@ from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
-from tidemill.api.retention import RetentionLook
-from tidemill.api.traces_erase import ERASE, EraseLook, TraceEraseJob
 from tidemill.api.reprice import KIND as REPRICE
 from tidemill.api.reprice import RepriceJob
+from tidemill.api.retention import RetentionLook
+from tidemill.api.traces_erase import ERASE, EraseLook, TraceEraseJob
 from tidemill.api.transfer import IMPORT, ImportJob
 from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
