@@ -2,7 +2,7 @@
 
     python scripts/dialect_table.py
 
-`generated` is what was measured over tests/telemetry/dialects/recorded; `recorded` needs the folder of traces that were recorded
+`generated` is measured over tests/telemetry/dialects/recorded; `recorded` needs the folder of traces that were recorded
 elsewhere (`TIDEMILL_SHARED_DATA`), and leaves its part of the page as it is without.
 """
 

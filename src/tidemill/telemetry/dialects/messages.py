@@ -121,6 +121,8 @@ def _listed(value: Json, depth: int) -> list[Message] | None:
 
 def _plain(value: Mapping[str, Json]) -> Message | None:
     """What most messages are: a known role and one text, at most with the reason why it ended."""
+    if len(value) == 1 and is_object(inner := value.get("message")):
+        value = inner
     size, role = len(value), value.get("role")
     if not isinstance(role, str) or role not in ROLES:
         return None

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from tidemill.core.extend import extension_names, load_extension
 from tidemill.core.json import Json
 from tidemill.telemetry.dialects.dialect import FIELDS, At, Dialect, Happened, Source, Under
-from tidemill.telemetry.dialects.flat import unflatten
+from tidemill.telemetry.dialects.flat import fill, shape_of
 from tidemill.telemetry.dialects.values import Reader, anything
 from tidemill.telemetry.otlp.raw import RawSpan
 
@@ -124,13 +124,12 @@ def _step(name: str, source: Source, keys: Mapping[str, None], events: frozenset
 
 
 def _tree_step(name: str, source: Under, below: Sequence[str]) -> Step:
-    cut, reader = len(source.prefix), source.reader
-    names = [key[cut:] for key in below]
-    clash = {source.prefix + each for each in unflatten(dict.fromkeys(names))[1]} if source.moves else set[str]()
+    prefix, reader = source.prefix, source.reader
+    shape, lost = shape_of([key[len(prefix) :] for key in below], prefix=prefix)
+    clash = {prefix + each for each in lost}
 
     def many(span: RawSpan) -> Json | tuple[str, ...]:
-        attributes = span.attributes
-        return reader(unflatten({each: attributes[key] for each, key in zip(names, below, strict=True)})[0])
+        return reader(fill(shape, span.attributes))
 
     moved = tuple(key for key in below if key not in clash) if source.moves else ()
     return Step(name, "", anything, many, moved=moved, reads=tuple(below))

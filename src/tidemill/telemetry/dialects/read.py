@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 from tidemill.core.chat import Usage
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.records import SpanRecord
+from tidemill.core.records import SpanKind, SpanRecord
 from tidemill.telemetry import genai
-from tidemill.telemetry.dialects.dialect import KINDS
+from tidemill.telemetry.dialects.dialect import FIELDS, KINDS
 from tidemill.telemetry.dialects.messages import read_conversation
 from tidemill.telemetry.dialects.parameters import note_parameters
 from tidemill.telemetry.dialects.plan import Plan, Step, plan_for
@@ -20,10 +20,9 @@ from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 _REASONS: Final = ("finish_reason", "finishReason", "stop_reason")
 _LONGEST_ERROR: Final = 2000
 _NO_USAGE: Final = Usage()
-_TOKENS: Final = (
-    "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_input_tokens",
-    "audio_output_tokens",
-)  # fmt: skip
+_TOKENS: Final = frozenset(name for name in FIELDS if name.endswith("_tokens"))
+_Found: TypeAlias = dict[str, Any]  # by the names of FIELDS, whose readers make sure of the types
+_NOTHING: Final[tuple[_Found, frozenset[str]]] = ({}, frozenset())
 
 
 def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
@@ -38,54 +37,41 @@ def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
 def read_with(plan: Plan, raw: RawSpan, *, project: str) -> SpanRecord:
     """As `read_span`, with a plan made for spans of this form."""
     attributes = dict(raw.attributes)
-    found, happened = _fill(plan, raw, attributes)
-    kind = found.get("kind") or found.get("implied_kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        kind = "other"
-    get = cast("Mapping[str, str | None]", found).get
+    found, happened = _fill(plan, raw, attributes) if plan.dialect else _NOTHING
+    get, kind = found.get, _kind(found)
     given, answer = _payloads(found, kind, attributes) if found else (None, None)
-    resource = raw.resource
-    if genai.ENVIRONMENT not in attributes:
-        _note_environment(attributes, resource)
+    _note_environment(attributes, raw.resource)
+    error = get("error")
     return SpanRecord(
-        trace_id=raw.trace_id,
-        span_id=raw.span_id,
-        parent_id=raw.parent_id or None,
-        name=raw.name,
-        kind=kind,
-        start_ns=raw.start_ns,
-        end_ns=raw.end_ns,
-        project=project,
-        status="error" if get("error") else raw.status,
-        error=_error(raw, get("error")),
-        input=given,
-        output=answer,
-        model=get("model"),
-        usage=_usage(found),
-        cost=cast("float | None", found.get("cost")),
-        release=get("release"),
-        endpoint=get("endpoint"),
-        step=get("step"),
-        user=get("user"),
-        session=get("session"),
-        tags=cast("tuple[str, ...]", found.get("tags", ())),
+        trace_id=raw.trace_id, span_id=raw.span_id, parent_id=raw.parent_id or None, name=raw.name, kind=kind,
+        start_ns=raw.start_ns, end_ns=raw.end_ns, project=project,
+        status="error" if error else raw.status,
+        error=_error(raw, error) if error or raw.status == "error" else None,
+        input=given, output=answer,
+        model=get("model"), provider=get("provider"),
+        usage=_usage(found) if found and not _TOKENS.isdisjoint(found) else _NO_USAGE,
+        cost=get("cost"),
+        release=get("release"), endpoint=get("endpoint"), step=get("step"), user=get("user"), session=get("session"),
+        tags=get("tags", ()),
+        first_token_ns=get("first_token_ns"),
+        finish_reasons=get("finish_reasons") or (_finish_reasons(answer) if answer is not None else ()),
+        service=text(raw.resource.get("service.name")) or "", scope=raw.scope, dialect=plan.dialect,
+        weight=max(1.0, found["weight"]) if "weight" in found else 1.0,
         attributes=attributes,
-        provider=get("provider"),
-        first_token_ns=cast("int | None", found.get("first_token_ns")),
-        finish_reasons=cast("tuple[str, ...]", found.get("finish_reasons")) or _finish_reasons(answer),
-        service=text(resource.get("service.name")) or "",
-        scope=raw.scope,
-        dialect=plan.dialect,
-        weight=max(1.0, cast("float", found.get("weight", 1.0))),
         events=tuple([_event(each) for each in raw.events if each.name not in happened]) if raw.events else (),
         links=tuple(raw.links),
-        resource=resource,
-    )
+        resource=raw.resource,
+    )  # fmt: skip
 
 
-def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+def _kind(found: _Found) -> SpanKind:
+    said = found.get("kind") or found.get("implied_kind")
+    return said if isinstance(said, str) and said in KINDS else "other"
+
+
+def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[_Found, frozenset[str]]:
     """What the sources give, field by field. What moved is taken out of `kept`, and what is set is put there."""
-    found: dict[str, Json] = {}
+    found: _Found = {}
     happened: frozenset[str] = frozenset()
     attributes, shared = raw.attributes, dict(plan.shared) if plan.shared else None
     for steps in plan.fields:
@@ -128,7 +114,7 @@ def _set(extra: Sequence[Sequence[Step]], raw: RawSpan, kept: dict[str, Json]) -
                 break
 
 
-def _payloads(found: dict[str, Json], kind: str, attributes: dict[str, Json]) -> tuple[Json, Json]:
+def _payloads(found: _Found, kind: str, attributes: dict[str, Json]) -> tuple[Json, Json]:
     """What goes into `input` and `output`. What finds no place there goes back to the attributes."""
     given, answer = found.get("input"), found.get("output")
     beside: dict[str, Json] = {}
@@ -169,13 +155,18 @@ def _messages(system: Json) -> Sequence[Json]:
     return () if system is None else (said,)
 
 
-def _usage(found: Mapping[str, Json]) -> Usage:
-    counts = [cast("int", found.get(name, 0)) for name in _TOKENS]
-    if not any(counts):
-        return _NO_USAGE
-    if counts[2] + counts[3] > counts[0]:
-        counts[0] += counts[2] + counts[3]  # a sender that counts what the cache gave apart
-    return Usage(**dict(zip(_TOKENS, counts, strict=True)))
+def _usage(found: _Found) -> Usage:
+    get = found.get
+    given, answered, cached, written = get("input_tokens", 0), get("output_tokens", 0), get("cached_tokens", 0), 0
+    if "cache_write_tokens" in found:
+        written = found["cache_write_tokens"]
+    if cached + written > given:
+        given += cached + written  # a sender that counts what the cache gave apart
+    return Usage(
+        input_tokens=given, output_tokens=answered, cached_tokens=cached, cache_write_tokens=written,
+        reasoning_tokens=get("reasoning_tokens", 0), audio_input_tokens=get("audio_input_tokens", 0),
+        audio_output_tokens=get("audio_output_tokens", 0),
+    )  # fmt: skip
 
 
 def _finish_reasons(answer: Json) -> tuple[str, ...]:
@@ -191,8 +182,6 @@ def _finish_reason(message: JsonObject) -> str | None:
 
 def _error(raw: RawSpan, found: str | None) -> str | None:
     """What went wrong: what a dialect says, else the status, else the last exception that was noted."""
-    if raw.status != "error" and found is None:
-        return None
     said = found or raw.status_message
     if not said:
         for event in raw.events:
@@ -213,4 +202,4 @@ def _event(event: RawEvent) -> JsonObject:
 def _note_environment(attributes: dict[str, Json], resource: JsonObject) -> None:
     named = resource.get("deployment.environment.name") or resource.get("deployment.environment")
     if isinstance(named, str) and named:
-        attributes[genai.ENVIRONMENT] = named
+        attributes.setdefault(genai.ENVIRONMENT, named)

@@ -123,7 +123,7 @@ def milliseconds(value: Json) -> int | None:
 
 def texts(value: Json) -> tuple[str, ...] | None:
     """A list of texts, also as JSON in a text, or one text."""
-    found = unpacked(value)
+    found = unpacked(value) if isinstance(value, str) else value
     if isinstance(found, str):
         return (found,) if found else None
     if not is_list(found):
