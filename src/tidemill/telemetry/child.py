@@ -13,9 +13,10 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import re
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,11 +27,11 @@ from typing import BinaryIO, Final, cast
 import orjson
 
 from tidemill.telemetry.channel import LENGTHS, decode_header, encode_message
+from tidemill.telemetry.engine import code_of
 from tidemill.telemetry.migrate import migrate
 from tidemill.telemetry.schema import MIGRATIONS, TRACKING
 
 _PR_SET_PDEATHSIG: Final = 1
-_CODE: Final = re.compile(r"\(([A-Z][A-Z_0-9]{3,})\)")
 _SETTINGS: Final = {
     "async_insert": "0",
     "input_format_skip_unknown_fields": "1",
@@ -63,21 +64,22 @@ class _Engine:
         """Bring the tables to this version's form."""
         migrate(MIGRATIONS, tracking=TRACKING, run=self.command, ask=self._ask)
 
-    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+    def command(self, sql: str, parameters: Mapping[str, object] | None = None, *, mark: str = "") -> None:
         """Run a statement, however long it takes."""
-        self._client.command(sql, parameters=dict(parameters or {}), settings=_UNHURRIED)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+        self._client.command(sql, parameters=dict(parameters or {}), settings={**_UNHURRIED, "log_comment": mark})  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
     def insert(self, table: str, rows: bytes, *, is_block: bool) -> None:
         """Add rows, all or none."""
         self._client.raw_insert(table, insert_block=rows, fmt="Native" if is_block else "JSONEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
 
     def kill(self, mark: str) -> None:
-        """Stop the query whose text begins with `mark`."""
-        self.command("KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", {"mark": mark})
+        """Stop what was asked with this mark."""
+        self.command("KILL QUERY WHERE Settings['log_comment'] = {mark:String} ASYNC", {"mark": mark})
 
-    def query(self, sql: str, parameters: Mapping[str, object]) -> bytes:
+    def query(self, sql: str, parameters: Mapping[str, object], *, mark: str = "") -> bytes:
         """The result's rows, a JSON array a line."""
-        answer = self._client.raw_query(sql, parameters=dict(parameters), fmt="JSONCompactEachRow")  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportUnknownVariableType]
+        settings = {"log_comment": mark}
+        answer = self._client.raw_query(sql, parameters=dict(parameters), fmt="JSONCompactEachRow", settings=settings)  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue, reportUnknownVariableType]
         return cast("bytes", answer)
 
     def _ask(self, sql: str) -> Sequence[Sequence[object]]:
@@ -134,8 +136,7 @@ class _Server:
         try:
             answer = self._do(header, body)
         except Exception as error:  # noqa: BLE001  (the driver's own classes; all of it is told to the server)
-            found = _CODE.findall(str(error))
-            self._answer({"id": number, "error": str(error)[:2000], "code": found[-1] if found else ""})
+            self._answer({"id": number, "error": str(error)[:2000], "code": code_of(str(error))})
         else:
             self._answer({"id": number}, answer)
 
@@ -144,11 +145,11 @@ class _Server:
             self._engine.insert(str(header["table"]), body, is_block=bool(header["is_block"]))
             return b""
         parameters = cast("Mapping[str, object]", header["parameters"])
-        sql = f"{_mark(cast('int', header['id']))} {header['sql']}"
+        sql, mark = str(header["sql"]), _mark(cast("int", header["id"]))
         if header["op"] == "execute":
-            self._engine.command(sql, parameters)
+            self._engine.command(sql, parameters, mark=mark)
             return b""
-        return self._engine.query(sql, parameters)
+        return self._engine.query(sql, parameters, mark=mark)
 
     def _answer(self, header: Mapping[str, object], body: bytes = b"") -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):
@@ -170,6 +171,7 @@ def main(folder: str, parent: int) -> None:
     try:
         with _saying_busy(answers):
             _hold(Path(folder))
+            _own_scratch(Path(folder).with_suffix(".scratch"))
             engine = _Engine(folder)
     except Exception as error:  # noqa: BLE001  (as above)
         answers.write(encode_message({"id": 0, "error": str(error)[:2000]}))
@@ -193,8 +195,15 @@ def _hold(folder: Path) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def _own_scratch(folder: Path) -> None:
+    """Where the driver puts the rows of an insert for a moment; what a kill left there goes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    tempfile.tempdir = str(folder)
+
+
 def _mark(number: int) -> str:
-    return f"/* tidemill {number} */"
+    return f"tidemill {number}"
 
 
 @contextlib.contextmanager

@@ -7,12 +7,14 @@ the kit that both pass.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, runtime_checkable
 
 from tidemill.core.errors import Unavailable
 from tidemill.telemetry.frames import SPANS
 
+_CODE: Final = re.compile(r"\(([A-Z][A-Z_0-9]{3,})\)")
 _MODULES: Final = ("chdb", "clickhouse_connect", "pyarrow")
 
 
@@ -70,6 +72,12 @@ def is_installed() -> bool:
         return all(importlib.util.find_spec(name) is not None for name in _MODULES)
     except (ImportError, ValueError):
         return False
+
+
+def code_of(message: str) -> str:
+    """ClickHouse's name of an error, out of its message; empty when there is none."""
+    found = _CODE.findall(message)
+    return found[-1] if found else ""
 
 
 def no_answer(error: EngineDied | Refused) -> Unavailable:

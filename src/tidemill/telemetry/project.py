@@ -32,6 +32,7 @@ _BAD_ROW: Final = (
     "UNKNOWN_TABLE",
     "VALUE_IS_OUT",
 )
+_FULL: Final = ("NOT_ENOUGH_SPACE", "No space left on device", "Disk quota exceeded")
 Screen: TypeAlias = Callable[[Rows], Awaitable[Rows | None]]
 """From rows to those of them that may be stored; None when there are none."""
 _log = logging.getLogger("tidemill.telemetry")
@@ -200,7 +201,9 @@ def _rows(table: str, lines: Sequence[bytes]) -> Rows:
 
 
 def _explain(error: EngineDied | Refused | OSError) -> TidemillError:
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT} if isinstance(error, OSError) else "NOT_ENOUGH_SPACE" in str(error)
+    full = (
+        error.errno in {errno.ENOSPC, errno.EDQUOT} if isinstance(error, OSError) else any(each in str(error) for each in _FULL)
+    )
     if full:
         return StorageFull("no room left to store spans", hint="Free some space; nothing acknowledged was lost.")
     return Unavailable(f"spans are safe but cannot be shown yet: {error}", hint="They are tried again by themselves.")
