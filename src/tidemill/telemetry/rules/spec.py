@@ -11,6 +11,7 @@ from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json
 from tidemill.core.records import SpanKind
+from tidemill.pricing import read_prices
 from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.rules.regex import compile_pattern
 from tidemill.telemetry.rules.shares import parse_share
@@ -124,6 +125,15 @@ class TelemetrySpec(_Strict):
     @classmethod
     def _readable_sampling(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         read_sampling(value)
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _priced(cls, value: object) -> object:
+        try:
+            read_prices(value)
+        except Invalid as error:
+            raise ValueError(f"{error.message}. {error.hint}") from error
         return value
 
     @field_validator("retention")
