@@ -1,4 +1,4 @@
-"""The generated pages of the reference: docs/reference/cli.md from the commands, docs/reference/api.md from OpenAPI.
+"""The generated pages of the reference: docs/reference/cli.md, api.md (from OpenAPI) and metrics.md.
 
 Without arguments the pages are written; with `--check` it says which are not up to date. `make docs` checks.
 """
@@ -18,6 +18,7 @@ from tidemill.api.control import PREFIX, control_plane
 from tidemill.api.platform import Platform
 from tidemill.cli.commands import SECTIONS
 from tidemill.cli.main import run
+from tidemill.telemetry.watch import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -50,6 +51,17 @@ itself in full at `GET /openapi.json`. What applications are asked through is th
 - An endpoint's key is for the data plane only. What each role may do is a table in [Approve and protect](../guides/govern.md):
   a viewer reads, and making and revoking keys takes the admin token or a key with the role admin.
 - Open without a token: `GET /healthz` (alive), `GET /readyz` (can serve, else 503), `GET /login`, `GET /`.
+"""
+
+
+_METRICS = """# Metrics
+
+`GET /metrics` of a server, in OpenMetrics 1.0 where the request accepts it and in Prometheus' text form 0.0.4 else. It needs
+the admin token, or a key with the role operator or admin. [Operate](../guides/operate.md) says how to scrape it.
+
+Figures are of one server, since its start for counters; with several servers, scrape each. What cannot be known is absent,
+never zero. A metric has at most 500 series; what comes after is counted under the label values `other`. A histogram has
+`_bucket`, `_count` and `_sum`. `GET /metrics?form=json` has the same as `{"items": [{"name", "labels", "value"}]}`.
 """
 
 
@@ -147,7 +159,16 @@ def _type(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     return " ".join([kind, *bounds])
 
 
-PAGES = {"cli.md": cli_page, "api.md": api_page}
+def metrics_page() -> str:
+    """docs/reference/metrics.md."""
+    rows = [
+        f"| `{each.full_name}` | {each.kind} | {' '.join(f'`{name}`' for name in each.labels)} | {each.help} |"
+        for each in METRICS.values()
+    ]
+    return "\n".join([_GENERATED, _METRICS, "| metric | type | labels | |", "|---|---|---|---|", *rows, ""])
+
+
+PAGES = {"cli.md": cli_page, "api.md": api_page, "metrics.md": metrics_page}
 
 
 def outdated() -> list[str]:

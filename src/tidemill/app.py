@@ -26,6 +26,7 @@ from tidemill.api.metrics import Measured, MetricsPage, counting
 from tidemill.api.models_compare import ModelsCompareJob
 from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
+from tidemill.api.own_jobs import recorded
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.api.reprice import KIND as REPRICE
@@ -39,6 +40,7 @@ from tidemill.core.clock import Clock, Ids, SystemClock
 from tidemill.core.errors import Conflict, Invalid
 from tidemill.core.extend import ArtifactKind, JobHandler, extension_names, load_extension
 from tidemill.core.json import dump_json
+from tidemill.core.logs import start_logging
 from tidemill.core.settings import Settings
 from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
@@ -111,8 +113,10 @@ async def serve(
     _check_ports(("--port", port), ("--otlp-grpc-port", otlp_grpc_port or 0))
     if workers < 1:
         raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
-    folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
-    with folder, contextlib.closing(bind(host, port)) as listener:
+    with contextlib.ExitStack() as before:
+        before.callback(start_logging(settings.log_format, settings.log_level))
+        folder = before.enter_context(DataFolder.open(settings.data, wait=_LOCK_WAIT))
+        listener = before.enter_context(contextlib.closing(bind(host, port)))
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
         async with (
@@ -212,6 +216,7 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
     platform.schedules.also(EraseLook(platform).look)
     platform.schedules.also(RetentionLook(platform).look)
     handlers["models.compare"] = ModelsCompareJob(platform)
+    handlers.update(recorded(handlers, recorder=platform.recorder, own=settings.own_spans))
     steps.update(step_handlers(platform))
     triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)
     platform.schedules.add(triggers.source())
@@ -343,7 +348,8 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
         limits=platform.settings.limits,
         metrics=MetricsPage(platform),
     )
-    return Measured(front, measures=platform.measures, recorder=platform.recorder)
+    own = platform.settings.own_spans
+    return Measured(front, measures=platform.measures, recorder=platform.recorder, own=own)
 
 
 def _by_headers(entry: Entry) -> Callable[[Mapping[str, str]], Awaitable[Principal]]:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
+import anyio
 import anyio.to_thread
 from sqlalchemy import Connection
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.api.platform import Platform
 from tidemill.api.problems import problem_response
 from tidemill.core.errors import Denied, MethodNotAllowed, TidemillError
-from tidemill.core.logs import WITHIN
+from tidemill.core.logs import LINES, WITHIN
 from tidemill.core.records import SpanRecord
 from tidemill.store import jobs
 from tidemill.store.access import Principal
+from tidemill.telemetry.embedded import EmbeddedEngine
 from tidemill.telemetry.recorder import Recorder, Span
 from tidemill.telemetry.watch import Labels, Measures
 from tidemill.telemetry.watch_machine import read_machine
@@ -29,8 +32,8 @@ OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 OWN_PROJECT: Final = "tidemill-internal"
 """Where the spans of the platform's own work are, apart from those of any user."""
-OwnSpans: TypeAlias = Literal["off", "slow", "all"]
 _SLOW_SECONDS: Final = 1.0
+_PATIENCE: Final = 2.0  # seconds for the span store to say what is in it
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PLAIN: Final = frozenset(
     {
@@ -50,11 +53,11 @@ class Measured:
     `tidemill-internal`; with `own` "all" every one is, with "off" none.
     """
 
-    def __init__(self, app: ASGIApp, *, measures: Measures, recorder: Recorder, own: OwnSpans = "slow") -> None:
+    def __init__(self, app: ASGIApp, *, measures: Measures, recorder: Recorder, own: str = "slow") -> None:
         self._app = app
         self._measures = measures
         self._recorder = recorder
-        self._own: OwnSpans = own
+        self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on, and look at the answer's status."""
@@ -123,6 +126,10 @@ class MetricsPage:
             if request.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowed(f"/metrics does not take {request.method}", hint="Use GET.")
             _check(scope["tidemill.principal"])
+            if request.query_params.get("form") == "json":
+                items = self._platform.measures.items(await self._look())
+                await JSONResponse({"items": items}, headers={"cache-control": "no-store"})(scope, receive, send)
+                return
             is_open = "application/openmetrics-text" in request.headers.get("accept", "")
             text = self._platform.measures.text(await self._look(), is_open=is_open)
         except TidemillError as error:
@@ -136,7 +143,11 @@ class MetricsPage:
         names = {} if platform.telemetry.engine_pid is None else {platform.telemetry.engine_pid: "span-store"}
         machine = await anyio.to_thread.run_sync(read_machine, platform.data, names)
         found: dict[str, Mapping[Labels, float]] = {**machine, **await self._spans(), **await platform.database.read(_jobs)}
+        intake, recorded = platform.intake, platform.measures.read().get("tidemill_spans", {})
+        taken = {("otlp", "accepted"): intake.accepted, ("otlp", "rejected"): intake.rejected}
+        found["tidemill_spans"] = {**recorded, **taken}
         found["tidemill_build_info"] = {(__version__,): 1}
+        found["tidemill_log_lines"] = {(level,): count for level, count in LINES.items()}
         found["tidemill_start_time_seconds"] = {(): self._started}
         return found
 
@@ -150,12 +161,14 @@ class MetricsPage:
             "tidemill_spool_damaged_bytes": {(): sum(waiting.damaged.values())},
             "tidemill_store_rejected_rows": {(): waiting.rejected},
             "tidemill_store_running": {(): int(telemetry.engine_pid is not None)},
+            "tidemill_spans_sampled_out": {(): telemetry.gate.sampled_out},
             "tidemill_ingest_bytes": {(): self._platform.intake.room.held},
         }
-        try:
+        if isinstance(telemetry.engine, EmbeddedEngine):
+            found["tidemill_store_starts"] = {(): telemetry.engine.starts}
+        stored = None  # what cannot be asked soon is absent
+        with contextlib.suppress(TidemillError), anyio.move_on_after(_PATIENCE):
             stored = await telemetry.stored(wake=False)
-        except TidemillError:
-            stored = None  # what cannot be asked is absent
         if stored is not None:
             found["tidemill_store_spans"] = {(): stored.spans}
             found["tidemill_store_bytes"] = {(table,): size for table, (_, size) in stored.tables.items()}

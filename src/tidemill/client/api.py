@@ -20,6 +20,7 @@ from tidemill.client.environments import EnvironmentCalls
 from tidemill.client.evaluations import EvaluationCalls
 from tidemill.client.evidence import EvidenceCalls
 from tidemill.client.feedback import FeedbackCalls
+from tidemill.client.figures import FigureCalls
 from tidemill.client.govern import GovernCalls
 from tidemill.client.jobs import JobCalls
 from tidemill.client.lineage import LineageCalls
@@ -54,6 +55,7 @@ class AsyncClient(
     EvaluationCalls,
     EvidenceCalls,
     FeedbackCalls,
+    FigureCalls,
     GovernCalls,
     LineageCalls,
     MaturityCalls,

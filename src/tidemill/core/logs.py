@@ -9,6 +9,7 @@ import datetime as dt
 import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Final, Literal, TextIO, TypeAlias, get_args
@@ -22,6 +23,8 @@ Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 WITHIN: Final[ContextVar[tuple[str, str] | None]] = ContextVar("tidemill_within", default=None)
 """The trace and the span that the running code belongs to."""
+LINES: Final[Counter[str]] = Counter()
+"""How many lines were written, by level."""
 _SECRET: Final = re.compile(
     r"\btm_[0-9a-z]{1,32}_[A-Za-z0-9_-]{16,}|(?i:\b(bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
     r"|(?i:\b(?:api[_-]?key|token|password|secret|code)\b[\"']?\s*[=:]\s*[\"']?)[^\s\"',;&)}]{6,}|\bsk-[A-Za-z0-9_-]{16,}"
@@ -72,28 +75,20 @@ class TextLines(logging.Formatter):
 class _Lines(logging.StreamHandler[TextIO]):
     """Writes lines, and counts them."""
 
-    def __init__(self, counted: Callable[[str], None] | None) -> None:
-        super().__init__(sys.stderr)
-        self._counted = counted
-
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        if self._counted is not None:
-            self._counted(record.levelname.lower())
+        LINES[record.levelname.lower()] += 1
         super().emit(record)
 
 
-def start_logging(form: str, level: str, *, counted: Callable[[str], None] | None = None) -> Callable[[], None]:
-    """Write all lines from `level` up to standard error; what is given back ends it. Raises `Invalid`.
-
-    `counted` is called with the level of each line.
-    """
+def start_logging(form: str, level: str) -> Callable[[], None]:
+    """Write all lines from `level` up to standard error; what is given back ends it. Raises `Invalid`."""
     for given, known, what in ((form, get_args(Form), "form"), (level, get_args(Level), "level")):
         if given not in known:
             raise Invalid(
                 f"{given!r} is no {what} of logs", hint=did_you_mean(given, known) or f"It is one of {', '.join(known)}."
             )
-    handler = _Lines(counted)
+    handler = _Lines(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
     before = root.level

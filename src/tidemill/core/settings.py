@@ -30,7 +30,8 @@ class Settings:
     `paths` the folders and files with specs, relative to `root`; `url` the server to talk to, when one is named.
     `database` is where the metadata is, as written (a URL, `env:NAME` or `file:PATH`; see `database_url`), None for SQLite in
     the data folder; `blobs` the folder of the blobs, None for the one in the data folder; `retention` for how many seconds what
-    is deleted can be restored.
+    is deleted can be restored. `log_format` (text, json) and `log_level` say what a server writes to standard error,
+    `own_spans` (off, slow, all) which of its own requests it records.
     """
 
     root: Path
@@ -45,6 +46,9 @@ class Settings:
     database_where: str = ""
     blobs: Path | None = None
     retention: float = 30 * 86400.0
+    log_format: str = "text"
+    log_level: str = "warning"
+    own_spans: str = "slow"
 
     def database_url(self) -> str | None:
         """The URL of the PostgreSQL database, None for SQLite. Raises `Invalid` or `NotFound`, and never shows what it read."""
@@ -64,8 +68,8 @@ def load_settings(
 ) -> Settings:
     """Read `tidemill.toml` and the environment.
 
-    The variables are `TIDEMILL_URL`, `_TOKEN`, `_PROJECT`, `_DATA`, `_ENVIRONMENT`, `_DATABASE`, `_BLOBS` and
-    `_RETENTION`.
+    The variables are `TIDEMILL_URL`, `_TOKEN`, `_PROJECT`, `_DATA`, `_ENVIRONMENT`, `_DATABASE`, `_BLOBS`,
+    `_RETENTION`, `_LOG_FORMAT`, `_LOG_LEVEL` and `_OWN_SPANS`.
     Raises `Invalid` for a file that is not TOML, an unknown key or a wrong type.
     """
     env = os.environ if environ is None else environ
@@ -86,7 +90,16 @@ def load_settings(
         blobs=None if blobs is None else (start / blobs).resolve(),
         limits=read_limits(file.get("limits"), where=str(root / PROJECT_FILE)),
         retention=parse_duration(env.get("TIDEMILL_RETENTION") or file.get("retention", _RETENTION), what="retention"),
+        log_format=env.get("TIDEMILL_LOG_FORMAT") or "text",
+        log_level=env.get("TIDEMILL_LOG_LEVEL") or "warning",
+        own_spans=_own_spans(env.get("TIDEMILL_OWN_SPANS") or "slow"),
     )
+
+
+def _own_spans(value: str) -> str:
+    if value not in {"off", "slow", "all"}:
+        raise Invalid(f"TIDEMILL_OWN_SPANS={value} is not known", hint="It is off, slow or all.")
+    return value
 
 
 def _read_project_file(path: Path) -> dict[str, object]:

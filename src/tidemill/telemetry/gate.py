@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 import anyio.to_thread
 
-from tidemill.core.errors import TidemillError
+from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry.frames import Rows
@@ -31,6 +31,7 @@ from tidemill.telemetry.sampling import Tail
 _MOST_WAITING: Final = 4096
 _MOST_LARGE: Final = 64
 _DEEPEST: Final = 60
+_DRAIN_SECONDS: Final = 60.0
 _PERHAPS: Final = LARGEST_INLINE // 6  # characters: each is at most six bytes of JSON
 _log = logging.getLogger("tidemill.telemetry")
 
@@ -40,6 +41,7 @@ class Gate:
 
     def __init__(self, *, book: RuleBook | None = None, payloads: Payloads | None = None, marks: Marks | None = None) -> None:
         self.dropped = 0
+        self.sampled_out = 0
         self.marks = marks
         self.payloads = payloads
         self._book = book
@@ -54,6 +56,7 @@ class Gate:
         large = self.payloads is not None and _is_perhaps_large(record)
         if rules is not None and not rules.is_slow and not large:
             kept = rules.apply(record)
+            self.sampled_out += kept is None
             if kept is not None:
                 then(kept)
             return
@@ -89,12 +92,19 @@ class Gate:
         """A project's rules as they were read last. Never waits; from any thread."""
         return (None if self._book is None else self._book.latest(project)) or EMPTY
 
-    async def drained(self) -> None:
-        """Return when everything `put` so far was handed on."""
-        if self._thread is not None:
-            done: Future[None] = Future()
-            self._waiting.put(done)
-            await asyncio.wrap_future(done)
+    async def drained(self, *, timeout: float = _DRAIN_SECONDS) -> None:
+        """Return when everything `put` so far was handed on. Raises `Unavailable` after `timeout` seconds."""
+        if self._thread is None:
+            return
+        done: Future[None] = Future()
+        self._waiting.put(done)
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.wrap_future(done)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"spans are still being redacted after {timeout:.0f} s", hint="Try again soon, or use fewer detectors."
+            ) from error
 
     def close(self) -> None:
         """Hand on what waits and stop."""
@@ -132,6 +142,7 @@ class Gate:
     def _passed(self, record: SpanRecord) -> SpanRecord | None:
         rules = EMPTY if self._book is None else self._book.load(record.project)
         kept = rules.apply(record)
+        self.sampled_out += kept is None
         if kept is None or self.payloads is None or not _is_perhaps_large(kept):
             return kept
         changes: dict[str, Any] = {}

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from tidemill.core.json import JsonObject
+
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Labels: TypeAlias = tuple[str, ...]
 MOST_SERIES: Final = 500
@@ -134,6 +136,21 @@ class Measures:
             for labels, value in sorted(values.get(metric.name, {}).items()):
                 lines.append(f"{metric.full_name}{_labels(metric.labels, labels)} {_number(value)}")
         return "\n".join([*lines, "# EOF", ""] if is_open else [*lines, ""])
+
+    def items(self, looked_at: Mapping[str, Mapping[Labels, float]]) -> Sequence[JsonObject]:
+        """All figures as JSON: `name`, `labels`, `value`; of a histogram its count and its sum."""
+        values = {**self.read(), **looked_at}
+        with self._lock:
+            for name, series in self._histograms.items():
+                values[f"{name}_count"] = {key: sum(counts[:-1]) for key, counts in series.items()}
+                values[f"{name}_sum"] = {key: counts[-1] for key, counts in series.items()}
+        found: list[JsonObject] = []
+        for name, series in values.items():
+            metric = METRICS.get(name) or METRICS[name.rpartition("_")[0]]
+            shown = metric.full_name if name == metric.name else name
+            for labels, value in series.items():
+                found.append({"name": shown, "labels": dict(zip(metric.labels, labels, strict=True)), "value": value})
+        return found
 
     def _key(self, series: Mapping[Labels, object], labels: Labels) -> Labels:
         return labels if labels in series or len(series) < MOST_SERIES else tuple([_OTHER] * len(labels))

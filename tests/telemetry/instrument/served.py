@@ -64,10 +64,15 @@ def clean_environ():
 
 
 @contextlib.contextmanager
-def serving(folder, *words, **environ):
+def serving(folder, *words, errors=None, **environ):
     """`tidemill up` over a project folder, until the end; it must leave with 0."""
     command = [TIDEMILL, "up", "--port", "0", "--otlp-grpc-port", "0", "--no-open", "--json", *words]
-    with subprocess.Popen(command, cwd=folder, env=clean_environ() | environ, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        contextlib.nullcontext() if errors is None else errors.open("w") as log,
+        subprocess.Popen(
+            command, cwd=folder, env=clean_environ() | environ, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
             yield Served(folder, json.loads(process.stdout.readline()), process)

@@ -14,6 +14,7 @@ from tidemill.client.sync.environments import EnvironmentCalls
 from tidemill.client.sync.evaluations import EvaluationCalls
 from tidemill.client.sync.evidence import EvidenceCalls
 from tidemill.client.sync.feedback import FeedbackCalls
+from tidemill.client.sync.figures import FigureCalls
 from tidemill.client.sync.govern import GovernCalls
 from tidemill.client.sync.jobs import JobCalls
 from tidemill.client.sync.lineage import LineageCalls
@@ -45,6 +46,7 @@ class Client(
     EvaluationCalls,
     EvidenceCalls,
     FeedbackCalls,
+    FigureCalls,
     GovernCalls,
     LineageCalls,
     MaturityCalls,

@@ -165,9 +165,9 @@ def _connect() -> None:
         return  # amid the SDK's own import, whose end calls again
     _is_connected = True
     try:
-        import tidemill  # noqa: PLC0415  (only when something is traced)
+        from tidemill.telemetry.instrument.connecting import connect  # noqa: PLC0415  (only when something is traced)
 
-        tidemill.connect()
+        connect()
     except Exception as error:  # noqa: BLE001  (the program goes on)
         hint = getattr(error, "hint", "") or "Install it there: pip install 'tidemill[tracing]'"
         sys.stderr.write(f"tidemill instrument: spans are not sent: {error}. {hint}\n")
