@@ -34,7 +34,7 @@ def asked(house: House) -> tuple[Project, list[str]]:
     project = house.project()
     project.apply()
     project.post("/endpoints/tide:deploy", {"app": "chain/tide"})
-    traces = [ask(project, "why?"), ask(project, "when?", tags="env=test"), ask(project, "who?", user="ben", session="s/2")]
+    traces = [ask(project, "why?"), ask(project, "when?", tags="env=test"), ask(project, "who?", user="ben", session="s-2")]
     return project, traces
 
 
@@ -87,9 +87,9 @@ def test_scores_and_feedback_are_found(asked: tuple[Project, list[str]]) -> None
 
 def test_sessions_users_and_search(asked: tuple[Project, list[str]]) -> None:
     project, traces = asked
-    assert [(each["id"], each["traces"]) for each in project.get("/sessions")["items"]] == [("s/2", 1), ("s1", 2)]
+    assert [(each["id"], each["traces"]) for each in project.get("/sessions")["items"]] == [("s-2", 1), ("s1", 2)]
     assert ids(project.get("/sessions/s1")) == traces[:2]
-    assert project.get("/sessions/s%2F2")["users"] == ["ben"]
+    assert project.get("/sessions/s-2")["users"] == ["ben"]
     project("GET", "/sessions/nothing", status=404)
     assert [each["id"] for each in project.get("/trace-users", params={"filter": "tag.env = prod"})["items"]] == ["ben", "ana"]
     found = project.post("/spans:search", {"text": "moon", "filter": "user = ben and kind = llm"})["items"]

@@ -197,6 +197,8 @@ def _content(answer: Answer) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if answer.shape is not None or answer.many or answer.media is None:
         content["application/json"] = {"schema": _schema(answer)}
+    for media in answer.medias:
+        content[media] = {"schema": {}}
     if answer.media is not None:
         content[answer.media] = {"schema": {"type": "string"}} if answer.media == EVENTS else {"schema": {}}
     return {"content": content}

@@ -138,7 +138,7 @@ async def search_spans(call: AnyCaller, body: Search) -> Page:
     found = await call.platform.telemetry.search_spans(
         call.project, body.text, filter=expression, limit=body.limit, now_ns=now_ns, **bounds
     )
-    return page(list(found))
+    return {**page(list(found)), "texts": None, "covered": None, "embedded": None}
 
 
 @router.get("/sessions")

@@ -35,6 +35,8 @@ class Answer:
     also: Mapping[str, Any] = field(default_factory=dict[str, Any])
     other: tuple[type[Any], ...] = ()
     media: str | None = None
+    medias: tuple[str, ...] = ()
+    """Further ones, by what was asked."""
     statuses: tuple[int, ...] = ()
 
 
@@ -101,19 +103,19 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "POST /spans:reprice": one(registry.JobStartedShape),
     "POST /query": one(numbers.NumbersShape, numbers.ComparedNumbersShape),
     "POST /traces/{trace_id}/scores": many(serving.TraceScoreShape),
-    "GET /traces:export": raw("application/x-ndjson"),
+    "GET /traces:export": Answer(media="application/x-ndjson", medias=("application/vnd.apache.parquet",)),
     "GET /traces:tail": raw(EVENTS),
     "POST /spans:search": many(
         serving.FoundSpanShape,
         serving.ListedTraceShape,
-        **{name: {"type": "integer"} for name in ("texts", "covered", "embedded")},
+        **{name: {"type": ["integer", "null"]} for name in ("texts", "covered", "embedded")},
     ),
     "GET /sessions": many(serving.GroupShape),
     "GET /sessions/{session}": one(serving.ConversationShape),
     "GET /trace-users": many(serving.GroupShape),
     "GET /saved-queries": many(serving.SavedQueryShape),
     "GET /saved-queries/{name}": one(serving.SavedQueryShape),
-    "PUT /saved-queries/{name}": one(serving.SavedQueryShape),
+    "PUT /saved-queries/{name}": one(serving.SavedQueryShape, statuses=(201,)),
     "POST /feedback": one(serving.FeedbackShape, statuses=(200,)),
     "POST /feedback:batch": many(serving.FeedbackShape),
     "GET /feedback": many(serving.FeedbackShape),
