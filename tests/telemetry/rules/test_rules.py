@@ -37,7 +37,7 @@ def rules(tmp: Any = None, *, endpoints: dict[str, float] | None = None, **body:
 
 
 def span(**fields: Any) -> SpanRecord:
-    base = {
+    base: dict[str, Any] = {
         "trace_id": "ab" * 16, "span_id": "cd" * 8, "parent_id": None, "name": "chat", "kind": "llm",
         "start_ns": 10**18, "end_ns": 10**18 + 1, "project": "p",
     }  # fmt: skip
