@@ -13,7 +13,9 @@ from tidemill.cli.options import DEFAULTS, Options, open_client
 from tidemill.cli.screen import clean, note, one_line, paint, say, say_json, width
 from tidemill.cli.table import Cell, Column, table
 from tidemill.cli.traces import ALL, Narrowed, list_traces, shortened, show_trace, trace_row
+from tidemill.cli.traces_erase import erase_traces
 from tidemill.cli.traces_import import import_traces
+from tidemill.cli.traces_query import NUMBERS
 from tidemill.cli.tree import text_of
 from tidemill.core.errors import Invalid
 
@@ -274,5 +276,5 @@ def _say_line(trace: TraceJson) -> None:
 
 COMMANDS = {
     "list": list_traces, "show": show_trace, "tail": tail, "sessions": sessions, "users": users, "search": search,
-    "export": export, "import": import_traces, "save": save, "saved": saved,
+    "export": export, "import": import_traces, "save": save, "saved": saved, "erase": erase_traces, **NUMBERS,
 }  # fmt: skip
