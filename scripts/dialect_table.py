@@ -46,7 +46,7 @@ def spans_of(file: Path) -> list[RawSpan]:
 
 def files(folder: Path) -> dict[str, list[RawSpan]]:
     """The traces of a folder by name, without files that are not OTLP."""
-    return {each.stem: spans_of(each) for each in sorted(folder.glob("*.json")) if ".export" not in each.name}
+    return {each.stem: spans_of(each) for each in sorted(folder.glob("*.json")) if "export" not in each.name}
 
 
 def spoken(spans: Iterable[RawSpan]) -> list[str]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from telemetry.dialects.reading import START_NS, all_of, event, leaves, read
 from tidemill.telemetry.dialects import At, Dialect, Under, Whole, at, dialects
+from tidemill.telemetry.dialects.messages import WORDS_OF_FORMS
 from tidemill.telemetry.dialects.plan import make_plan
 from tidemill.telemetry.otlp.raw import RawEvent
 from tidemill.telemetry.row import encode_row
@@ -69,13 +70,6 @@ EVENTS = st.lists(
     ),
     max_size=3,
 )
-# Words of a form, which stand for something that is said in another way.
-VOCABULARY = set(
-    (
-        "user assistant tool system text tool_use tool_result image function_call function_call_output "
-        "reasoning ai constructor message gen_ai.choice blob tool_call_response developer model function"
-    ).split()
-)
 
 
 @settings(max_examples=200, deadline=None)
@@ -85,7 +79,7 @@ def test_nothing_is_lost_and_nothing_raises(attributes, events, scope):
     record = read(attributes, events=events, scope=scope)
     assert json.dumps(attributes) == before
     said = set(leaves(attributes)) | set(leaves([[each.attributes, each.body] for each in events]))
-    lost = {each for each in said - all_of(record) if each not in VOCABULARY}
+    lost = {each for each in said - all_of(record) if each not in WORDS_OF_FORMS}
     assert not lost, lost
     row = json.loads(encode_row(record))
     assert isinstance(row["session"], str)

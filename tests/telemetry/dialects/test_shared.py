@@ -9,6 +9,7 @@ import pytest
 
 from telemetry.dialects.reading import all_of, leaves, raw, raw_spans, read, shared
 from tidemill.telemetry.dialects import read_span
+from tidemill.telemetry.dialects.messages import WORDS_OF_FORMS
 
 NAMES = [
     "autogen-2025-06-06", "claude-agent-2025-12-22", "google-adk-2025-08-28", "langgraph-python-2025-08-22",
@@ -16,10 +17,6 @@ NAMES = [
     "pydantic-ai-tools-2025-12-04", "vercel-aisdk-2025-11-17", "vertex-ai-2025-08-01",
 ]  # fmt: skip
 ROLES = {"model": "assistant", "developer": "system"}
-WORDS_OF_FORMS = {
-    "gen_ai.assistant.message", "gen_ai.system.message", "gen_ai.user.message", "gen_ai.tool.message", "gen_ai.choice",
-    "tool_call_response", "tool_call", "function", "model", "text", "message", "tool_use", "tool", "thinking",
-}  # fmt: skip
 # The SDK's outer span repeats what the call below it used; here its total was taken from elsewhere than its attributes.
 OUTER = {"1dc6768109615657"}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.parts import Part, merged, read_call, read_parts, take, take_text, with_rest
+from tidemill.telemetry.dialects.parts import WORDS, Part, merged, read_call, read_parts, take, take_text, with_rest
 from tidemill.telemetry.dialects.values import is_list, is_object, unpacked
 
 Message: TypeAlias = dict[str, Json]
@@ -30,6 +30,9 @@ _INSIDE: Final = (
 )  # fmt: skip
 _SAID: Final = ("prompt", "text", "content", "completion", "output_text", "response")
 _DEEPEST: Final = 6
+
+WORDS_OF_FORMS: Final = WORDS | {*ROLES, *_ITEMS, "message", "constructor"}
+"""Words of a message's form, which our form says otherwise: all else that is in a message is kept."""
 
 
 def read_messages(value: Json) -> list[Message] | None:

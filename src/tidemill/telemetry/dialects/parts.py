@@ -40,6 +40,9 @@ _WRAPPERS: Final = {  # an object of one such key stands for a part of the type 
     "message_content": "",
 }
 
+WORDS: Final = frozenset({*_TEXT, *_REASONING, *_CALL, *_RESULT, *_MEDIA, "function", "base64", "url"})
+"""Words that say of what form a part is; in our form they are said otherwise."""
+
 
 def take(rest: dict[str, Json], *names: str) -> Json:
     """The first of `names` that has a value, taken out of `rest`; names without one are taken out too."""
