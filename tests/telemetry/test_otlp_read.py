@@ -8,12 +8,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from telemetry.otlp_requests import START_NS, export, logs, pairs, span
 from tidemill.core.errors import Invalid
 from tidemill.telemetry.otlp.answers import Taken, encode_status, encode_taken
 from tidemill.telemetry.otlp.logs import read_logs
 from tidemill.telemetry.otlp.parse import parse_logs, parse_traces
+from tidemill.telemetry.otlp.split import split_request
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.otlp.traces import read_spans
 
@@ -327,3 +329,29 @@ def test_a_log_record_that_is_sent_again_is_the_same_row():
         next(read_logs(parse_logs(body, form="protobuf", tally=tally), tally, now_ns=now)) for now in (START_NS, START_NS + 9)
     )
     assert one == two
+
+
+@given(some.lists(some.lists(some.lists(some.integers(0, 400), max_size=4), max_size=3), max_size=3), some.integers(1, 600))
+def test_a_split_request_says_the_same(shape, most):
+    request = ExportTraceServiceRequest()
+    number = 0
+    for scopes in shape:
+        of_resource = request.resource_spans.add(schema_url="u")
+        of_resource.resource.attributes.extend(pairs({"service.name": "shop"}))
+        for sizes in scopes:
+            of_scope = of_resource.scope_spans.add()
+            of_scope.scope.name = "s"
+            for size in sizes:
+                number += 1
+                of_scope.spans.append(span(number, attributes={"k": "x" * size}))
+    parts = list(split_request(request.SerializeToString(), most=most))
+    found = [each for part in parts for each in read(part)[0]]
+    assert found == read(request)[0]
+    assert all(len(part) < 2 * most + 1000 for part in parts)
+
+
+@given(some.binary(max_size=300))
+def test_what_is_no_request_is_not_mended_by_splitting(body):
+    with contextlib.suppress(Invalid):
+        whole = read(body)[0]
+        assert [each for part in split_request(body, most=20) for each in read(part)[0]] == whole

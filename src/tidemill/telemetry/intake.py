@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
+
+import anyio.to_thread
 
 from tidemill.core.clock import Clock
 from tidemill.core.records import SpanRecord
@@ -16,6 +18,7 @@ from tidemill.telemetry.joined import mark_event
 from tidemill.telemetry.metric_points_schema import TABLE as METRIC_POINTS
 from tidemill.telemetry.otlp.answers import Form, Signal, Taken
 from tidemill.telemetry.otlp.raw import RawSpan, as_it_came
+from tidemill.telemetry.otlp.split import split_request
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.room import Room, Share
 from tidemill.telemetry.sampling import sender_weight
@@ -26,8 +29,10 @@ BUDGET_BYTES: Final = 192 * 1024 * 1024
 """Bytes of requests that are in memory at once, after they were unpacked."""
 _TURN_SECONDS: Final = 0.002
 _TOGETHER: Final = 150  # spans that are written together at least, because a block costs less than its rows
+_PART: Final = 256 * 1024  # bytes that are parsed at once, well below a turn
 _UNDERWAY: Final = 32  # slices of one request that wait for the disk before the next is read
 Then: TypeAlias = Callable[[SpanRecord], SpanRecord | None]
+_Request = TypeVar("_Request")
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 _NOT_UNDERSTOOD: Final = "spans were not understood and are kept as they came; the server's log says why"
@@ -86,10 +91,9 @@ class Intake:
         from tidemill.telemetry.otlp.parse import parse_traces  # noqa: PLC0415
         from tidemill.telemetry.otlp.traces import read_spans  # noqa: PLC0415
 
-        tally = Tally()
-        async with self._turns.turn(project):
-            request = parse_traces(body, form=form, tally=tally)
-        await self.spans(project, read_spans(request, tally, now_ns=self._clock.now_ns()), tally)
+        tally, now_ns = Tally(), self._clock.now_ns()
+        requests = await self._parsed(project, body, form, lambda part: parse_traces(part, form=form, tally=tally))
+        await self.spans(project, _each(requests, lambda request: read_spans(request, tally, now_ns=now_ns)), tally)
         return Taken(rejected=tally.rejected, message=tally.message)
 
     async def logs(self, project: str, body: bytes, *, form: Form) -> Taken:
@@ -97,10 +101,10 @@ class Intake:
         from tidemill.telemetry.otlp.logs import read_logs  # noqa: PLC0415  (the same)
         from tidemill.telemetry.otlp.parse import parse_logs  # noqa: PLC0415
 
-        tally = Tally()
-        async with self._turns.turn(project):
-            request = parse_logs(body, form=form, tally=tally)
-        await self.spans(project, read_logs(request, tally, now_ns=self._clock.now_ns()), tally, then=mark_event)
+        tally, now_ns = Tally(), self._clock.now_ns()
+        requests = await self._parsed(project, body, form, lambda part: parse_logs(part, form=form, tally=tally))
+        records = _each(requests, lambda request: read_logs(request, tally, now_ns=now_ns))
+        await self.spans(project, records, tally, then=mark_event)
         return Taken(rejected=tally.rejected, message=tally.message)
 
     async def metrics(self, project: str, body: bytes, *, form: Form) -> Taken:
@@ -108,10 +112,9 @@ class Intake:
         from tidemill.telemetry.otlp.metrics import read_metrics  # noqa: PLC0415  (the same)
         from tidemill.telemetry.otlp.parse import parse_metrics  # noqa: PLC0415
 
-        tally = Tally()
-        async with self._turns.turn(project):
-            request = parse_metrics(body, form=form, tally=tally)
-        points = read_metrics(request, tally, project=project, now_ns=self._clock.now_ns())
+        tally, now_ns = Tally(), self._clock.now_ns()
+        requests = await self._parsed(project, body, form, lambda part: parse_metrics(part, form=form, tally=tally))
+        points = _each(requests, lambda request: read_metrics(request, tally, project=project, now_ns=now_ns))
         while True:
             async with self._turns.turn(project):
                 rows, is_last = _slice(points, _same)
@@ -127,12 +130,26 @@ class Intake:
         """
         from tidemill.telemetry.otlp.files import read_file  # noqa: PLC0415  (the same)
 
-        tally = Tally()
-        async with self._turns.turn(project):
-            found = read_file(content, name=name, project=project, form=form, tally=tally, now_ns=self._clock.now_ns())
+        tally, now_ns = Tally(), self._clock.now_ns()
+        found = await anyio.to_thread.run_sync(
+            lambda: read_file(content, name=name, project=project, form=form, tally=tally, now_ns=now_ns)
+        )
         await self.spans(project, found.spans, tally)
         await self.spans(project, found.logs, tally, then=mark_event)
         return Imported(form=found.form, spans=tally.accepted, rejected=tally.rejected, message=tally.message)
+
+    async def _parsed(self, project: str, body: bytes, form: Form, parse: Callable[[bytes], _Request]) -> Sequence[_Request]:
+        """The request, in parts that take a turn each; all of them are parsed before anything of the first is taken."""
+        if len(body) <= _PART:
+            async with self._turns.turn(project):
+                return [parse(body)]
+        if form == "json":  # it cannot be cut; on a thread it leaves room for others between its steps
+            return [await anyio.to_thread.run_sync(parse, body)]
+        requests: list[_Request] = []
+        for part in await anyio.to_thread.run_sync(lambda: list(split_request(body, most=_PART))):
+            async with self._turns.turn(project):
+                requests.append(parse(part))
+        return requests
 
     async def spans(self, project: str, spans: Iterator[RawSpan | None], tally: Tally, *, then: Then | None = None) -> None:
         """Take spans as they come out of a reader; None is one that it rejected. On disk when it returns.
@@ -169,6 +186,11 @@ class Intake:
             self.rejected += tally.rejected
             await underway.finish()
         underway.check()
+
+
+def _each(requests: Sequence[_Request], read: Callable[[_Request], Iterator[_Made]]) -> Iterator[_Made]:
+    for request in requests:
+        yield from read(request)
 
 
 def _same(row: bytes) -> bytes:
