@@ -110,5 +110,9 @@ def test_an_agent_by_pydantic_ai():
 def test_nothing_recorded_is_lost(file):
     for each in raw_spans(file):
         record = read_span(each, project="p")
-        assert set(leaves(each.attributes)) - all_of(record) <= WORDS_OF_FORMS, each.name
+        words = WORDS_OF_FORMS | {
+            "success",
+            "1",
+        }  # what LangChain says of every tool that answered, and the version of its form
+        assert set(leaves(each.attributes)) - all_of(record) <= words, each.name
         encode_row(record)

@@ -31,7 +31,9 @@ _INSIDE: Final = (
 _SAID: Final = ("prompt", "text", "content", "completion", "output_text", "response")
 _DEEPEST: Final = 6
 
-WORDS_OF_FORMS: Final = WORDS | {*ROLES, *_ITEMS, "message", "constructor"}
+_GENERATIONS: Final = ("ChatGeneration", "ChatGenerationChunk", "Generation")
+_MODULES: Final = ("langchain", "langchain_core", "schema", "messages")  # where LangChain's classes lie
+WORDS_OF_FORMS: Final = WORDS | {*ROLES, *_ITEMS, *_GENERATIONS, *_MODULES, "message", "constructor"}
 """Words of a message's form, which our form says otherwise: all else that is in a message is kept."""
 
 
@@ -171,12 +173,17 @@ def _read_message(value: Mapping[str, Json]) -> Message | None:
     if (reasoning := take(rest, "reasoning_content")) is not None:
         thought: Part = {"type": "reasoning", "text": reasoning}
         parts = [thought, *(parts or [])]
-    return with_rest(_composed(head, parts or [], calls), rest)
+    made = _composed(head, parts or [], calls)
+    if "text" in rest and rest["text"] == made["content"]:
+        del rest["text"]  # LangChain says it beside the message once more
+    return with_rest(made, rest)
 
 
 def _opened(value: Mapping[str, Json]) -> Message:
     """The message out of what it is wrapped in: a choice, an event, a serialised object."""
     rest = dict(value)
+    if rest.get("type") in _GENERATIONS:
+        del rest["type"]
     for name in ("message", "kwargs", "new_message"):
         inner = rest.get(name)
         if not is_object(inner) or (name == "kwargs" and rest.get("type") != "constructor"):
@@ -200,7 +207,8 @@ def _deserialised(rest: Message) -> Message:
     named = rest.get("id")
     if is_list(named) and named and isinstance(named[-1], str):
         kind = named[-1].removesuffix("Chunk")
-        return {"type": kind} if kind in ROLES else rest
+        if kind in ROLES:
+            return {"type": kind, **{key: each for key, each in rest.items() if key not in ("lc", "type", "id")}}
     return rest
 
 
