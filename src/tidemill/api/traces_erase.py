@@ -16,7 +16,7 @@ from tidemill.api.router import Router
 from tidemill.core.errors import NotFound
 from tidemill.core.extend import JobContext
 from tidemill.core.json import Json
-from tidemill.core.records import Progress
+from tidemill.core.records import Job, Progress
 from tidemill.store import trace_erasures
 from tidemill.store.erase import erase_rows, forget_texts, rows_of_traces
 from tidemill.store.project_keys import decrypt, encrypt
@@ -27,6 +27,7 @@ from tidemill.telemetry.rules.redact import keyed_hash
 
 router = Router(tags=["traces"])
 ERASE: Final = "traces.erase"
+_HOUR_NS: Final = 3600 * 10**9
 _Name = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -114,7 +115,7 @@ class TraceEraseJob:
         if wanted.done_ns is not None:
             return wanted.counts
         values = await anyio.to_thread.run_sync(self._values, wanted)
-        await platform.telemetry.flush()
+        await platform.telemetry.flush(timeout=spans.PATIENT_SECONDS)
         await self._mark(wanted, values)
         done = _Done()
         await self._erase_traces(wanted, done, context)
@@ -219,10 +220,16 @@ class EraseLook:
             return ()
         await self._settle_late()
         wanted = await platform.database.remember("unfinished erasures", trace_erasures.unfinished_erasures)
-        return [
-            (await platform.jobs.submit(ERASE, {"erasure": each.id}, project=each.project, job_id=each.id)).id
-            for each in wanted
-        ]
+        return [(await self._hand_in(each)).id for each in wanted]
+
+    async def _hand_in(self, wanted: TraceErasure) -> Job:
+        """The erasure's job; after one that failed another, once an hour."""
+        platform, payload = self._platform, {"erasure": wanted.id}
+        job = await platform.jobs.submit(ERASE, payload, project=wanted.project, job_id=wanted.id)
+        hour = (platform.clock.now_ns() - wanted.at_ns) // _HOUR_NS
+        if hour < 1 or job.status not in {"failed", "cancelled"}:
+            return job
+        return await platform.jobs.submit(ERASE, payload, project=wanted.project, job_id=f"{wanted.id}-{hour}")
 
     async def _settle_late(self) -> None:
         platform = self._platform

@@ -27,6 +27,8 @@ from tidemill.telemetry.store import Telemetry
 
 AT_ONCE: Final = 500
 """Traces that are taken out together."""
+PATIENT_SECONDS: Final = 600.0
+"""How long an erasure waits for spans that are still on their way to the store."""
 _GONE_SECONDS: Final = 90.0
 _LOOK_SECONDS: Final = 0.5
 
@@ -139,7 +141,7 @@ async def wait_for_disk(engine: Engine) -> bool:
 
 async def clear_spool(telemetry: Telemetry, gone: Callable[[Mapping[str, object]], bool]) -> None:
     """Let the spool go of all that was projected, and of rows that were put aside and are gone."""
-    await telemetry.renew_spool()
+    await telemetry.renew_spool(timeout=PATIENT_SECONDS)
     aside = telemetry.spool_folder / "rejected.jsonl"
 
     def work() -> None:

@@ -15,12 +15,13 @@ from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry import lineage, query, variants
+from tidemill.telemetry.costing import Costs
 from tidemill.telemetry.embedded import EmbeddedEngine
 from tidemill.telemetry.engine import Engine, EngineDied, is_installed
-from tidemill.telemetry.costing import Costs
 from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.number_questions import NumberQuestions
 from tidemill.telemetry.project import Projector
+from tidemill.telemetry.putting_back import RESTORE
 from tidemill.telemetry.questions import TraceQuestions
 from tidemill.telemetry.rollups import Rollups
 from tidemill.telemetry.segments import bytes_after
@@ -147,12 +148,12 @@ class Telemetry(NumberQuestions, TraceQuestions):
         if self._projector is not None:
             await self._projector.reach(self._spool.durable, timeout=timeout)
 
-    async def renew_spool(self) -> None:
+    async def renew_spool(self, *, timeout: float = _FLUSH_SECONDS) -> None:
         """Return when nothing of what was taken so far is in the spool's files any more. Raises as `flush`."""
-        await self.flush()
+        await self.flush(timeout=timeout)
         await self._spool.turn()
         if self._projector is not None:
-            await self._projector.reach(self._spool.durable, timeout=_FLUSH_SECONDS)
+            await self._projector.reach(self._spool.durable, timeout=timeout)
 
     @property
     def engine(self) -> Engine:
@@ -258,7 +259,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
         await self.flush()
 
     def _has_spans(self) -> bool:
-        return (self._folder / "spans").is_dir()
+        return any((self._folder / name).is_dir() for name in ("spans", RESTORE))
 
     async def _warm(self) -> None:
         """So that the first list is quick. It may fail: whoever asks is told why."""
