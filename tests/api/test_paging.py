@@ -268,7 +268,7 @@ def test_a_cursor_of_another_list_is_refused(house: House, filled: Project, path
     for n in range(2):
         filled.apply(**{f"p{n}": f"{{kind: prompt, name: p{n}, text: x}}"})
     other = filled.get("/prompts", params={"limit": 1})["next"]
-    places = {"kind": "prompt", "name": "p1", "evaluation": "x", "run": "x", "project": filled.name}
+    places = {"kind": "prompt", "name": "p1", "evaluation": "x", "run": "x", "session": "x", "project": filled.name}
     address = (path if path.startswith("/api/v1") else PREFIX + path).format(**places)
     for cursor in (other, "abc", other[:-2], "", other + "A", "%00", "9" * 400):
         if path == "/prompts" and cursor == other:
@@ -281,7 +281,7 @@ def test_a_cursor_of_another_list_is_refused(house: House, filled: Project, path
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "1e3", "", "9" * 30, "ten"])
 def test_limits_have_bounds(house: House, project: Project, path: str, limit: str) -> None:
-    places = {"kind": "prompt", "name": "p1", "evaluation": "x", "run": "x", "project": project.name}
+    places = {"kind": "prompt", "name": "p1", "evaluation": "x", "run": "x", "session": "x", "project": project.name}
     address = (path if path.startswith("/api/v1") else PREFIX + path).format(**places)
     assert house.http.get(address, params={"limit": limit}).status_code == 400
 

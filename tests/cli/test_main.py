@@ -86,7 +86,7 @@ def test_import_tidemill_imports_nothing_heavy() -> None:
         (("eval", "chain/x"), "--data requires an argument"),
         (("eval", "chain/x", "--data", "d", "-n", "many"), 'unable to convert "many" into int'),
         (("run", "chain/x", "extra"), "unused Tokens: ['extra']"),
-        (("traces",), "needs one of list, show"),
+        (("traces",), "needs one of list, show, tail"),
         (("traces", "shw"), "Did you mean show?"),
         (("init", "--template", "poetry"), "poetry"),
         (("index", "search", "index/x", "q", "--mode", "psychic"), "psychic"),

@@ -157,7 +157,8 @@ async def list_sessions(
 @router.get("/sessions/{session:path}")
 async def get_session(call: AnyCaller, session: str, limit: Limit = 100, cursor: str | None = None) -> dict[str, Any]:
     """A conversation: what it comes to, and its traces in the order in which they began."""
-    return dict(await call.platform.telemetry.get_session(call.project, session, limit=limit, cursor=cursor))
+    found = await call.platform.telemetry.get_session(call.project, session, limit=limit, cursor=cursor)
+    return {**found, **page(list(cast("Sequence[Any]", found["items"])), cast("str | None", found["next"]))}
 
 
 @router.get("/trace-users")
