@@ -136,9 +136,7 @@ async def compare(
         for line in _differences(each["measures"]):
             say(line)
         say()
-    say(
-        f"a  {found['a']['from']} to {found['a']['to']}   b  {found['b']['from']} to {found['b']['to']}   of {found['b']['of']}"
-    )
+    say("   ".join(f"{name}  {found[name]['from'][:16]} to {found[name]['to'][:16]}" for name in ("a", "b")))
     _say_about(found["b"], more=found["groups"] - len(found["items"]))
 
 
@@ -166,9 +164,8 @@ async def reprice(
     if options.json:
         say_json(result)
         return
-    say(
-        f"{'would change' if dry_run else 'changed'}   {figures.counted(int(result['changed']), 'span')} of {result['spans']:,.0f}"
-    )
+    did = "would change" if dry_run else "changed"
+    say(f"{did}   {figures.counted(int(result['changed']), 'span')} of {result['spans']:,.0f}")
     say(f"cost     {figures.money(result['before'])} -> {figures.money(result['after'])}")
     if result["kept"]:
         say(f"kept     {figures.counted(int(result['kept']), 'cost')} that the sender gave: --overrule takes them too")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -12,6 +13,7 @@ from tidemill.telemetry.engine import Engine
 from tidemill.telemetry.numbers import Found, described, gather
 from tidemill.telemetry.numbers_measures import Measure, Sums
 from tidemill.telemetry.numbers_question import Question
+from tidemill.telemetry.rollup_state import MINUTE
 from tidemill.telemetry.rollups import Rollups
 
 _NOTHING = Sums()
@@ -23,6 +25,8 @@ async def compare(engine: Engine, rollups: Rollups, a: Question, b: Question) ->
     The groups with the largest value of the question's order in `b` come first. Differences are b - a; intervals hold 95 %,
     each by itself: over many groups some are outside by chance.
     """
+    if a.within[0] < b.within[0] < a.within[1] <= b.within[0] + MINUTE:
+        a = replace(a, within=(a.within[0], b.within[0]))  # they touch within a minute, which both were widened to
     found: dict[str, Found] = {}
 
     async def one(name: str, question: Question) -> None:
