@@ -1,7 +1,7 @@
 """A program that writes to a spool and dies at one step of it: `python spool_steps.py FOLDER` does it for every step there is.
 
-A step is a call that changes the disk. At its turn a write puts down half of what it was given, everything else nothing, and the
-process is gone. What it acknowledged before must be there, once; a line of JSON a step says what was found.
+A step is a call that changes the disk. At its turn a write puts down half of what it was given, everything else nothing, and
+the process is gone. What it acknowledged before must be there, once; a line of JSON a step says what was found.
 """
 
 from __future__ import annotations
