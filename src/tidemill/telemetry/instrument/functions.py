@@ -75,7 +75,7 @@ class _Calls:
     def begin(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Span:
         span = begin(self.tracer, self.name, self.attributes)
         if span.is_recording and self.plan.captures_input:
-            span.set(input=self.arguments(args, kwargs))
+            span.took(self.arguments(args, kwargs))
         return span
 
     def arguments(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
@@ -88,7 +88,7 @@ class _Calls:
 
     def returned(self, span: Span, result: object) -> None:
         if span.is_recording and self.plan.captures_output and not span.has_output:
-            span.set(output=result)
+            span.gave(result)
         span.end()
 
     def failed(self, span: Span, error: BaseException) -> None:

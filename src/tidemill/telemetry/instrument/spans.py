@@ -134,6 +134,14 @@ class Span:
             self._failed = True
             self._span.set_status(Status(StatusCode.ERROR, error[:_LONGEST_ERROR]))
 
+    def took(self, arguments: object) -> None:
+        """Note the input, quickly."""
+        self._span.set_attribute(genai.INPUT, values.encode(arguments))
+
+    def gave(self, result: object) -> None:
+        """Note the output, quickly."""
+        self._span.set_attribute(genai.OUTPUT, values.encode(result))
+
     def event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
         """Note that something happened now."""
         if self.is_recording:

@@ -26,6 +26,7 @@ from tidemill.core.json import Json
 LARGEST: Final = 256 * 1024  # characters of one value
 _MOST_NODES: Final = 10_000
 _DEEPEST: Final = 24
+_INT64: Final = 2**63
 _WRITTEN: Final = (
     dt.date,
     dt.time,
@@ -77,12 +78,18 @@ class _Copy:
         self.characters = LARGEST
         self.nodes = _MOST_NODES
 
-    def of(self, value: object, depth: int) -> Json:  # noqa: C901  (one line a type)
+    def of(self, value: object, depth: int) -> Json:  # noqa: C901, PLR0912  (a line a type)
         kind = type(value)
         if kind is str:
             return self.text(cast("str", value))
         if value is None or kind is bool or kind is float:
             return cast("Json", value)
+        if kind is int and -_INT64 <= cast("int", value) < _INT64:
+            return cast("int", value)
+        if kind is dict and depth <= _DEEPEST:
+            return self.mapping(cast("dict[object, object]", value), depth)
+        if kind in (list, tuple) and depth <= _DEEPEST:
+            return self.items(cast("list[object]", value), depth)
         if isinstance(value, enum.Enum):
             return self.of(value.value, depth + 1)
         if isinstance(value, int):
