@@ -125,11 +125,18 @@ class Dialect:
 
     def is_spoken_by(self, scope: str, keys: Iterable[str], events: Iterable[str] = ()) -> bool:
         """Whether a span with this scope and these names of attributes and events is written in it."""
+        return self.is_spoken_in(scope, joined(keys), joined(events))
+
+    def is_spoken_in(self, scope: str, keys: str, events: str) -> bool:
+        """As `is_spoken_by`, of names that are joined."""
         if self.scopes and scope.startswith(self.scopes):
             return True
-        if self.keys and any(each.startswith(self.keys) for each in keys):
-            return True
-        return bool(self.events) and any(each.startswith(self.events) for each in events)
+        return any(f"\n{each}" in keys for each in self.keys) or any(f"\n{each}" in events for each in self.events)
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names, each behind a line's end, so that one search finds whether any begins in a certain way."""
+    return "".join([f"\n{each}" for each in names])
 
 
 def at(*keys: str, reader: Reader | None = None) -> tuple[At, ...]:

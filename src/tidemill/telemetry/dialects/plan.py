@@ -10,13 +10,13 @@ from typing import Final, TypeAlias
 
 from tidemill.core.extend import extension_names, load_extension
 from tidemill.core.json import Json
-from tidemill.telemetry.dialects.dialect import FIELDS, At, Dialect, Happened, Source, Under
+from tidemill.telemetry.dialects.dialect import FIELDS, At, Dialect, Happened, Source, Under, joined
 from tidemill.telemetry.dialects.flat import fill, shape_of
 from tidemill.telemetry.dialects.values import Reader, anything
 from tidemill.telemetry.otlp.raw import RawSpan
 
-_LARGEST_CACHED: Final = 256
-_MOST_PLANS: Final = 2048
+_LARGEST_CACHED: Final = 128
+_MOST_PLANS: Final = 1024
 _MOST_EVENTS: Final = 32
 
 Many: TypeAlias = Callable[[RawSpan], "Json | tuple[str, ...]"]
@@ -81,13 +81,16 @@ def plan_for(span: RawSpan) -> Plan:
 
 def make_plan(known: Sequence[Dialect], scope: str, attributes: Iterable[str], events: Iterable[str] = ()) -> Plan:
     """The plan for a scope, and names of attributes and events."""
-    keys, happened = dict.fromkeys(sorted(attributes, key=_in_order)), frozenset(events)
-    spoken = [each for each in known if each.is_spoken_by(scope, keys, happened)]
+    keys, happened = dict.fromkeys(attributes), frozenset(events)
+    named, begun = joined(keys), joined(happened)
+    spoken = [each for each in known if each.is_spoken_in(scope, named, begun)]
     if not spoken:
         return _NOTHING
     slots: dict[str, list[Step]] = {}
     for dialect in spoken:
         for slot, name, source in dialect.sources:
+            if isinstance(source, Under) and f"\n{source.prefix}" not in named:
+                continue
             step = _step(name, source, keys, happened)
             if step is not None:
                 slots.setdefault(slot, []).append(step)
@@ -101,10 +104,6 @@ def make_plan(known: Sequence[Dialect], scope: str, attributes: Iterable[str], e
     )
 
 
-def _in_order(key: str) -> tuple[int, str]:
-    return (len(key), key)  # a.2 before a.10
-
-
 def _step(name: str, source: Source, keys: Mapping[str, None], events: frozenset[str]) -> Step | None:
     default = FIELDS.get(name, anything)
     if isinstance(source, str):
@@ -113,7 +112,7 @@ def _step(name: str, source: Source, keys: Mapping[str, None], events: frozenset
         moved = (source.key,) if source.moves else ()
         return Step(name, source.key, source.reader or default, moved=moved) if source.key in keys else None
     if isinstance(source, Under):
-        below = [key for key in keys if key.startswith(source.prefix)]
+        below = sorted([key for key in keys if key.startswith(source.prefix)], key=len)  # what lies higher before what is below
         return _tree_step(name, source, below) if below else None
     if isinstance(source, Happened):
         return _event_step(name, source) if source.names & events else None
