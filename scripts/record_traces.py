@@ -4,7 +4,8 @@
 
 The venv has the library, its instrumentation and `opentelemetry-exporter-otlp-proto-http`. What it does is in
 `scripts/recorded/NAME.py`: `SCRIPT` says how the model answers, `main()` runs. Nothing leaves the machine. Host names, users
-and paths are taken out, and the recording is written to tests/telemetry/dialects/recorded/NAME.json. Run it with the
+and paths are taken out, and the recording is written to tests/telemetry/dialects/recorded/NAME.json; where `keep(bodies)`
+makes another platform's export file of what was posted, to tests/telemetry/exports/recorded/NAME.json. Run it with the
 project's own Python.
 """
 
@@ -22,13 +23,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 _RECORDED = _HERE.parent / "tests" / "telemetry" / "dialects" / "recorded"
+_EXPORTS = _HERE.parent / "tests" / "telemetry" / "exports" / "recorded"
 _LOCAL_ATTRIBUTES = re.compile(r"(host|process|os|container)\.|service\.instance\.id|telemetry\.distro")
 TIDEMILL = str(Path(sys.executable).parent / "tidemill")
 _SECONDS = 300
@@ -136,15 +138,11 @@ def record(name: str, python: str) -> Path:
         sys.exit(f"{name} ended with {done.returncode}")
     for path, body in capture.bodies:
         print(f"{path}: {len(body)} bytes")
-    other = getattr(scenario, "keep", None)
-    if other is not None:
-        keep_others(name, capture.bodies, other)
-    return write(name, decoded(body for path, body in capture.bodies if path.endswith("v1/traces")))
-
-
-def keep_others(name: str, bodies: list[tuple[str, bytes]], keep: Callable[[list[tuple[str, bytes]]], object]) -> None:
-    """What a scenario makes of the requests that are not OTLP, in a file of its own."""
-    write(f"{name}.export", scrubbed(json.loads(json.dumps(keep(bodies)))))
+    keep = getattr(scenario, "keep", None)
+    if keep is not None:
+        return write(_EXPORTS / f"{name}.json", scrubbed(keep(capture.bodies)))
+    sent = decoded(body for path, body in capture.bodies if path.endswith("v1/traces"))
+    return write(_RECORDED / f"{name}.json", sent)
 
 
 def decoded(bodies: Iterator[bytes]) -> dict[str, Any]:
@@ -209,12 +207,11 @@ def scrubbed(value: Any) -> Any:
     return value
 
 
-def write(name: str, document: Any) -> Path:
+def write(file: Path, document: Any) -> Path:
     """The recording in its place, short enough to be read."""
-    _RECORDED.mkdir(parents=True, exist_ok=True)
-    file = _RECORDED / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    print(f"{file.name}: {sum(1 for _ in _spans(document)) if isinstance(document, dict) else 0} spans")
+    print(f"{file.name}: {sum(1 for _ in _spans(document)) if isinstance(document, dict) else len(document)} spans")
     return file
 
 

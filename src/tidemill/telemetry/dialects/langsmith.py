@@ -25,6 +25,7 @@ _KINDS: Final = {
 _PROMPT: Final = "gen_ai.prompt"
 _COMPLETION: Final = "gen_ai.completion"
 _USAGE: Final = _META + "usage_metadata"
+_PARAMETERS: Final = "langsmith.span.invocation_params"  # as exports have them
 _TOOL_MESSAGE: Final = frozenset({"type", "content", "name", "tool_call_id", "id", "status"})
 
 
@@ -108,7 +109,9 @@ DIALECT: Final = Dialect(
         "kind": (At(_KIND, one_of(_KINDS)),),
         "input": (Whole(_given, (_PROMPT,), moves=True),),
         "output": (Whole(_answer, (_COMPLETION,), moves=True),),
-        "tools": at("gen_ai.tool.definitions"),
+        "tools": (*at("gen_ai.tool.definitions"), At(_PARAMETERS, inside("tools", reader=anything))),
+        "parameters": (_PARAMETERS,),
+        "cost": ("langsmith.total_cost",),
         "model": ("gen_ai.request.model", _META + "ls_model_name", "gen_ai.response.model"),
         "provider": (_META + "ls_provider", At("gen_ai.system", lambda value: None if value == "langchain" else text(value))),
         "input_tokens": ("gen_ai.usage.input_tokens", At(_USAGE, inside("input_tokens", reader=count))),

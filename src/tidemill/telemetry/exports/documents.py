@@ -25,7 +25,10 @@ class Entry:
     def record(self) -> JsonObject:
         """Its value as an object. Raises `Invalid`, naming the place, when it is another."""
         if not isinstance(self.value, Mapping):
-            raise Invalid(f"{self.where} is a {_word(self.value)}, where an object with a span's fields is expected")
+            raise Invalid(
+                f"{self.where} is a {_word(self.value)}, where an object with a span's fields is expected",
+                hint="Give the file as the platform exported it.",
+            )
         return self.value
 
     def below(self, key: str, value: Json) -> list[Entry]:
@@ -45,13 +48,13 @@ def read_entries(content: bytes, *, name: str) -> list[Entry]:
     text = content.removeprefix(b"\xef\xbb\xbf").strip()
     if not text:
         raise Invalid(f"{name} is empty", hint="Export the traces again.")
+    first, _, rest = text.partition(b"\n")
+    if rest and _is_json(first):
+        return list(_lines(text.split(b"\n"), name))
     try:
         return _whole(cast("Json", orjson.loads(text)), name)
     except orjson.JSONDecodeError as error:
-        lines = text.split(b"\n")
-        if len(lines) == 1 or not _is_json(lines[0]):
-            raise _broken(name, error) from error
-    return list(_lines(lines, name))
+        raise _broken(name, error) from error
 
 
 def items(value: Json) -> Sequence[Json]:

@@ -7,7 +7,6 @@ is decoded; anything else is hashed.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from typing import Final
@@ -21,6 +20,7 @@ FORMAT: Final = "tidemill.import.format"
 
 _TRACE: Final = 32
 _SPAN: Final = 16
+_LONGEST: Final = 256
 
 
 def trace_id(text: str) -> str:
@@ -34,12 +34,11 @@ def span_id(text: str) -> str:
 
 
 def originals(*, trace: str, span: str, form: str) -> dict[str, Json]:
-    """The attributes that say where a span came from: the format, and those ids that became others."""
+    """The attributes that say where a span came from: the format, and those ids that became others for good."""
     kept: dict[str, Json] = {FORMAT: form}
-    if trace and trace_id(trace) != trace:
-        kept[TRACE] = trace
-    if span and span_id(span) != span:
-        kept[SPAN] = span
+    for name, given, made in ((TRACE, trace, trace_id(trace)), (SPAN, span, span_id(span))):
+        if given and made not in (given, _decoded(given), given.lower().removeprefix("0x").removeprefix("tr-")):
+            kept[name] = given[:_LONGEST]
     return kept
 
 
@@ -61,5 +60,5 @@ def _decoded(text: str) -> str:
         return ""
     try:
         return base64.b64decode(text, validate=True).hex()
-    except binascii.Error:
+    except ValueError:  # of base64, and of letters that are not ASCII
         return ""

@@ -18,6 +18,13 @@ from tidemill.telemetry.exports.times import time_ns
 from tidemill.telemetry.otlp.raw import RawSpan
 
 _OF_TRACE: Final = {"mlflow.trace.user": "user.id", "mlflow.trace.session": "session.id"}
+_UNTOLD: Final = frozenset(
+    {
+        *_OF_TRACE, "mlflow.traceInputs", "mlflow.traceOutputs", "mlflow.trace.sizeStats", "mlflow.trace.sizeBytes",
+        "mlflow.trace.infoFinalized", "mlflow.trace_schema.version", "mlflow.artifactLocation", "mlflow.trace.spansLocation",
+    }
+)  # fmt: skip
+"""What repeats the spans, or is MLflow's own business."""
 _METADATA: Final = ("trace_metadata", "request_metadata")
 _FAILED: Final = frozenset({"ERROR", "STATUS_CODE_ERROR"})
 
@@ -91,8 +98,8 @@ def _said(info: JsonObject, *, root: bool) -> dict[str, Json]:
     noted = {key: each for name in _METADATA for key, each in mapping(info.get(name)).items()}
     made = {name: noted[key] for key, name in _OF_TRACE.items() if noted.get(key)}
     if root:
-        made |= {f"mlflow.trace.metadata.{key}": each for key, each in noted.items() if key not in _OF_TRACE}
-        made |= {f"mlflow.trace.tags.{key}": each for key, each in mapping(info.get("tags")).items()}
+        made |= {f"mlflow.trace.metadata.{key}": each for key, each in noted.items() if key not in _UNTOLD}
+        made |= {f"mlflow.trace.tags.{key}": each for key, each in mapping(info.get("tags")).items() if key not in _UNTOLD}
         if assessments := items(info.get("assessments")):
             made["mlflow.trace.assessments"] = assessments
     return made

@@ -40,7 +40,7 @@ def _span(entry: Entry) -> RawSpan:
     row, where = entry.record(), entry.where
     context = mapping(row.get("context"))
     told = text_of(row, "context.trace_id") or text_of(context, "trace_id")
-    own = text_of(row, "context.span_id", "span_id") or text_of(context, "span_id")
+    own = text_of(row, "context.span_id", "span_id") or text_of(context, "span_id") or text_of(row, "index")
     if not told or not own:
         raise Invalid(f"{where} is a span without {'an id' if told else 'the id of its trace'}")
     start = time_ns(row.get("start_time"), where=f"{where}: start_time")

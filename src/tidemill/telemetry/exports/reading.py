@@ -41,7 +41,7 @@ def _recognised(entries: list[Entry], name: str, form: str) -> tuple[list[Entry]
         raise Invalid(f"the format {form!r} is not known", hint=did_you_mean(form, FORMATS) or f"Known: {', '.join(FORMATS)}.")
     if not entries:
         raise Invalid(f"{name} holds no traces", hint="Export the traces again.")
-    for unfolded in (entries, _unwrapped(entries)):
+    for unfolded in (_framed(entries), entries, _unwrapped(entries)):
         if not unfolded:
             continue
         record = unfolded[0].record()
@@ -55,8 +55,15 @@ def _recognised(entries: list[Entry], name: str, form: str) -> tuple[list[Entry]
     raise _unknown(entries[0], name)
 
 
+def _framed(entries: list[Entry]) -> list[Entry]:
+    """The rows of a data frame that is the whole file."""
+    if len(entries) != 1:
+        return []
+    return [Entry(f"{entries[0].where}, row {number}", each) for number, each in enumerate(rows(entries[0].record()), 1)]
+
+
 def _unwrapped(entries: list[Entry]) -> list[Entry]:
-    """The records in an answer that wraps them, or in a data frame written by its columns."""
+    """The records in an answer that wraps them."""
     if len(entries) != 1:
         return []
     record = entries[0].record()
@@ -64,7 +71,7 @@ def _unwrapped(entries: list[Entry]) -> list[Entry]:
         listed = items(record.get(key))
         if listed and all(isinstance(each, Mapping) for each in listed):
             return entries[0].below(key, listed)
-    return [Entry(f"{entries[0].where}, row {number}", each) for number, each in enumerate(rows(record), 1)]
+    return []
 
 
 def _unknown(entry: Entry, name: str) -> Invalid:
