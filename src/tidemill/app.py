@@ -64,6 +64,7 @@ from tidemill.store.database import Database
 from tidemill.store.folder import DataFolder
 from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.purge import users_of
+from tidemill.telemetry.clickhouse import RemoteEngine, server_url
 from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.marks import Marks
@@ -251,7 +252,8 @@ def _assemble(
     keys = ProjectKeys(database, folder.root)
     book = RuleBook(database, keys, environment=settings.environment)
     gate = Gate(book=book, payloads=Payloads(folder.root / "payloads", keys.get), marks=Marks(database, keys))
-    telemetry = Telemetry(folder.root, gate=gate)
+    address = server_url(os.environ)
+    telemetry = Telemetry(folder.root, gate=gate, engine=RemoteEngine(address) if address else None)
     measures = Measures()
     models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)

@@ -15,6 +15,7 @@ from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.store.disk import disk_errors
 from tidemill.store.upkeep import Place, State, read_state, stream_backup
+from tidemill.telemetry.backup import traces_for_backup
 
 outside = Router(tags=["operate"])
 _PIECE: Final = 1 << 20
@@ -40,7 +41,7 @@ async def get_backup(
     call: Administrator,
     blobs: bool = True,  # noqa: FBT001, FBT002  (a query parameter)
 ) -> StreamingResponse:
-    """A backup of every project as one zip file: every row of one moment, every blob unless `blobs` is false, and the keys.
+    """A backup of every project as one zip file: rows of one moment, blobs unless `blobs` is false, traces and keys.
 
     It holds the platform's private key: keep it where others cannot read it.
     """
@@ -49,7 +50,10 @@ async def get_backup(
     with disk_errors(platform.data):
         file: IO[bytes] = tempfile.TemporaryFile(dir=platform.data)  # noqa: SIM115  (closed when it was sent)
     try:
-        await anyio.to_thread.run_sync(lambda: stream_backup(platform.database, place, file, with_blobs=blobs))
+        async with traces_for_backup(platform.data, platform.telemetry) as traces:
+            await anyio.to_thread.run_sync(
+                lambda: stream_backup(platform.database, place, file, with_blobs=blobs, traces=traces)
+            )
     except BaseException:
         file.close()
         raise

@@ -67,7 +67,7 @@ async def backup(file: Path, /, *, no_blobs: bool = False, options: Options = DE
     """Write every row, every blob and the platform's keys to one file, while a server goes on.
 
     The file is there whole or not at all. It holds the private key that signs releases: keep it where others cannot read it.
-    Traces are not in it.
+    Traces are in it, unless they are on a ClickHouse server of your own.
 
     :param file: Where to, as in backup.zip; there must be nothing of that name.
     :param no_blobs: Leave the blobs out.
@@ -80,8 +80,10 @@ async def backup(file: Path, /, *, no_blobs: bool = False, options: Options = DE
         import anyio
 
         from tidemill.store.upkeep import back_up
+        from tidemill.telemetry.backup import traces_for_backup
 
-        made = back_up(_place(settings), file, with_blobs=not no_blobs)
+        async with traces_for_backup(settings.data) as traces:
+            made = back_up(_place(settings), file, with_blobs=not no_blobs, traces=traces)
         rows = sum(made.tables.values())
         found = {
             "digest": made.digest, "revision": made.revision, "rows": rows, "blobs": made.blobs,

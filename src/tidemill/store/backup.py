@@ -2,7 +2,7 @@
 
 A zip file: `tables/NAME.jsonl` (a row a line, the columns' names in the manifest), `blobs/PROJECT/ab/…` (and `….erased`, what
 is left of a blob after rows of it were erased), `keys/…`, and last `manifest.json` with the digest of each part and
-`manifest.sha256`. The rows are of one snapshot; blobs never change, so those that it needs are there. Not in it: traces, the
+`manifest.sha256`. The rows are of one snapshot; blobs never change, so those that it needs are there. Not in it: the
 admin token, and the drivers' own records, which are made anew.
 """
 
@@ -59,7 +59,7 @@ def all_tables() -> MetaData:
     return metadata
 
 
-def write_backup(
+def write_backup(  # noqa: PLR0913  (each is a place that it is made from)
     db: Connection,
     into: IO[bytes],
     *,
@@ -69,8 +69,13 @@ def write_backup(
     version: str,
     now_ns: int,
     with_blobs: bool = True,
+    traces: Path | None = None,
+    payloads: Path | None = None,
 ) -> Backup:
-    """Write a backup of what the connection's snapshot shows, of the folder of blobs and that of keys."""
+    """Write a backup of what the connection's snapshot shows, of the folder of blobs and that of keys.
+
+    `traces` is a folder with the span store's tables, a file each; `payloads` that of large values of spans.
+    """
     parts: dict[str, str] = {}
     rows: dict[str, int] = {}
     columns: dict[str, list[str]] = {}
@@ -78,6 +83,10 @@ def write_backup(
         for table in kept_tables(db):
             _write_table(archive, db, table, rows=rows, columns=columns, parts=parts)
         parts |= _write_files(archive, "keys", keys, "*")
+        if traces is not None:
+            parts |= _write_files(archive, "traces", traces, "*")
+        if payloads is not None:
+            parts |= _write_files(archive, "payloads", payloads, "*/??/*")
         count, size, names = _write_blobs(archive, blobs) if with_blobs else (0, 0, hashlib.sha256().hexdigest())
         if with_blobs:  # after the blobs, so that one from which rows are erased meanwhile is there or its rest is
             parts |= _write_files(archive, "blobs", blobs, "*/??/*.erased")
@@ -184,12 +193,19 @@ def _write_table(
 
 
 def _write_files(archive: zipfile.ZipFile, place: str, folder: Path, pattern: str) -> dict[str, str]:
-    """Files that are small and not named by their content, each with its digest."""
+    """Files that are not named by their content, each with its digest."""
     written: dict[str, str] = {}
     for path in sorted(folder.glob(pattern)):
-        content, name = path.read_bytes(), f"{place}/{path.relative_to(folder).as_posix()}"
-        archive.writestr(name, content)
-        written[name] = hashlib.sha256(content).hexdigest()
+        name, found = f"{place}/{path.relative_to(folder).as_posix()}", hashlib.sha256()
+        try:
+            opened = path.open("rb")
+        except FileNotFoundError:
+            continue  # erased since it was listed
+        with opened, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+            while piece := opened.read(_PIECE):
+                member.write(piece)
+                found.update(piece)
+        written[name] = found.hexdigest()
     return written
 
 

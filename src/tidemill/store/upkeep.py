@@ -22,11 +22,12 @@ from tidemill.store.folder import DataFolder
 from tidemill.store.migrate import REVISIONS, bring_up_to_date, check_revision, statements
 from tidemill.store.postgres import JOBS_SCHEMA
 from tidemill.store.processes import list_processes
-from tidemill.store.restore import Archive, count_rows, open_backup, restore_blobs, restore_keys, restore_rows
+from tidemill.store.restore import Archive, count_rows, open_backup, restore_blobs, restore_keys, restore_rows, restore_traces
 from tidemill.version import __version__
 
 _WAIT: Final = 2.0
 _KEYS: Final = "keys"
+_PAYLOADS: Final = "payloads"
 _LONG_NS: Final = 10 * 10**9
 
 
@@ -132,7 +133,7 @@ def upgrade_schema(place: Place, *, dry_run: bool = False) -> tuple[Sequence[str
         return pending, ()
 
 
-def back_up(place: Place, to: Path, *, with_blobs: bool = True) -> Backup:
+def back_up(place: Place, to: Path, *, with_blobs: bool = True, traces: Path | None = None) -> Backup:
     """Write a backup to a file (mode 0600, for it holds the platform's keys), which is there whole or not at all.
 
     Raises `Conflict` when the file exists.
@@ -141,7 +142,7 @@ def back_up(place: Place, to: Path, *, with_blobs: bool = True) -> Backup:
         raise Invalid("there is no database yet", where=str(place.database), hint="Nothing to back up: tidemill apply first.")
     check_free(to)
     with _opened(place) as database, writing(to, mode=0o600) as file:
-        return stream_backup(database, place, file, with_blobs=with_blobs)
+        return stream_backup(database, place, file, with_blobs=with_blobs, traces=traces)
 
 
 def check_free(to: Path) -> None:
@@ -152,8 +153,13 @@ def check_free(to: Path) -> None:
         raise Invalid("there is no such folder", where=str(to.parent), hint="Make it first.")
 
 
-def stream_backup(database: Database, place: Place, into: IO[bytes], *, with_blobs: bool = True) -> Backup:
-    """Write a backup of an open database. Raises `Conflict` for a database without a schema."""
+def stream_backup(
+    database: Database, place: Place, into: IO[bytes], *, with_blobs: bool = True, traces: Path | None = None
+) -> Backup:
+    """Write a backup of an open database, with the span store's tables that are in the folder `traces`.
+
+    Raises `Conflict` for a database without a schema.
+    """
     engine = database.engine
 
     def work(db: Connection) -> Backup:
@@ -162,7 +168,7 @@ def stream_backup(database: Database, place: Place, into: IO[bytes], *, with_blo
             raise Conflict("the database is empty", where=place_of(engine), hint="There is nothing to back up.")
         return write_backup(
             db, into, blobs=place.blobs, keys=place.data / _KEYS, revision=revision, version=__version__, now_ns=time.time_ns(),
-            with_blobs=with_blobs,
+            with_blobs=with_blobs, traces=traces, payloads=place.data / _PAYLOADS if traces else None,
         )  # fmt: skip
 
     with disk_errors(place.data):
@@ -186,6 +192,7 @@ def restore(place: Place, file: Path, *, force: bool = False) -> Backup:
         restore_blobs(archive, place.blobs)
         _replace_rows(database, place, archive)
         restore_keys(archive, place.data / _KEYS)
+        restore_traces(archive, place.data)
     return archive.summary
 
 

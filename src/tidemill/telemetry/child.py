@@ -29,6 +29,7 @@ import orjson
 from tidemill.telemetry.channel import LENGTHS, decode_header, encode_message
 from tidemill.telemetry.engine import code_of
 from tidemill.telemetry.migrate import migrate
+from tidemill.telemetry.putting_back import RESTORE, put_back
 from tidemill.telemetry.schema import MIGRATIONS, TRACKING
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -59,6 +60,8 @@ class _Engine:
         )
         self._local = threading.local()
         self.migrate()
+        if (restore := Path(folder).with_name(RESTORE)).is_dir():
+            put_back(restore, run=self.command, ask=self._ask)
 
     def migrate(self) -> None:
         """Bring the tables to this version's form."""
