@@ -17,7 +17,8 @@ from tidemill.cli.table import Cell, Column, table
 from tidemill.cli.tree import trace_tree
 
 if TYPE_CHECKING:
-    from tidemill.client.shapes import TraceJson, TraceScoreJson
+    from tidemill.client.score_shapes import TraceScoreJson
+    from tidemill.client.shapes import TraceJson
 
 _SHORTEST = 12
 _ORDERS: dict[str, Literal["-start", "-latency", "-cost", "-tokens"]] = {

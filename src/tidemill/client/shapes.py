@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Required, TypedDict
 
 from tidemill.client.rollout_shapes import RolloutJson
+from tidemill.client.score_shapes import TraceScoreJson
 from tidemill.core.json import Json
 
 Action = Literal["create", "update", "unchanged", "delete"]
@@ -277,18 +278,6 @@ class SpanJson(TypedDict, total=False):
     order: int
     scores: Sequence[TraceScoreJson]
     trace_id: str
-
-
-class TraceScoreJson(TypedDict, total=False):
-    """What was scored or said of a trace or a span: `source` is feedback, monitor, evaluation or api."""
-
-    name: Required[str]
-    value: Required[float | None]
-    text: str | None
-    span: str | None
-    source: Required[str]
-    by: str | None
-    at: Required[str]
 
 
 class FeedbackJson(TypedDict, total=False):

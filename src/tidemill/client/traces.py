@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from tidemill.client.calls import Calls
 from tidemill.client.connect import segment
-from tidemill.client.shapes import SpanJson, TraceJson, TraceScoreJson, UsageJson
+from tidemill.client.score_shapes import TraceScoreJson
+from tidemill.client.shapes import SpanJson, TraceJson, UsageJson
 from tidemill.core.json import Json, JsonObject, parse_json
 
 Order = Literal["-start", "-latency", "-cost", "-tokens"]

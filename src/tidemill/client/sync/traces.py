@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tidemill.client.shapes import SpanJson, TraceJson, TraceScoreJson
+from tidemill.client.score_shapes import TraceScoreJson
+from tidemill.client.shapes import SpanJson, TraceJson
 from tidemill.client.sync.waiting import Waiting
 from tidemill.client.traces import ExportForm, GroupJson, MeaningJson, Order, SavedQueryJson, SessionJson
 from tidemill.core.json import JsonObject
