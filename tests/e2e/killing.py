@@ -75,7 +75,7 @@ def request_of(trace: int, *, seed: int) -> ExportTraceServiceRequest:
 
 
 def kill_again_and_again(folder: Path, *, kills: int, seed: int) -> Sent:
-    """Half of the kills are of the server, half of the span store's process while the server goes on."""
+    """The span store's process is killed while the server goes on, up to three times; then the server."""
     chance, sent = random.Random(seed), Sent()
     senders = [Sender(number, sent) for number in range(SENDERS)]
     for each in senders:
@@ -88,11 +88,12 @@ def kill_again_and_again(folder: Path, *, kills: int, seed: int) -> Sent:
         while len(sent.acknowledged) < before + 3:  # it works again
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.4))
-        pid = store_of(server)
-        if pid is not None and sent.kills["store"] < kills // 2:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-                sent.kills["store"] += 1
+        for _ in range(chance.randint(1, 3)):
+            pid = store_of(server)
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    sent.kills["store"] += 1
             time.sleep(chance.uniform(0, 0.4))
         server.process.kill()
         sent.kills["server"] += 1
