@@ -27,6 +27,7 @@ router = Router(tags=["feedback"])
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _WHOLE_TRACE: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST: Final[Mapping[str, int]] = {"correction": 256 * 1024, "comment": 64 * 1024, "event": 16 * 1024}
+_WRITTEN: Final = ("correction", "comment", "event")
 _THUMBS: Final = ("up", "down")
 
 
@@ -115,6 +116,7 @@ async def _keep(call: Caller, bodies: list[NewFeedback] | tuple[NewFeedback, ...
     values = [_checked(each) for each in bodies]
     traces = {name: await _trace(call, name) for name in dict.fromkeys(each.trace for each in bodies)}
     now_ns = call.platform.clock.now_ns()
+    rules = await call.platform.telemetry.gate.rules(call.project)
     wanted = [
         Feedback(
             project=call.project,
@@ -122,9 +124,9 @@ async def _keep(call: Caller, bodies: list[NewFeedback] | tuple[NewFeedback, ...
             trace_id=traces[body.trace].id,
             span_id=None if body.span is None else _span(traces[body.trace], body.span),
             kind=body.kind,
-            value=value,
+            value=rules.value(value) if body.kind in _WRITTEN else value,
             name=body.name,
-            user=body.user,
+            user=rules.user(body.user),
             source=call.who,
             created_ns=now_ns,
         )

@@ -57,11 +57,14 @@ async def erase_traces(
     if options.json:
         say_json(job)
         return 0
-    counts = cast("Mapping[str, int]", job.get("result") or {})
+    _tell(cast("Mapping[str, int]", job.get("result") or {}))
+    return 0
+
+
+def _tell(counts: Mapping[str, int]) -> None:
     say(f"erased    {counted(counts.get('traces', 0), 'trace')}, {counted(counts.get('spans', 0), 'span')}")
     rest = [counted(counts.get(key, 0), name) for key, name in _NAMES.items() if key != "spans" and counts.get(key)]
     if rest:
         say(f"with them {', '.join(rest)}")
     if counts.get("left_on_disk"):
         say("the span store still has files of it and removes them within minutes")
-    return 0

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Final, cast
 
 import anyio.to_thread
+import orjson
 
 from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.json import Json
@@ -91,6 +92,11 @@ class Gate:
     def latest(self, project: str) -> Rules:
         """A project's rules as they were read last. Never waits; from any thread."""
         return (None if self._book is None else self._book.latest(project)) or EMPTY
+
+    async def clean_rows(self, project: str, rows: Sequence[bytes], *, part: str) -> Sequence[bytes]:
+        """Rows of another table (JSON objects) with the rules for one part of a span applied to their pairs."""
+        rules = await self.rules(project)
+        return rows if rules.cleaner is None else await anyio.to_thread.run_sync(_cleaned, rows, rules, part)
 
     async def drained(self, *, timeout: float = _DRAIN_SECONDS) -> None:
         """Return when everything `put` so far was handed on. Raises `Unavailable` after `timeout` seconds."""
@@ -192,3 +198,14 @@ def _lengths(value: Json, depth: int) -> Iterator[int]:
         yield 8
     else:
         yield 1024  # what is no JSON is written as its text
+
+
+def _cleaned(rows: Sequence[bytes], rules: Rules, part: str) -> Sequence[bytes]:
+    cleaned: list[bytes] = []
+    for row in rows:
+        found = cast("dict[str, Json]", orjson.loads(row))
+        for pairs in ("attributes", "resource"):
+            if pairs in found:
+                found[pairs] = rules.value(found[pairs], part) or {}
+        cleaned.append(orjson.dumps(found))
+    return cleaned

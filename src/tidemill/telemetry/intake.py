@@ -119,7 +119,8 @@ class Intake:
             async with self._turns.turn(project):
                 rows, is_last = _slice(points, _same)
             if rows:
-                await self._telemetry.append_rows(METRIC_POINTS, rows)
+                cleaned = await self._telemetry.gate.clean_rows(project, rows, part="attributes")
+                await self._telemetry.append_rows(METRIC_POINTS, cleaned)
             if is_last:
                 return Taken(rejected=tally.rejected, message=tally.message)
 

@@ -173,6 +173,7 @@ def span_shape(span: StoredSpan) -> JsonObject:
         "error": span.error or None,
         "input": span.input,
         "output": span.output,
+        "apart": [name for name, at in (("input", span.input_at), ("output", span.output_at)) if at],
         "model": span.model or None,
         "usage": span.usage,
         "cost": span.cost,

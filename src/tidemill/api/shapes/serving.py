@@ -107,6 +107,7 @@ class SpanShape(TypedDict):
     error: str | None
     input: Any
     output: Any
+    apart: list[str]
     model: str | None
     usage: UsageShape
     cost: float | None
