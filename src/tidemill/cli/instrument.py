@@ -16,6 +16,7 @@ from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.served import is_loopback, read_token, served_url
 from tidemill.core.settings import Settings, load_settings
 
+_WITHOUT = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _URL = "http://127.0.0.1:8710"
 _BOOTSTRAP = Path(__file__).resolve().parents[1] / "telemetry" / "instrument" / "bootstrap"
 
@@ -42,17 +43,14 @@ def instrument(
     :param found: Run nothing; list what would be traced in this Python.
     """
     if without:
-        already = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
-        os.environ["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = ",".join([*filter(None, [already]), *without])
+        os.environ[_WITHOUT] = ",".join([*filter(None, [os.environ.get(_WITHOUT)]), *without])
     if found:
         return _list_found(as_json=options.json)
     if not command:
         raise Invalid("tidemill instrument needs a program to run", hint="As in: tidemill instrument -- python app.py")
     program = shutil.which(command[0])
     if program is None:
-        is_script = command[0].endswith(".py") and Path(command[0]).is_file()
-        hint = f"Run it by Python: tidemill instrument -- python {command[0]}" if is_script else "Is it on the PATH?"
-        raise NotFound(f"there is no program {command[0]!r}", hint=hint)
+        raise _missing(command[0])
     settings = load_settings(Path.cwd(), data=options.data, project=options.project)
     said = "" if quiet else "json" if options.json else "text"
     environ = environment(os.environ, settings, service=service or service_of(command), says=said)
@@ -62,6 +60,12 @@ def instrument(
         os.execve(program, list(command), environ)  # noqa: S606  (running a program is what it is for)
     except OSError as error:
         raise Invalid(f"{program} cannot be run: {error.strerror}", hint="Is it a program for this machine?") from error
+
+
+def _missing(name: str) -> NotFound:
+    is_script = name.endswith(".py") and Path(name).is_file()
+    hint = f"Run it by Python: tidemill instrument -- python {name}" if is_script else "Is it on the PATH?"
+    return NotFound(f"there is no program {name!r}", hint=hint)
 
 
 def environment(environ: Mapping[str, str], settings: Settings, *, service: str, says: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Metric:
         return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
-def _catalogue() -> Iterator[Metric]:
+def _of_requests() -> Iterator[Metric]:
     yield Metric("tidemill_build_info", "gauge", "Always 1; the version that runs.", ("version",))
     yield Metric("tidemill_start_time_seconds", "gauge", "When the server started, in seconds since the epoch.")
     yield Metric("tidemill_http_requests", "counter", "Requests that were answered.", ("method", "route", "status"))
@@ -55,6 +55,9 @@ def _catalogue() -> Iterator[Metric]:
         ("provider", "model", "class"),
     )  # fmt: skip
     yield Metric("tidemill_cost_dollars", "counter", "What these calls cost, where a price is known.", ("provider", "model"))
+
+
+def _of_spans() -> Iterator[Metric]:
     yield Metric(
         "tidemill_spans", "counter", "Spans that came, by where from (`recorder`, `otlp`) and what became of them (`accepted`, "
         "`rejected`).", ("source", "result"),
@@ -72,6 +75,9 @@ def _catalogue() -> Iterator[Metric]:
     )
     yield Metric("tidemill_store_rejected_rows", "counter", "Rows that the span store could not read.")
     yield Metric("tidemill_ingest_bytes", "gauge", "Bytes of OTLP requests that are in memory.")
+
+
+def _of_machine() -> Iterator[Metric]:
     yield Metric("tidemill_jobs", "gauge", "Jobs that are queued or running.", ("kind", "status"))
     yield Metric("tidemill_jobs_finished", "counter", "Jobs in the database that ended.", ("kind", "status"))
     yield Metric("tidemill_log_lines", "counter", "Lines that were logged, by level.", ("level",))
@@ -87,7 +93,7 @@ def _catalogue() -> Iterator[Metric]:
     yield Metric("tidemill_gpu_memory_size_bytes", "gauge", "Memory of a GPU.", ("gpu", "name"))
 
 
-METRICS: Final[Mapping[str, Metric]] = {each.name: each for each in _catalogue()}
+METRICS: Final[Mapping[str, Metric]] = {each.name: each for each in (*_of_requests(), *_of_spans(), *_of_machine())}
 """Every metric there is, in the order in which they are shown."""
 
 
