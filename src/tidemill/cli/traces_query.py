@@ -13,7 +13,7 @@ from tidemill.cli.table import Cell, Column, table
 from tidemill.core.errors import Invalid
 
 if TYPE_CHECKING:
-    from tidemill.client.number_shapes import AskedJson, DifferenceJson, PointJson, SeriesJson
+    from tidemill.client.number_shapes import AskedJson, ComparedNumbersJson, DifferenceJson, PointJson, SeriesJson
 
 _USUAL: Final = ("requests", "error_rate", "latency.p95", "cost")
 _TOP: Final = ("cost", "requests", "error_rate")
@@ -130,13 +130,18 @@ async def compare(
     if options.json:
         say_json(found)
         return
+    _say_compared(found)
+
+
+def _say_compared(found: ComparedNumbersJson) -> None:
     for each in found["items"]:
         if each["by"]:
             say(", ".join(f"{name} {value or '(none)'}" for name, value in each["by"].items()))
         for line in _differences(each["measures"]):
             say(line)
         say()
-    say("   ".join(f"{name}  {found[name]['from'][:16]} to {found[name]['to'][:16]}" for name in ("a", "b")))
+    a, b = found["a"], found["b"]
+    say("   ".join(f"{name}  {side['from'][:16]} to {side['to'][:16]}" for name, side in (("a", a), ("b", b))))
     _say_about(found["b"], more=found["groups"] - len(found["items"]))
 
 
