@@ -84,6 +84,7 @@ class Sender(SpanProcessor):
         self._closed = self._urgent = False
         self._busy = 0
         self._failures = 0
+        self._pause = 0.0
         self.sent = 0
         self.dropped = 0
 
@@ -154,7 +155,7 @@ class Sender(SpanProcessor):
         """What to send now, after a wait; empty when there is nothing, None at the end."""
         with self._changed:
             if not self._urgent and not self._closed and len(self._queue) < (_BATCH_SPANS if not self._failures else 1 << 62):
-                self._changed.wait(min(_EVERY_SECONDS * 2**self._failures, _LONGEST_WAIT))
+                self._changed.wait(min(max(_EVERY_SECONDS * 2**self._failures, self._pause), _LONGEST_WAIT))
             if self._closed:
                 return None
             batch: list[tuple[ReadableSpan, int]] = []
@@ -175,6 +176,7 @@ class Sender(SpanProcessor):
             rejected = post.spans([each for each, _ in batch])
         except Away as error:
             problem, back = str(error), True
+            self._pause = error.retry_after or 0.0
         except Exception as error:  # noqa: BLE001  (the thread's boundary: nothing of it may reach the program)
             problem = str(error) or type(error).__name__
         else:
