@@ -61,12 +61,16 @@ ATTRIBUTES = st.dictionaries(
     VALUES,
     max_size=8,
 )
+DETAILS = "gen_ai.client.inference.operation.details"
+EVENTS_OF = ["gen_ai.user.message", "gen_ai.choice", "exception", "db.query.result", DETAILS, "mine"]
 EVENTS = st.lists(
     st.builds(
         lambda name, body, attributes: RawEvent(name=name, time_ns=START_NS, body=body, attributes=attributes),
-        st.sampled_from(["gen_ai.user.message", "gen_ai.choice", "exception", "db.query.result", "mine"]),
+        st.sampled_from(EVENTS_OF),
         VALUES,
-        st.dictionaries(NAMES, VALUES, max_size=3),
+        st.dictionaries(
+            st.one_of(NAMES, st.sampled_from(["gen_ai.input.messages", "gen_ai.tool.definitions"])), VALUES, max_size=3
+        ),
     ),
     max_size=3,
 )

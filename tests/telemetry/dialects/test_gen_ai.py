@@ -144,9 +144,13 @@ def test_structured_messages_in_one_event():
             {"role": "assistant", "parts": [{"type": "text", "content": "yo"}], "finish_reason": "stop"}
         ],
     }
-    record = read({"gen_ai.operation.name": "chat"}, events=[event("gen_ai.client.inference.operation.details", **details)])
+    once = event("gen_ai.client.inference.operation.details", **details, mine=1)
+    record = read({"gen_ai.operation.name": "chat"}, events=[once])
     assert record.input == {"messages": [{"role": "user", "content": "hi"}]}
     assert record.output["messages"][0]["content"] == "yo"
+    assert [each["attributes"] for each in record.events] == [{"mine": 1}]
+    twice = read({"gen_ai.operation.name": "chat"}, events=[once, once])
+    assert twice.events[0]["attributes"] == details | {"mine": 1}
 
 
 def test_names_that_were_deprecated():

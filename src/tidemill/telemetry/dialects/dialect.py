@@ -35,11 +35,15 @@ class Under:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Events of the span by name; `reader` is given them in their order, and the span."""
+    """Events of the span by name; `reader` is given them in their order, and the span.
+
+    `moves`: what was read holds all that was in them; with `key`, all that was in this attribute of them, if it is one event.
+    """
 
     names: frozenset[str]
     reader: Callable[[Sequence[RawEvent], RawSpan], Json]
     moves: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from tidemill.telemetry.dialects.documents import read_documents
 from tidemill.telemetry.dialects.events import ANSWERED, ASKED, EventAttribute, event_messages, since_start
 from tidemill.telemetry.dialects.handoffs import handed_to
 from tidemill.telemetry.dialects.messages import said_by
-from tidemill.telemetry.dialects.values import always, anything, loosely, one_of, seconds
+from tidemill.telemetry.dialects.values import Reader, always, anything, loosely, one_of, seconds
 
 OPERATIONS: Final = {
     "chat": "llm", "text_completion": "llm", "generate_content": "llm", "completion": "llm", "message": "llm",
@@ -24,6 +24,12 @@ OPERATIONS: Final = {
 }  # fmt: skip
 _DETAILS: Final = frozenset({"gen_ai.client.inference.operation.details"})
 _user, _assistant, _system = said_by("user"), said_by("assistant"), said_by("system")
+
+
+def _detail(key: str, reader: Reader) -> Happened:
+    """What the one event of the newest conventions says of a call."""
+    return Happened(_DETAILS, EventAttribute(key, reader), moves=True, key=key)
+
 
 DIALECT: Final = Dialect(
     name="gen_ai",
@@ -41,22 +47,22 @@ DIALECT: Final = Dialect(
         ),
         "messages": (
             *at("gen_ai.input.messages", reader=_user),
-            Happened(_DETAILS, EventAttribute("gen_ai.input.messages", _user)),
+            _detail("gen_ai.input.messages", _user),
             Happened(ASKED, event_messages, moves=True),
             *at("gen_ai.prompt", reader=_user),
             Happened(frozenset({"gen_ai.content.prompt"}), EventAttribute("gen_ai.prompt", _user)),
         ),
         "system": (
             *at("gen_ai.system_instructions", "gen_ai.system.instructions", reader=_system),
-            Happened(_DETAILS, EventAttribute("gen_ai.system_instructions", _system)),
+            _detail("gen_ai.system_instructions", _system),
         ),
         "tools": (
             *at("gen_ai.tool.definitions", "gen_ai.request.tools"),
-            Happened(_DETAILS, EventAttribute("gen_ai.tool.definitions", anything)),
+            _detail("gen_ai.tool.definitions", anything),
         ),
         "output_messages": (
             *at("gen_ai.output.messages", reader=_assistant),
-            Happened(_DETAILS, EventAttribute("gen_ai.output.messages", _assistant)),
+            _detail("gen_ai.output.messages", _assistant),
             Happened(ANSWERED, event_messages, moves=True),
             *at("gen_ai.completion", reader=_assistant),
             Happened(frozenset({"gen_ai.content.completion"}), EventAttribute("gen_ai.completion", _assistant)),

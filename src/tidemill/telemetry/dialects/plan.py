@@ -26,7 +26,8 @@ Many: TypeAlias = Callable[[RawSpan], "Json | tuple[str, ...]"]
 class Step:
     """One place to look for the field `name`: `reader` of the attribute `key`, or `many` of the span where that is None.
 
-    When it gave a value, the attributes `moved` and the events `happened` need not be kept. `reads` are the attributes that a
+    When it gave a value, the attributes `moved` and the events `happened` need not be kept, and of events of a name in `cut`
+    not the attribute in it. `reads` are the attributes that a
     step without a key looks at.
     """
 
@@ -36,6 +37,7 @@ class Step:
     many: Many | None = None
     moved: tuple[str, ...] = ()
     happened: frozenset[str] = frozenset()
+    cut: tuple[frozenset[str], str] | None = None
     reads: tuple[str, ...] = ()
 
 
@@ -141,4 +143,6 @@ def _event_step(name: str, source: Happened) -> Step:
         events = [each for each in span.events if each.name in names]
         return reader(events, span) if events else None
 
+    if source.key:
+        return Step(name, "", anything, many, cut=(names, source.key) if source.moves else None)
     return Step(name, "", anything, many, happened=names if source.moves else frozenset())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from tidemill.core.chat import Usage
@@ -22,7 +22,7 @@ _LONGEST_ERROR: Final = 2000
 _NO_USAGE: Final = Usage()
 _TOKENS: Final = frozenset(name for name in FIELDS if name.endswith("_tokens"))
 _Found: TypeAlias = dict[str, Any]  # by the names of FIELDS, whose readers make sure of the types
-_NOTHING: Final[tuple[_Found, frozenset[str]]] = ({}, frozenset())
+_NOTHING: Final[tuple[_Found, list[Step]]] = ({}, [])
 
 
 def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
@@ -37,7 +37,7 @@ def read_span(raw: RawSpan, *, project: str) -> SpanRecord:
 def read_with(plan: Plan, raw: RawSpan, *, project: str) -> SpanRecord:
     """As `read_span`, with a plan made for spans of this form."""
     attributes = dict(raw.attributes)
-    found, happened = _fill(plan, raw, attributes) if plan.dialect else _NOTHING
+    found, used = _fill(plan, raw, attributes) if plan.dialect else _NOTHING
     get, kind = found.get, _kind(found)
     given, answer = _payloads(found, kind, attributes) if found else (None, None)
     _note_environment(attributes, raw.resource)
@@ -58,7 +58,7 @@ def read_with(plan: Plan, raw: RawSpan, *, project: str) -> SpanRecord:
         service=text(raw.resource.get("service.name")) or "", scope=raw.scope, dialect=plan.dialect,
         weight=max(1.0, found["weight"]) if "weight" in found else 1.0,
         attributes=attributes,
-        events=tuple([_event(each) for each in raw.events if each.name not in happened]) if raw.events else (),
+        events=_events(raw.events, used) if raw.events else (),
         links=tuple(raw.links),
         resource=raw.resource,
     )  # fmt: skip
@@ -69,10 +69,10 @@ def _kind(found: _Found) -> SpanKind:
     return said if isinstance(said, str) and said in KINDS else "other"
 
 
-def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[_Found, frozenset[str]]:
+def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[_Found, list[Step]]:
     """What the sources give, field by field. What moved is taken out of `kept`, and what is set is put there."""
     found: _Found = {}
-    happened: frozenset[str] = frozenset()
+    used: list[Step] = []
     attributes, shared = raw.attributes, dict(plan.shared) if plan.shared else None
     for steps in plan.fields:
         for step in steps:
@@ -83,14 +83,14 @@ def _fill(plan: Plan, raw: RawSpan, kept: dict[str, Json]) -> tuple[_Found, froz
             found[step.name] = value
             if step.moved:
                 _drop(step.moved, kept, shared)
-            if step.happened:
-                happened |= step.happened
+            if step.happened or step.cut is not None:
+                used.append(step)
             break
     if plan.extra:
         _set(plan.extra, raw, kept)
     if is_object(parameters := found.get("parameters")):
         note_parameters(parameters, kept)
-    return found, happened
+    return found, used
 
 
 def _drop(moved: Sequence[str], kept: dict[str, Json], shared: dict[str, int] | None) -> None:
@@ -192,8 +192,23 @@ def _error(raw: RawSpan, found: str | None) -> str | None:
     return said[:_LONGEST_ERROR] or None
 
 
-def _event(event: RawEvent) -> JsonObject:
-    made: dict[str, Json] = {"name": event.name, "time_ns": event.time_ns, "attributes": event.attributes}
+def _events(events: Sequence[RawEvent], used: Sequence[Step]) -> tuple[JsonObject, ...]:
+    """The events, without those that moved, and without what moved of those that stay."""
+    gone = frozenset[str]().union(*[step.happened for step in used])
+    cut = {
+        step.cut[1]: name
+        for step in used
+        if step.cut is not None and len(names := [each.name for each in events if each.name in step.cut[0]]) == 1
+        for name in names
+    }
+    return tuple([_event(each, cut) for each in events if each.name not in gone])
+
+
+def _event(event: RawEvent, cut: Mapping[str, str]) -> JsonObject:
+    attributes = event.attributes
+    if cut:
+        attributes = {key: value for key, value in attributes.items() if cut.get(key) != event.name}
+    made: dict[str, Json] = {"name": event.name, "time_ns": event.time_ns, "attributes": attributes}
     if event.body is not None:
         made["body"] = event.body
     return made
