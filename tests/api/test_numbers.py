@@ -22,7 +22,8 @@ def span(
     attributes: list[tuple[str, dict[str, object]]] = [
         ("gen_ai.operation.name", {"stringValue": "chat"}), ("gen_ai.provider.name", {"stringValue": "openai"}),
         ("gen_ai.request.model", {"stringValue": model}), ("gen_ai.usage.input_tokens", {"intValue": "1000000"}),
-        ("tidemill.kind", {"stringValue": "llm"}), ("tidemill.release", {"stringValue": release}), ("team", {"stringValue": f"team {number % 2}"}),
+        ("tidemill.kind", {"stringValue": "llm"}),
+        ("tidemill.release", {"stringValue": release}), ("team", {"stringValue": f"team {number % 2}"}),
     ]  # fmt: skip
     return {
         "traceId": f"{number + 1:032x}", "spanId": f"{number + 1:016x}", "name": "ask", "kind": 1,

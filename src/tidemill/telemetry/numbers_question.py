@@ -83,12 +83,7 @@ def read_question(  # noqa: PLR0913  (each is a part of the question)
 
     Raises `Invalid` for what is unknown, too much, or does not fit together.
     """
-    if not measures or len(measures) > _MOST_MEASURES:
-        raise Invalid(
-            f"{len(measures)} measures are asked for", hint=f"Name 1 to {_MOST_MEASURES}, as in requests, latency.p95."
-        )
-    if not 1 <= limit <= LARGEST_LIMIT:
-        raise Invalid(f"limit {limit} is out of range", hint=f"Use 1 to {LARGEST_LIMIT}.")
+    _check_size(measures, limit)
     asked = tuple(measure_of(name) for name in dict.fromkeys(measures))
     keys = tuple((name, dimension_of(name)) for name in dict.fromkeys(by))
     if len(keys) > _MOST_BY:
@@ -106,6 +101,15 @@ def read_question(  # noqa: PLR0913  (each is a part of the question)
         filter=expression, order=name, descending=order is None or order.startswith("-"), limit=limit,
         mentioned=frozenset(mentioned),
     )  # fmt: skip
+
+
+def _check_size(measures: Sequence[str], limit: int) -> None:
+    if not measures or len(measures) > _MOST_MEASURES:
+        raise Invalid(
+            f"{len(measures)} measures are asked for", hint=f"Name 1 to {_MOST_MEASURES}, as in requests, latency.p95."
+        )
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise Invalid(f"limit {limit} is out of range", hint=f"Use 1 to {LARGEST_LIMIT}.")
 
 
 def dimension_of(name: str) -> Key:
