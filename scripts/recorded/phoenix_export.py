@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from typing import Any
@@ -14,7 +18,6 @@ SCRIPT = [{"when": "tide", "reply": "A tide mill grinds by the tide."}, {"reply"
 def main() -> None:
     os.environ |= {"PHOENIX_WORKING_DIR": tempfile.mkdtemp(), "PHOENIX_TELEMETRY_ENABLED": "false", "PHOENIX_PORT": "6166",
                    "PHOENIX_GRPC_PORT": "6167", "PHOENIX_HOST": "127.0.0.1"}  # fmt: skip
-    import phoenix
     from openinference.instrumentation import using_attributes
     from openinference.instrumentation.openai import OpenAIInstrumentor
     from openinference.semconv.trace import SpanAttributes
@@ -25,7 +28,11 @@ def main() -> None:
 
     from recorded.mlflow_export import post
 
-    phoenix.launch_app(use_temp_dir=True, run_in_thread=True)
+    server = subprocess.Popen([sys.executable, "-m", "phoenix.server.main", "serve"])
+    for _ in range(120):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 6166), timeout=1):
+            break
+        time.sleep(1)
     spans = TracerProvider()
     spans.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter("http://127.0.0.1:6166/v1/traces")))
     OpenAIInstrumentor().instrument(tracer_provider=spans)
@@ -58,7 +65,7 @@ def main() -> None:
         if len(frame) >= 4:
             break
         time.sleep(1)
-    table = frame.reset_index()
+    table = frame.reset_index(drop=True)
     listed = reader.spans.get_spans(project_identifier="default")
     post(
         "forms",
@@ -68,7 +75,7 @@ def main() -> None:
             "rest": {"data": json.loads(json.dumps(listed, default=str))},
         },
     )
-    os._exit(0)
+    server.terminate()
 
 
 def keep(bodies: list[tuple[str, bytes]]) -> Any:

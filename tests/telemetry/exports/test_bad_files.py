@@ -128,11 +128,11 @@ def test_times_in_every_way_that_they_are_written():
 def test_odd_values_in_every_field_are_read_or_refused(form, odd):
     """Whatever stands in a field, the answer is spans or `Invalid`, never another error."""
     records = {
-        "langfuse": {"id": "o", "traceId": "t", "type": "SPAN", "startTime": 1, "metadata": {"scope": {}}, "level": ""},
+        "langfuse": {"id": "o", "traceId": "t", "type": "SPAN", "startTime": 1, "metadata": {}},
         "langsmith": RUN | {"extra": {}, "outputs": {}, "events": [], "error": "", "tags": [], "parent_run_id": "p"},
         "mlflow": {"info": {"trace_id": "t", "tags": {}}, "data": {"spans": [{"span_id": "s", "start_time": 1}]}},
         "phoenix": {"name": "n", "context.trace_id": "t", "context.span_id": "s", "start_time": 1, "attributes.llm": {}},
-        "otel-sdk": {"name": "n", "spanContext": {"traceId": "t", "spanId": "s"}, "startTime": [1, 2], "status": {}, "events": []},
+        "otel-sdk": {"name": "n", "spanContext": {"traceId": "t", "spanId": "s"}, "startTime": [1, 2], "status": {}},
     }  # fmt: skip
     for key in records[form]:
         try:
