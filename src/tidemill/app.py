@@ -111,15 +111,12 @@ async def serve(
     """
     from tidemill.api.listen import bind, listen  # noqa: PLC0415  (uvicorn, which a command without a server does not need)
 
-    _check_ports(("--port", port), ("--otlp-grpc-port", otlp_grpc_port or 0))
-    if workers < 1:
-        raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
+    _check_flags(("--port", port), ("--otlp-grpc-port", otlp_grpc_port or 0), workers=workers)
     with contextlib.ExitStack() as before:
         before.callback(start_logging(settings.log_format, settings.log_level))
         folder = before.enter_context(DataFolder.open(settings.data, wait=_LOCK_WAIT))
         listener = before.enter_context(contextlib.closing(bind(host, port)))
-        shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{listener.getsockname()[1]}"
+        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         async with (
             _open_parts(settings, folder, SystemClock()) as platform,
             _otlp_grpc(platform, host, otlp_grpc_port) as otlp_grpc,
@@ -128,9 +125,7 @@ async def serve(
 
             def ready() -> None:
                 folder.write_server_file(url)
-                _announce(url, folder.token_file, link, otlp_grpc=otlp_grpc, json=json)
-                if open_browser and link and sys.stdout.isatty():
-                    webbrowser.open(link)
+                _announce(url, folder.token_file, link, otlp_grpc=otlp_grpc, json=json, open_browser=open_browser)
 
             try:
                 async with anyio.create_task_group() as beside:
@@ -160,7 +155,9 @@ async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGe
         yield address
 
 
-def _check_ports(*named: tuple[str, int]) -> None:
+def _check_flags(*named: tuple[str, int], workers: int) -> None:
+    if workers < 1:
+        raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
     for name, port in named:
         if not 0 <= port <= 65535:
             raise Invalid(f"{name} {port} is not a port", hint="Ports are 0 to 65535.")
@@ -173,7 +170,7 @@ async def _login_link(platform: Platform, url: str) -> str:
     return f"{url}/login?code={code}"
 
 
-def _announce(url: str, token_file: Path, link: str, *, otlp_grpc: str | None, json: bool) -> None:
+def _announce(url: str, token_file: Path, link: str, *, otlp_grpc: str | None, json: bool, open_browser: bool) -> None:
     if json:
         line = {
             "event": "ready",
@@ -190,6 +187,8 @@ def _announce(url: str, token_file: Path, link: str, *, otlp_grpc: str | None, j
         text = "\n".join(lines)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+    if open_browser and link and sys.stdout.isatty():
+        webbrowser.open(link)
 
 
 @contextlib.asynccontextmanager

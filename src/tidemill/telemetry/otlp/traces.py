@@ -55,23 +55,7 @@ def _read_span(span: Span, tally: Tally, *, resource: JsonObject, scope: str, ve
     if (reason := why_not(trace_id, span_id, start_ns)) is not None:
         tally.reject(reason)
         return None
-    parent, end_ns = span.parent_span_id, span.end_time_unix_nano
-    if end_ns < start_ns:
-        tally.warn("spans end before they start and were given no length")
-        end_ns = start_ns
-    elif end_ns > LATEST_NS:
-        tally.warn("spans end after the year 2100 and were given no length")
-        end_ns = start_ns
-    if not now_ns - _YEAR_NS < start_ns < now_ns + _DAY_NS:
-        tally.warn(
-            "spans are more than a year old" if start_ns < now_ns else "spans start in the future: check the sender's clock"
-        )
-    if len(parent) != 8 or parent in {_NO_SPAN, span_id}:
-        if len(parent) not in {0, 8}:
-            tally.warn("spans have a parent id of a wrong length and were given no parent")
-        elif parent == span_id:
-            tally.warn("spans are their own parent and were given none")
-        parent = b""
+    end_ns, parent = _end_of(span, tally, now_ns=now_ns), _parent_of(span, tally)
     name = span.name or _UNNAMED
     attributes = read_attributes(span.attributes, tally)
     if parent and span.flags & _IS_REMOTE == _IS_REMOTE:
@@ -95,6 +79,33 @@ def _read_span(span: Span, tally: Tally, *, resource: JsonObject, scope: str, ve
         scope_version=version,
         dropped=span.dropped_attributes_count + span.dropped_events_count + span.dropped_links_count,
     )
+
+
+def _end_of(span: Span, tally: Tally, *, now_ns: int) -> int:
+    start_ns, end_ns = span.start_time_unix_nano, span.end_time_unix_nano
+    if not now_ns - _YEAR_NS < start_ns < now_ns + _DAY_NS:
+        old = start_ns < now_ns
+        tally.warn("spans are more than a year old" if old else "spans start in the future: check the sender's clock")
+    if end_ns < start_ns:
+        tally.warn("spans end before they start and were given no length")
+        return start_ns
+    if end_ns > LATEST_NS:
+        tally.warn("spans end after the year 2100 and were given no length")
+        return start_ns
+    return end_ns
+
+
+def _parent_of(span: Span, tally: Tally) -> bytes:
+    parent = span.parent_span_id
+    if not parent or parent == _NO_SPAN:
+        return b""
+    if len(parent) != 8:
+        tally.warn("spans have a parent id of a wrong length and were given no parent")
+        return b""
+    if parent == span.span_id:
+        tally.warn("spans are their own parent and were given none")
+        return b""
+    return parent
 
 
 def why_not(trace_id: bytes, span_id: bytes, start_ns: int) -> str | None:
