@@ -1,4 +1,4 @@
-"""Nothing yet."""
+"""Nothing: roll-ups, prices and questions of numbers keep all they have in the span store and in documents."""
 
 from __future__ import annotations
 
