@@ -209,6 +209,21 @@ def test_phoenix_in_each_form(document):
     assert found.output == [{"id": "d", "document": "", "text": "c", "score": 0.5}]
 
 
+def test_a_phoenix_server_gives_the_same_spans_in_each_form():
+    forms = json.loads(recorded("phoenix_export"))
+    made = {form: sorted(records(document), key=lambda each: each.span_id) for form, document in forms.items()}
+    for each in made.values():
+        assert [(one.trace_id, one.span_id, one.parent_id) for one in each] == [
+            (one.trace_id, one.span_id, one.parent_id) for one in made["rest"]
+        ]
+        answered = next(one for one in each if one.model == "model/tide")
+        assert (answered.kind, answered.usage.input_tokens, answered.user, answered.tags) == ("llm", 5, "user-1", ("demo",))
+        assert answered.output["messages"][0]["content"] == "A tide mill grinds by the tide."
+        found = next(one for one in each if one.kind == "retriever")
+        assert (found.output[0]["id"], found.output[0]["text"], found.output[0]["score"]) == ("d1", "A mill.", 0.9)
+        assert any("the script says so" in (one.error or "") for one in each)
+
+
 # The SDKs' own spans
 
 

@@ -157,7 +157,10 @@ DIALECT: Final = Dialect(
         "kind": (At(_TYPE, one_of(_KINDS)),),
         "implied_kind": (At(_TYPE, one_of({"span": "chain", "event": "other"})),),
         "input": at(_INPUT, reader=_given),
-        "output": (Whole(_documents, (_OUTPUT,), moves=True), Whole(_tool_result, (_OUTPUT,), moves=True), *at(_OUTPUT, reader=_answer)),
+        "output": (
+            Whole(_documents, (_OUTPUT,), moves=True), Whole(_tool_result, (_OUTPUT,), moves=True),
+            *at(_OUTPUT, reader=_answer),
+        ),
         "model": (_PREFIX + "model.name", _PREFIX + "model"),
         "parameters": (_PREFIX + "model.parameters",),
         "input_tokens": (At(_USAGE, _sum("input", "prompt_tokens", "input_tokens", "promptTokens")),),
