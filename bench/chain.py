@@ -21,7 +21,7 @@ from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.parts import Message, Text
 from tidemill.flows.run import RunContext
 from tidemill.telemetry.recorder import Recorder, null_recorder
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.spool import Spool
 
 STEP_BUDGET_US, SPAN_BUDGET_US = 100, 60
 STEPS, WIDTH = 10, 8

@@ -23,7 +23,7 @@ from tidemill.evaluation.scorers.choose import choose_scorers
 from tidemill.flows.run import RunContext
 from tidemill.store.evaluations import EvaluationRow, create_evaluation
 from tidemill.telemetry.recorder import Recorder, null_recorder
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.spool import Spool
 
 FRESH_BUDGET_US, REPEAT_BUDGET_S = 200, 1.0
 FRESH, REPEATED = 2_000, 10_000

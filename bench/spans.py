@@ -25,9 +25,9 @@ from bench.measure import family_cpu, family_memory, quantiles, report
 from bench.synthetic import Words
 from bench.telemetry import folder_bytes, live_parts
 from tidemill.core.clock import SystemClock
-from tidemill.telemetry import native
+from tidemill.telemetry.engine import native
 from tidemill.telemetry.intake import Intake
-from tidemill.telemetry.numbers_question import read_question
+from tidemill.telemetry.numbers.question import read_question
 from tidemill.telemetry.row import span_columns
 from tidemill.telemetry.store import Telemetry
 

@@ -24,7 +24,7 @@ from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.row import encode_row
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.spool import Spool
 from tidemill.telemetry.store import Telemetry
 
 SPANS, ROUNDS, STORED, BATCH = 4000, 7, 40_000, 1000

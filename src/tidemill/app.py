@@ -64,11 +64,11 @@ from tidemill.store.database import Database
 from tidemill.store.folder import DataFolder
 from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.purge import users_of
-from tidemill.telemetry.clickhouse import RemoteEngine, server_url
-from tidemill.telemetry.gate import Gate
+from tidemill.telemetry.engine.clickhouse import RemoteEngine, server_url
 from tidemill.telemetry.intake import Intake
-from tidemill.telemetry.marks import Marks
-from tidemill.telemetry.payloads import Payloads
+from tidemill.telemetry.privacy.gate import Gate
+from tidemill.telemetry.privacy.marks import Marks
+from tidemill.telemetry.privacy.payloads import Payloads
 from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.store import Telemetry

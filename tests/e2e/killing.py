@@ -115,6 +115,6 @@ def store_of(server: Server) -> int | None:
     own = server.process.pid
     for each in Path(f"/proc/{own}/task/{own}/children").read_text().split():
         with contextlib.suppress(OSError):
-            if b"tidemill.telemetry.child" in Path(f"/proc/{each}/cmdline").read_bytes():
+            if b"tidemill.telemetry.engine.child" in Path(f"/proc/{each}/cmdline").read_bytes():
                 return int(each)
     return None

@@ -9,7 +9,7 @@ import pytest
 
 from e2e.killing import SPANS, Sent, kill_again_and_again
 from e2e.processes import served
-from tidemill.telemetry.embedded import EmbeddedEngine
+from tidemill.telemetry.engine.embedded import EmbeddedEngine
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from tidemill.serve.rollout_report import (
     share_interval,
 )
 from tidemill.store.feedback import Feedback
-from tidemill.telemetry.variants import VariantCounts
+from tidemill.telemetry.questions.variants import VariantCounts
 
 
 def counts_of(sizes, failures):

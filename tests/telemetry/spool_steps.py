@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from tidemill.telemetry.frames import decode_rows
-from tidemill.telemetry.segments import Position
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.frames import decode_rows
+from tidemill.telemetry.spool.segments import Position
+from tidemill.telemetry.spool.spool import Spool
 
 CALLS = ("open", "write", "fsync", "replace", "unlink", "rename", "ftruncate")
 BATCHES = 8

@@ -11,7 +11,7 @@ from tidemill.core.errors import Invalid
 from tidemill.core.settings import load_settings
 from tidemill.store.database import Database
 from tidemill.store.upkeep import Place, back_up, restore
-from tidemill.telemetry.backup import traces_for_backup
+from tidemill.telemetry.engine.backup import traces_for_backup
 from tidemill.telemetry.store import Telemetry
 
 pytest.importorskip("chdb", reason="needs the extra analytics")

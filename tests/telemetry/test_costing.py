@@ -4,7 +4,7 @@ import pytest
 
 from telemetry.spans import START_NS, make_span
 from tidemill.pricing import Overrides, read_prices
-from tidemill.telemetry.numbers_question import read_question
+from tidemill.telemetry.numbers.question import read_question
 from tidemill.telemetry.reprice import Wanted, reprice
 from tidemill.telemetry.store import Telemetry
 

@@ -12,8 +12,8 @@ import pytest
 
 from telemetry.spans import make_span
 from tidemill.core.errors import Unavailable
-from tidemill.telemetry.embedded import EmbeddedEngine
-from tidemill.telemetry.engine import Engine, EngineDied
+from tidemill.telemetry.engine.embedded import EmbeddedEngine
+from tidemill.telemetry.engine.protocol import Engine, EngineDied
 from tidemill.telemetry.row import encode_row, encode_spans
 
 pytest.importorskip("chdb", reason="needs the extra analytics")

@@ -10,9 +10,9 @@ import pytest
 
 from telemetry.spans import make_span
 from tidemill.core.errors import Invalid, NotFound, Unavailable
-from tidemill.telemetry.clickhouse import RemoteEngine, server_url
-from tidemill.telemetry.embedded import EmbeddedEngine
-from tidemill.telemetry.engine import EngineDied
+from tidemill.telemetry.engine.clickhouse import RemoteEngine, server_url
+from tidemill.telemetry.engine.embedded import EmbeddedEngine
+from tidemill.telemetry.engine.protocol import EngineDied
 from tidemill.telemetry.store import Telemetry
 from tidemill.testing.telemetry import check_engine
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemill.telemetry.frames import decode_frames, encode_frame
+from tidemill.telemetry.spool.frames import decode_frames, encode_frame
 
 payloads = st.lists(st.binary(max_size=60) | st.just(encode_frame(b"a frame within a frame")), max_size=8)
 

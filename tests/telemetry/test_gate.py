@@ -19,11 +19,11 @@ from tidemill.store.files import FilesFolder
 from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.projects import ensure_project
 from tidemill.store.registry import add_version
-from tidemill.telemetry.gate import Gate
 from tidemill.telemetry.kinds import TelemetryKind
-from tidemill.telemetry.marks import Marks
-from tidemill.telemetry.payloads import LARGEST_INLINE, Payloads, place_of
-from tidemill.telemetry.retention import sweep_payloads, thin_out
+from tidemill.telemetry.privacy.gate import Gate
+from tidemill.telemetry.privacy.marks import Marks
+from tidemill.telemetry.privacy.payloads import LARGEST_INLINE, Payloads, place_of
+from tidemill.telemetry.privacy.retention import sweep_payloads, thin_out
 from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.store import Telemetry
@@ -184,7 +184,7 @@ async def test_a_damaged_payload_is_said_and_the_row_stays(place: Place, harm: s
 
 
 async def test_a_value_beyond_the_largest_is_cut(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidemill.telemetry.gate.LARGEST", 1_000_000)
+    monkeypatch.setattr("tidemill.telemetry.privacy.gate.LARGEST", 1_000_000)
     await place.telemetry.append([span(input="x" * 2_000_000)])
     (name,) = place.payloads.names("p")
     assert b"cut short" in place.payloads.get("p", name)

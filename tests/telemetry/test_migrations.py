@@ -15,8 +15,9 @@ pytest.importorskip("clickhouse_connect", reason="needs the extra analytics")
 # A store of the first form, as the version made it that released it; then what a store is that was brought up.
 FORMS = r"""
 import os, signal, sys
-from tidemill.telemetry import child, schema
-from tidemill.telemetry.migrate import migrate
+from tidemill.telemetry.engine import child
+from tidemill.telemetry.schema import spans as schema
+from tidemill.telemetry.engine.migrate import migrate
 
 CURRENT = {"spans": schema.MIGRATIONS["spans"]}
 child._Engine.migrate = lambda self: None

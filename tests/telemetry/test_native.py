@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.spans import make_span
-from tidemill.telemetry import native
-from tidemill.telemetry.native import decode_blocks, encode_block
+from tidemill.telemetry.engine import native
+from tidemill.telemetry.engine.native import decode_blocks, encode_block
 from tidemill.telemetry.row import encode_spans
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=300)

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from telemetry.otlp_requests import START_NS, pairs
 from tidemill.core.clock import SystemClock
-from tidemill.telemetry.embedded import EmbeddedEngine
+from tidemill.telemetry.engine.embedded import EmbeddedEngine
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.otlp.answers import encode_taken
 from tidemill.telemetry.store import Telemetry

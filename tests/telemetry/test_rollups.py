@@ -12,11 +12,11 @@ from collections import defaultdict
 import pytest
 
 from telemetry.spans import START_NS, make_span
-from tidemill.telemetry.engine import EngineDied
-from tidemill.telemetry.histogram import RELATIVE_ERROR, place_of, value_of
-from tidemill.telemetry.number_questions import NumberQuestions
-from tidemill.telemetry.numbers_question import read_question
-from tidemill.telemetry.rollup_state import HOUR, Dirty, cover, dirty_of
+from tidemill.telemetry.engine.protocol import EngineDied
+from tidemill.telemetry.numbers.histogram import RELATIVE_ERROR, place_of, value_of
+from tidemill.telemetry.numbers.question import read_question
+from tidemill.telemetry.numbers.questions import NumberQuestions
+from tidemill.telemetry.rollups.state import HOUR, Dirty, cover, dirty_of
 from tidemill.telemetry.store import Telemetry
 
 pytest.importorskip("chdb", reason="needs the extra analytics")

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from telemetry.spans import make_span
-from tidemill.telemetry.frames import SPANS, decode_rows
 from tidemill.telemetry.sampling import Sampling, Seen, Tail, decide, read_sampling, sample_head, sender_weight
-from tidemill.telemetry.segments import Position
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.frames import SPANS, decode_rows
+from tidemill.telemetry.spool.segments import Position
+from tidemill.telemetry.spool.spool import Spool
 from tidemill.telemetry.tail_sampling import TailSampler
 
 pytestmark = pytest.mark.anyio

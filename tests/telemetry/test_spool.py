@@ -13,11 +13,11 @@ import pytest
 
 from telemetry.spans import make_span
 from tidemill.core.errors import StorageFull, Unavailable
-from tidemill.telemetry.frames import decode_rows, encode_frame
-from tidemill.telemetry.native import decode_blocks
+from tidemill.telemetry.engine.native import decode_blocks
 from tidemill.telemetry.row import encode_row
-from tidemill.telemetry.segments import Position, segment_numbers, segment_path
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.frames import decode_rows, encode_frame
+from tidemill.telemetry.spool.segments import Position, segment_numbers, segment_path
+from tidemill.telemetry.spool.spool import Spool
 
 pytestmark = pytest.mark.anyio
 
@@ -179,7 +179,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from telemetry.spans import make_span
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.spool import Spool
 
 async def main():
     spool = Spool(Path({folder!r}), segment_bytes=20_000)

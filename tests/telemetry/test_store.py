@@ -18,10 +18,10 @@ from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.errors import Invalid, NotFound, StorageFull
 from tidemill.telemetry import Recorder
 from tidemill.telemetry.expression import parse
-from tidemill.telemetry.frames import encode_frame, encode_rows
 from tidemill.telemetry.row import encode_row
-from tidemill.telemetry.segments import segment_numbers, segment_path
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.frames import encode_frame, encode_rows
+from tidemill.telemetry.spool.segments import segment_numbers, segment_path
+from tidemill.telemetry.spool.spool import Spool
 from tidemill.telemetry.store import Telemetry
 
 pytest.importorskip("chdb", reason="needs the extra analytics")

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from telemetry.spans import make_span
+from tidemill.telemetry.questions.trace import StoredSpan, trace_shape
 from tidemill.telemetry.row import decode_value, encode_row
-from tidemill.telemetry.trace import StoredSpan, trace_shape
 
 
 def stored(number: int, **fields) -> StoredSpan:

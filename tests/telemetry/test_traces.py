@@ -17,9 +17,9 @@ from tidemill.telemetry.expression import matches, parse
 from tidemill.telemetry.otlp.parse import parse_traces
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.otlp.traces import read_spans
-from tidemill.telemetry.scores import TraceScore
+from tidemill.telemetry.questions.scores import TraceScore
+from tidemill.telemetry.questions.windows import HOUR_NS, windows
 from tidemill.telemetry.store import Telemetry
-from tidemill.telemetry.windows import HOUR_NS, windows
 
 pytest.importorskip("chdb", reason="needs the extra analytics")
 pytest.importorskip("clickhouse_connect", reason="needs the extra analytics")

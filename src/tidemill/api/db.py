@@ -15,7 +15,7 @@ from tidemill.api.router import Router
 from tidemill.api.times import iso
 from tidemill.store.disk import disk_errors
 from tidemill.store.upkeep import Place, State, read_state, stream_backup
-from tidemill.telemetry.backup import traces_for_backup
+from tidemill.telemetry.engine.backup import traces_for_backup
 
 outside = Router(tags=["operate"])
 _PIECE: Final = 1 << 20

@@ -26,7 +26,7 @@ from tidemill.evaluation.scorers.choose import Chosen, choose_scorers
 from tidemill.store import evaluations, registry, release
 from tidemill.store.evaluations import EvaluationRow, SampleRow
 from tidemill.store.page import Page as Found
-from tidemill.telemetry.scores import TraceScore
+from tidemill.telemetry.questions.scores import TraceScore
 
 router = Router(tags=["evaluations"])
 

@@ -20,8 +20,8 @@ from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
 from tidemill.store import audit, feedback
 from tidemill.store.feedback import Feedback, FeedbackKind
-from tidemill.telemetry.query import FoundTrace
-from tidemill.telemetry.scores import TraceScore
+from tidemill.telemetry.questions.scores import TraceScore
+from tidemill.telemetry.questions.spans import FoundTrace
 
 router = Router(tags=["feedback"])
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")

@@ -13,7 +13,7 @@ from tidemill.api.times import iso
 from tidemill.core.errors import MissingExtra
 from tidemill.store.lineage_impact import Impact, impact_of
 from tidemill.store.lineage_show import Shown
-from tidemill.telemetry.lineage import Passage, Requests
+from tidemill.telemetry.questions.lineage import Passage, Requests
 
 _NEWEST: Final = 5
 

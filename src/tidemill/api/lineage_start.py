@@ -20,7 +20,7 @@ from tidemill.store.lineage_impact import holding_chunk
 from tidemill.store.lineage_notes import find_point, of_version
 from tidemill.store.lineage_refs import Named, resolve
 from tidemill.store.lineage_walk import Direction
-from tidemill.telemetry.lineage import Origin
+from tidemill.telemetry.questions.lineage import Origin
 
 _MOST_CHUNKS: Final = 200
 

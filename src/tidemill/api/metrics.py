@@ -22,7 +22,7 @@ from tidemill.core.logs import LINES, WITHIN
 from tidemill.core.records import SpanRecord
 from tidemill.store import jobs
 from tidemill.store.access import Principal
-from tidemill.telemetry.embedded import EmbeddedEngine
+from tidemill.telemetry.engine.embedded import EmbeddedEngine
 from tidemill.telemetry.recorder import Recorder, Span
 from tidemill.telemetry.watch import Labels, Measures
 from tidemill.telemetry.watch_machine import read_machine

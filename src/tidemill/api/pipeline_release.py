@@ -20,7 +20,7 @@ from tidemill.store import approvals, rollout_rows
 from tidemill.store import rollouts as rollout_store
 from tidemill.store.approvals import Approval
 from tidemill.store.rollout_rows import Rollout
-from tidemill.telemetry.variants import RolloutSpans
+from tidemill.telemetry.questions.variants import RolloutSpans
 
 _COUNT_SECONDS: Final = 2.0
 

@@ -14,7 +14,7 @@ from tidemill.api.traces_filter import read_filter
 from tidemill.core.errors import Invalid
 from tidemill.telemetry.expression import format_expression
 from tidemill.telemetry.expression.syntax import And, Condition, Key
-from tidemill.telemetry.numbers_question import Question, read_question
+from tidemill.telemetry.numbers.question import Question, read_question
 
 router = Router(tags=["traces"])
 Names = Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=20)]

@@ -11,7 +11,7 @@ from tidemill.api.platform import Platform
 from tidemill.api.router import Router
 from tidemill.core.errors import TidemillError
 from tidemill.store.projects import list_projects
-from tidemill.telemetry.retention import sweep_payloads, thin_out
+from tidemill.telemetry.privacy.retention import sweep_payloads, thin_out
 from tidemill.telemetry.rules import Rules
 
 router = Router(tags=["traces"])

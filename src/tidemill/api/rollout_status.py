@@ -20,7 +20,7 @@ from tidemill.serve.rollout_report import (
 from tidemill.store import feedback
 from tidemill.store.feedback import Feedback
 from tidemill.store.rollout_rows import Rollout
-from tidemill.telemetry.variants import RolloutSpans, VariantCounts
+from tidemill.telemetry.questions.variants import RolloutSpans, VariantCounts
 
 _VARIANTS: Final = ("canary", "stable")
 _FEEDBACK: Final = 10_000

@@ -18,7 +18,7 @@ from tidemill.api.traces_semantic import search_by_meaning
 from tidemill.core.errors import Invalid
 from tidemill.core.refs import check_name
 from tidemill.store import audit
-from tidemill.telemetry.scores import TraceScore
+from tidemill.telemetry.questions.scores import TraceScore
 
 router = Router(tags=["traces"])
 _MOST_SCORES: Final = 1000

@@ -21,7 +21,7 @@ from tidemill.store import trace_erasures
 from tidemill.store.erase import erase_rows, forget_texts, rows_of_traces
 from tidemill.store.project_keys import decrypt, encrypt
 from tidemill.store.trace_erasures import PURPOSE, TraceErasure, What
-from tidemill.telemetry import erasure as spans
+from tidemill.telemetry.privacy import erasure as spans
 from tidemill.telemetry.rules.book import USERS
 from tidemill.telemetry.rules.redact import keyed_hash
 

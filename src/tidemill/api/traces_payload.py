@@ -10,7 +10,7 @@ from tidemill.api.caller import AnyCaller
 from tidemill.api.router import Router
 from tidemill.core.errors import NotFound
 from tidemill.core.json import Json
-from tidemill.telemetry.payloads import place_of
+from tidemill.telemetry.privacy.payloads import place_of
 from tidemill.telemetry.row import decode_value
 
 router = Router(tags=["traces"])

@@ -13,7 +13,7 @@ from tidemill.api.events import Event, event_stream
 from tidemill.api.router import Router
 from tidemill.api.times import since_ns
 from tidemill.api.traces_filter import read_filter
-from tidemill.telemetry.export import MEDIA, Form
+from tidemill.telemetry.questions.export import MEDIA, Form
 
 router = Router(tags=["traces"])
 _ENDING = {"jsonl": "jsonl", "parquet": "parquet", "otlp": "otlp.jsonl"}

@@ -80,7 +80,7 @@ async def backup(file: Path, /, *, no_blobs: bool = False, options: Options = DE
         import anyio
 
         from tidemill.store.upkeep import back_up
-        from tidemill.telemetry.backup import traces_for_backup
+        from tidemill.telemetry.engine.backup import traces_for_backup
 
         async with traces_for_backup(settings.data) as traces:
             made = back_up(_place(settings), file, with_blobs=not no_blobs, traces=traces)

@@ -141,7 +141,7 @@ class SpanRecord:
     spans this one stands for after sampling, at least 1. `service` and `scope` name the program and the instrumentation that
     sent it, `dialect` the table of `telemetry/dialects` that read it (empty: recorded here). What no field holds is in
     `attributes`, `events`, `links` and `resource` as it came. `input_at` and `output_at` name where a value too large for a
-    row is kept (`telemetry/payloads.py`); `input` and `output` are then its beginning.
+    row is kept (`telemetry/privacy/payloads.py`); `input` and `output` are then its beginning.
     """
 
     trace_id: str

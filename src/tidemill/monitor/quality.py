@@ -20,7 +20,7 @@ from tidemill.store import cache, monitors
 from tidemill.store.database import Database
 from tidemill.store.feedback import list_feedback
 from tidemill.store.monitors import LiveScore
-from tidemill.telemetry.scores import TraceScore
+from tidemill.telemetry.questions.scores import TraceScore
 
 ALWAYS: Final = frozenset({"input", "output", "retrieved", "retrieved_text", "context", "metadata"})
 """What a trace can fill. `reference` only where feedback gave a correction; `gold` never."""

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.store.feedback import Feedback
-from tidemill.telemetry.variants import VariantCounts
+from tidemill.telemetry.questions.variants import VariantCounts
 
 Interval: TypeAlias = tuple[float, float]
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]

@@ -12,8 +12,8 @@ from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
 from tidemill.pricing import Overrides, Priced, price_of, read_prices
 from tidemill.telemetry import genai
+from tidemill.telemetry.questions.trace import BILLED_KINDS
 from tidemill.telemetry.rules.apply import Rules
-from tidemill.telemetry.trace import BILLED_KINDS
 
 SOURCE: Final = "tidemill.cost_source"
 """Whose price a span's cost was made by: `list` or `project`. Without it the sender gave it, or it was recorded here."""

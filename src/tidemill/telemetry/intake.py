@@ -14,14 +14,14 @@ import anyio.to_thread
 
 from tidemill.core.clock import Clock
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry.joined import mark_event
-from tidemill.telemetry.metric_points_schema import TABLE as METRIC_POINTS
 from tidemill.telemetry.otlp.answers import Form, Signal, Taken
 from tidemill.telemetry.otlp.raw import RawSpan, as_it_came
 from tidemill.telemetry.otlp.split import split_request
 from tidemill.telemetry.otlp.tally import Tally
+from tidemill.telemetry.questions.joined import mark_event
 from tidemill.telemetry.room import Room, Share
 from tidemill.telemetry.sampling import sender_weight
+from tidemill.telemetry.schema.metric_points import TABLE as METRIC_POINTS
 from tidemill.telemetry.store import Telemetry
 from tidemill.telemetry.turns import Turns
 

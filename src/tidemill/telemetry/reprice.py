@@ -11,10 +11,10 @@ from tidemill.core.chat import Usage
 from tidemill.core.json import Json, JsonObject
 from tidemill.pricing import Overrides, price_of
 from tidemill.telemetry.costing import AUDIO, IMAGES, SENT, SOURCE, used
-from tidemill.telemetry.engine import Engine
-from tidemill.telemetry.rollup_schema import TOKENS
+from tidemill.telemetry.engine.protocol import Engine
+from tidemill.telemetry.questions.trace import BILLED_KINDS
 from tidemill.telemetry.row import decode_value
-from tidemill.telemetry.trace import BILLED_KINDS
+from tidemill.telemetry.schema.rollups import TOKENS
 
 _AT_ONCE: Final = 1000
 _NAMED: Final = (SOURCE, SENT, *IMAGES, *AUDIO)

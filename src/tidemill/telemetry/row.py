@@ -14,7 +14,8 @@ import orjson
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry import genai, native
+from tidemill.telemetry import genai
+from tidemill.telemetry.engine import native
 
 _LARGEST_VALUE: Final = 1024 * 1024
 _KEPT: Final = 256 * 1024

@@ -14,21 +14,22 @@ import anyio.to_thread
 from tidemill.core.errors import MissingExtra, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry import lineage, query, variants
 from tidemill.telemetry.costing import Costs
-from tidemill.telemetry.embedded import EmbeddedEngine
-from tidemill.telemetry.engine import Engine, EngineDied, is_installed
-from tidemill.telemetry.gate import Gate
-from tidemill.telemetry.number_questions import NumberQuestions
-from tidemill.telemetry.project import Projector
-from tidemill.telemetry.putting_back import RESTORE
-from tidemill.telemetry.questions import TraceQuestions
-from tidemill.telemetry.rollups import Rollups
-from tidemill.telemetry.segments import bytes_after
-from tidemill.telemetry.spool import Spool
-from tidemill.telemetry.statistics import Stored, Waiting, read_stored
+from tidemill.telemetry.engine.embedded import EmbeddedEngine
+from tidemill.telemetry.engine.protocol import Engine, EngineDied, is_installed
+from tidemill.telemetry.engine.putting_back import RESTORE
+from tidemill.telemetry.engine.statistics import Stored, Waiting, read_stored
+from tidemill.telemetry.numbers.questions import NumberQuestions
+from tidemill.telemetry.privacy.gate import Gate
+from tidemill.telemetry.questions import lineage, variants
+from tidemill.telemetry.questions import spans as query
+from tidemill.telemetry.questions.traces import TraceQuestions
+from tidemill.telemetry.questions.variants import RolloutSpans
+from tidemill.telemetry.rollups.rebuild import Rollups
+from tidemill.telemetry.spool.projector import Projector
+from tidemill.telemetry.spool.segments import bytes_after
+from tidemill.telemetry.spool.spool import Spool
 from tidemill.telemetry.tail_sampling import TailSampler
-from tidemill.telemetry.variants import RolloutSpans
 
 _FLUSH_SECONDS: Final = 20.0
 

@@ -23,11 +23,11 @@ import orjson
 
 from tidemill.core.errors import StorageFull, Unavailable
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry.frames import SPANS, decode_rows
 from tidemill.telemetry.row import encode_row
 from tidemill.telemetry.sampling import Seen, Tail, decide
-from tidemill.telemetry.segments import Position
-from tidemill.telemetry.spool import Spool
+from tidemill.telemetry.spool.frames import SPANS, decode_rows
+from tidemill.telemetry.spool.segments import Position
+from tidemill.telemetry.spool.spool import Spool
 
 _LOOK_SECONDS: Final = 0.25
 _MOST_BYTES: Final = 64 << 20

@@ -55,7 +55,7 @@ def read_processes(names: Mapping[int, str]) -> Sequence[Process]:
 
 def _role_of(command: Sequence[str], program: str) -> str:
     text = " ".join(command)
-    if "tidemill.telemetry.child" in text:
+    if "tidemill.telemetry.engine.child" in text:
         return "span-store"
     return "local-model" if "tidemill.models" in text else program
 

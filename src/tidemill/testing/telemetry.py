@@ -1,4 +1,4 @@
-"""The kit for span stores: whatever implements `tidemill.telemetry.engine.Engine` passes it.
+"""The kit for span stores: whatever implements `tidemill.telemetry.engine.protocol.Engine` passes it.
 
 from tidemill.testing.telemetry import check_engine
 
@@ -17,7 +17,7 @@ import orjson
 from tidemill.core.chat import Usage
 from tidemill.core.errors import Unavailable
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry.engine import Engine, Refused
+from tidemill.telemetry.engine.protocol import Engine, Refused
 from tidemill.telemetry.row import encode_row, encode_spans
 
 _LONG: Final = "SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = {n:UInt64}"

@@ -11,7 +11,7 @@ from tidemill.telemetry.expression.keys import COLUMNS, Column
 from tidemill.telemetry.expression.syntax import And, Condition, Expression, Key, Not, Operator, Or, Value, conditions_of
 from tidemill.telemetry.expression.where import Where
 from tidemill.telemetry.expression.words import piece_pattern, split_words, word_pattern
-from tidemill.telemetry.schema import SEARCHED
+from tidemill.telemetry.schema.spans import SEARCHED
 
 _INDEXED: Final = frozenset({"name", "error", "input", "output"})
 _OPPOSITE: Final[dict[Operator, Operator]] = {"!=": "=", "!~": "~", "not in": "in"}

@@ -1,7 +1,7 @@
 """What a project keeps of its spans, and in which form: redaction, capture, and the document that says so.
 
-Everything here happens before anything is stored. How long spans are kept is `telemetry/retention.py`, which of them are kept
-at all `telemetry/sampling.py`.
+Everything here happens before anything is stored. How long spans are kept is `telemetry/privacy/retention.py`, which of them
+are kept at all `telemetry/sampling.py`.
 """
 
 from tidemill.telemetry.rules.apply import EMPTY, Rules

@@ -1,0 +1,1 @@
+"""The databases that keep spans, behind one Protocol: chDB in a process of its own, or a ClickHouse server."""

@@ -1,0 +1,1 @@
+"""Sums by minute, hour and user that are made anew where spans came or went."""

@@ -1,0 +1,1 @@
+"""The tables of the span store, a file a part; each brings its own steps."""
