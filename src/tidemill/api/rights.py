@@ -125,7 +125,8 @@ _KINDS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _WORDS: Final[Mapping[Right, str]] = {
     "read": "look", "ingest": "send telemetry", "annotate": "give feedback", "attest": "make evidence",
-    "develop": "change or run anything here", "deploy": "change what is served", "approve": "approve", "administer": "administer this project",
+    "develop": "change or run anything here", "deploy": "change what is served", "approve": "approve",
+    "administer": "administer this project",
 }  # fmt: skip
 
 
