@@ -199,28 +199,7 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
     handlers: dict[str, JobHandler] = {}
     steps: dict[str, StepHandler] = {}
     platform = _assemble(settings, folder, database, handlers, steps, clock=clock)
-    handlers["evaluation"] = EvaluationJob(platform)
-    handlers["index.build"] = IndexBuildJob(platform)
-    handlers["tune"] = TuneJob(platform)
-    handlers[IMPORT] = ImportJob(platform)
-    handlers[REPRICE] = RepriceJob(platform)
-    handlers[RUN] = MonitorJob(platform)
-    handlers[DELIVER] = AlertJob(platform)
-    watching = MonitorSchedule(platform)
-    platform.schedules.add(watching.source())
-    platform.schedules.also(watching.look)
-    platform.schedules.also(AlertRetries(platform).look)
-    platform.schedules.also(PurgeLook(platform).look)
-    platform.schedules.also(IdempotencyPurge(database=database, clock=platform.clock).look)
-    handlers[ERASE] = TraceEraseJob(platform)
-    platform.schedules.also(EraseLook(platform).look)
-    platform.schedules.also(RetentionLook(platform).look)
-    handlers["models.compare"] = ModelsCompareJob(platform)
-    handlers.update(recorded(handlers, recorder=platform.recorder, own=settings.own_spans))
-    steps.update(step_handlers(platform))
-    triggers = Triggers(pipelines=platform.pipelines, database=database, clock=platform.clock)
-    platform.schedules.add(triggers.source())
-    platform.schedules.also(triggers.look)
+    _add_work(platform, handlers, steps)
     try:
         await platform.telemetry.start()
         await platform.jobs.start()
@@ -236,27 +215,52 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
             await anyio.to_thread.run_sync(database.close)
 
 
+def _add_work(platform: Platform, handlers: dict[str, JobHandler], steps: dict[str, StepHandler]) -> None:
+    """Say what does each kind of job and step, and what is looked at as time goes by."""
+    handlers.update(
+        {
+            "evaluation": EvaluationJob(platform),
+            "index.build": IndexBuildJob(platform),
+            "tune": TuneJob(platform),
+            "models.compare": ModelsCompareJob(platform),
+            IMPORT: ImportJob(platform),
+            REPRICE: RepriceJob(platform),
+            RUN: MonitorJob(platform),
+            DELIVER: AlertJob(platform),
+            ERASE: TraceEraseJob(platform),
+        }
+    )
+    handlers.update(recorded(handlers, recorder=platform.recorder, own=platform.settings.own_spans))
+    steps.update(step_handlers(platform))
+    watching = MonitorSchedule(platform)
+    triggers = Triggers(pipelines=platform.pipelines, database=platform.database, clock=platform.clock)
+    for source in (watching.source(), triggers.source()):
+        platform.schedules.add(source)
+    for look in (
+        watching.look,
+        AlertRetries(platform).look,
+        PurgeLook(platform).look,
+        IdempotencyPurge(database=platform.database, clock=platform.clock).look,
+        EraseLook(platform).look,
+        RetentionLook(platform).look,
+        triggers.look,
+    ):
+        platform.schedules.also(look)
+
+
 def _assemble(
-    settings: Settings,
-    folder: DataFolder,
-    database: Database,
-    handlers: Mapping[str, JobHandler],
-    steps: Mapping[str, StepHandler],
-    *,
-    clock: Clock,
-) -> Platform:
+    settings: Settings, folder: DataFolder, database: Database, handlers: Mapping[str, JobHandler],
+    steps: Mapping[str, StepHandler], *, clock: Clock,
+) -> Platform:  # fmt: skip
     ids = Ids(clock=clock)
     blobs = _open_blobs(settings.blobs or folder.blobs, database)
-    admin_token_hash = folder.admin_token_hash()
     keys = ProjectKeys(database, folder.root)
-    book = RuleBook(database, keys, environment=settings.environment)
-    gate = Gate(book=book, payloads=Payloads(folder.root / "payloads", keys.get), marks=Marks(database, keys))
-    address = server_url(os.environ)
-    telemetry = Telemetry(folder.root, gate=gate, engine=RemoteEngine(address) if address else None)
+    telemetry = _open_telemetry(settings, folder, database, keys)
     measures = Measures()
     models = _open_models(database, blobs, clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)
+    token = folder.admin_token_hash()
     jobs_db = settings.database_url() or folder.jobs_database
     jobs = Jobs(database=database, jobs_db=jobs_db, handlers=handlers, clock=clock, ids=ids, presence=presence)
     return Platform(
@@ -280,10 +284,17 @@ def _assemble(
         schedules=Schedules(database=database, clock=clock),
         live=LiveEndpoints(database),
         policies=Policies(clock=clock),
-        admin_token_hash=admin_token_hash,
-        entry=Entry(database=database, clock=clock, admin_token_hash=admin_token_hash),
+        admin_token_hash=token,
+        entry=Entry(database=database, clock=clock, admin_token_hash=token),
         process=presence.id,
     )
+
+
+def _open_telemetry(settings: Settings, folder: DataFolder, database: Database, keys: ProjectKeys) -> Telemetry:
+    book = RuleBook(database, keys, environment=settings.environment)
+    gate = Gate(book=book, payloads=Payloads(folder.root / "payloads", keys.get), marks=Marks(database, keys))
+    address = server_url(os.environ)
+    return Telemetry(folder.root, gate=gate, engine=RemoteEngine(address) if address else None)
 
 
 def _open_blobs(root: Path, database: Database) -> Callable[[str], Blobs]:

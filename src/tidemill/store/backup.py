@@ -60,18 +60,9 @@ def all_tables() -> MetaData:
 
 
 def write_backup(  # noqa: PLR0913  (each is a place that it is made from)
-    db: Connection,
-    into: IO[bytes],
-    *,
-    blobs: Path,
-    keys: Path,
-    revision: str,
-    version: str,
-    now_ns: int,
-    with_blobs: bool = True,
-    traces: Path | None = None,
-    payloads: Path | None = None,
-) -> Backup:
+    db: Connection, into: IO[bytes], *, blobs: Path, keys: Path, revision: str, version: str, now_ns: int,
+    with_blobs: bool = True, traces: Path | None = None, payloads: Path | None = None,
+) -> Backup:  # fmt: skip
     """Write a backup of what the connection's snapshot shows, of the folder of blobs and that of keys.
 
     `traces` is a folder with the span store's tables, a file each; `payloads` that of large values of spans.
@@ -82,11 +73,9 @@ def write_backup(  # noqa: PLR0913  (each is a place that it is made from)
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED, compresslevel=_QUICK) as archive:
         for table in kept_tables(db):
             _write_table(archive, db, table, rows=rows, columns=columns, parts=parts)
-        parts |= _write_files(archive, "keys", keys, "*")
-        if traces is not None:
-            parts |= _write_files(archive, "traces", traces, "*")
-        if payloads is not None:
-            parts |= _write_files(archive, "payloads", payloads, "*/??/*")
+        for name, folder, pattern in (("keys", keys, "*"), ("traces", traces, "*"), ("payloads", payloads, "*/??/*")):
+            if folder is not None:
+                parts |= _write_files(archive, name, folder, pattern)
         count, size, names = _write_blobs(archive, blobs) if with_blobs else (0, 0, hashlib.sha256().hexdigest())
         if with_blobs:  # after the blobs, so that one from which rows are erased meanwhile is there or its rest is
             parts |= _write_files(archive, "blobs", blobs, "*/??/*.erased")
