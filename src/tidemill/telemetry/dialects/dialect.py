@@ -106,6 +106,7 @@ class Dialect:
     It is spoken by a span whose scope begins with one of `scopes`, or that has an attribute whose name begins with one of
     `keys`, or an event whose name begins with one of `events`.
     Where several are spoken in one span, the lower `rank` is asked first, field by field, and names the record.
+    One that `is_beside` others names the record only where no other is spoken.
     `fields` has, by the names in `FIELDS`, where to look, the best first.
     """
 
@@ -114,6 +115,7 @@ class Dialect:
     keys: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     rank: int = 50
+    is_beside: bool = False
     fields: Mapping[str, Sequence[Source]] = field(default_factory=dict[str, Sequence[Source]])
 
     def __post_init__(self) -> None:

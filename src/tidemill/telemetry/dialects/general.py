@@ -10,5 +10,6 @@ DIALECT: Final = Dialect(
     name="otel",
     keys=("session.id", "user.id", "enduser.id"),
     rank=99,
+    is_beside=True,
     fields={"session": ("session.id",), "user": ("user.id", "enduser.id")},
 )

@@ -99,7 +99,7 @@ def make_plan(known: Sequence[Dialect], scope: str, attributes: Iterable[str], e
     fields = tuple(tuple(steps) for slot, steps in slots.items() if "." not in slot)
     moving = Counter(key for steps in fields for key in {key for step in steps for key in step.moved})
     return Plan(
-        spoken[0].name,
+        next((each for each in spoken if not each.is_beside), spoken[0]).name,
         fields,
         tuple(tuple(steps) for slot, steps in slots.items() if "." in slot),
         {key: times for key, times in moving.items() if times > 1},

@@ -8,9 +8,10 @@ from typing import Final, cast
 
 from tidemill.telemetry.engine.protocol import Engine
 
+# Only what this platform recorded itself: what others send may carry the same attributes, and always has a dialect then.
 _OF_ROLLOUT: Final = (
     "project = {project:String} AND root AND endpoint = {endpoint:String} AND start >= fromUnixTimestamp64Nano({since:Int64})"
-    " AND rollout = {rollout:String}"
+    " AND rollout = {rollout:String} AND dialect = ''"
 )
 _ONCE: Final = "LIMIT 1 BY trace_id, span_id"
 
