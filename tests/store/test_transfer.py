@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,10 @@ from tidemill.store.history import parents_of
 from tidemill.store.import_blobs import import_blobs
 from tidemill.store.import_report import Report, Rules
 from tidemill.store.imports import import_archive
+from tidemill.store.project_keys import ProjectKeys, project_keys
 from tidemill.store.registry import digest_of, find_version, list_versions
 from tidemill.store.release import make_release
+from tidemill.store.saved_queries import get_saved_query, put_saved_query
 from tidemill.store.tables import evaluation_samples, evaluations, versions
 
 FILES = """\
@@ -124,6 +128,24 @@ def test_a_project_comes_back_with_the_same_digests(filled: Database, blobs: Blo
         assert db.execute(select(func.count()).select_from(evaluation_samples).filter_by(evaluation=copied.id)).scalar() == 1
     line = filled.read_sync(lambda db: audit.list_entries(db, "q", action="import")).items[0]
     assert str(line.detail["archive"]).startswith("sha256:")
+
+
+def test_saved_queries_come_along_and_keys_never(filled: Database, blobs: Blobs, tmp_path: Path) -> None:
+    ProjectKeys(filled, tmp_path).get("p", "hashes")
+    sealed = filled.read_sync(lambda db: db.execute(select(project_keys.c.sealed)).scalar_one())
+    filled.write_sync(
+        lambda db: put_saved_query(db, "p", "slow", filter="latency > 2s", description="too long", by="ann", now_ns=5)
+    )
+    path = export(filled, blobs, tmp_path / "e.zip")
+    assert take(filled, path, "q").added["saved_queries"] == 1
+    filled.write_sync(lambda db: put_saved_query(db, "q", "slow", filter="latency > 9s", description="", by="bob", now_ns=6))
+    assert "saved_queries" not in take(filled, path, "q").added
+    assert filled.read_sync(lambda db: get_saved_query(db, "q", "slow")).filter == "latency > 9s"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    key = bytes.fromhex((tmp_path / "keys" / "master.key").read_text())
+    for secret in (sealed, key, sealed.hex().encode(), key.hex().encode(), base64.b64encode(sealed)):
+        assert not [name for name, content in members.items() if secret in content]
 
 
 def test_elsewhere_even_the_archive_is_the_same(filled: Database, blobs: Blobs, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """A project as an archive in open formats: its registry, what it serves, what was measured and said, and every blob.
 
-Rows are JSON lines, a file a table, in the columns that they have here without the project's name. Keys, sessions, caches and
-jobs stay where they are; a connection names its secrets by reference, so that none is in an archive.
+Rows are JSON lines, a file a table, in the columns that they have here without the project's name. Keys stay where they are,
+also the project's own, by which users are hashed and payloads encrypted, and with it the marks of what was erased of traces; so do
+sessions, caches and jobs. A connection names its secrets by reference, so that none is in an archive.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tidemill.store.feedback import feedback
 from tidemill.store.lineage import lineage_edges, lineage_nodes
 from tidemill.store.promotions import promotions
 from tidemill.store.registry import get_version, list_versions
+from tidemill.store.saved_queries import saved_queries
 from tidemill.store.signatures import release_signatures
 from tidemill.store.tables import (
     alias_moves,
@@ -47,13 +49,19 @@ _FOLDERS: Final[Mapping[str, Sequence[Table]]] = {
     "registry": (artifacts, versions, aliases, alias_moves, configs, release_signatures, erased_rows, promotions),
     "serving": (endpoints, endpoint_moves),
     "evaluations": (evaluations, evaluation_samples, decisions),
-    "record": (approvals, feedback, audit.audit),
+    "record": (approvals, feedback, saved_queries, audit.audit),
     "lineage": (lineage_nodes, lineage_edges),
 }
 TABLES: Final[Mapping[str, Table]] = {table.name: table for tables in _FOLDERS.values() for table in tables}
 """Each table that is exported, by its name."""
 _BY_ARTIFACT: Final = ("artifacts", "aliases", "alias_moves")
-_BY_TIME: Final = {"versions": "created_ns", "evaluations": "created_ns", "feedback": "created_ns", "decisions": "decided_ns"}
+_BY_TIME: Final = {
+    "versions": "created_ns",
+    "evaluations": "created_ns",
+    "feedback": "created_ns",
+    "decisions": "decided_ns",
+    "saved_queries": "changed_ns",
+}
 _BATCH: Final = 256 * 1024
 _PIECE: Final = 1024 * 1024
 

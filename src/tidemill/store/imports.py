@@ -29,7 +29,9 @@ from tidemill.store.tables import evaluation_samples
 
 _GLOBAL: Final = ("evaluations", "approvals", "promotions")
 """Tables whose ids are the database's and not a project's: an id that another project has gets a new one."""
-_PLAIN: Final = ("evaluations", "decisions", "approvals", "feedback", "promotions", "release_signatures", "erased_rows")
+_PLAIN: Final = (
+    "evaluations", "decisions", "approvals", "feedback", "promotions", "release_signatures", "erased_rows", "saved_queries",
+)  # fmt: skip
 _BATCH: Final = 500
 
 
