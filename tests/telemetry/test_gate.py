@@ -220,3 +220,17 @@ async def test_many_records_pass_in_order(place: Place) -> None:
     passed = await place.gate.pass_all(records)
     assert [each.input for each in passed] == [f"{number} [email]" for number in range(1, 300)]
     assert records[0].input == f"1 {SECRET}"
+
+
+class Broken(Payloads):
+    def put(self, project: str, name: str, content: bytes) -> None:
+        raise RuntimeError(f"a fault with {len(content)} bytes")
+
+
+async def test_a_fault_at_one_span_holds_up_no_other(place: Place) -> None:
+    place.gate.payloads = Broken(place.folder / "payloads", place.keys.get)
+    place.telemetry.sink(span(1, input="x" * 100_000))
+    place.telemetry.sink(span(2, input="y" * (LARGEST_INLINE // 2)))
+    await place.telemetry.flush()
+    assert (await stored(place, 1))["name"] == "(dropped)"
+    assert (await stored(place, 2))["input"].startswith("yyy")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from telemetry.spans import make_span
+from tidemill.core.errors import Unavailable
 from tidemill.telemetry.sampling import Sampling, Seen, Tail, decide, read_sampling, sample_head, sender_weight
 from tidemill.telemetry.spool.frames import SPANS, decode_rows
 from tidemill.telemetry.spool.segments import Position
@@ -203,3 +204,16 @@ async def test_more_than_memory_holds_is_decided_early(tmp_path):
     assert len(rows_of(out)) == kept
     await sampler.stop()
     out.close()
+
+
+async def test_while_nothing_can_be_decided_memory_is_bounded(tmp_path):
+    out = Spool(tmp_path / "spool")
+    sampler = TailSampler(tmp_path / "held", out, tail_of=lambda _: Tail(share=1, wait_seconds=0), most_bytes=100_000)
+    out.close()  # it refuses, as with a full disk
+    await sampler.append([replace(make_span(1), trace_id=name) for name in ids(1000)])
+    await sampler.look()
+    with pytest.raises(Unavailable):
+        await sampler.append([make_span(1)])
+    sampler.put(make_span(1))
+    assert sampler.dropped == 1
+    await sampler.stop()

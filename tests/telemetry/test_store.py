@@ -15,11 +15,12 @@ import pytest
 
 from telemetry.spans import START_NS, make_span
 from tidemill.core.clock import Ids, SystemClock
-from tidemill.core.errors import Invalid, NotFound, StorageFull
+from tidemill.core.errors import Invalid, NotFound, StorageFull, Unavailable
 from tidemill.telemetry import Recorder
 from tidemill.telemetry.expression import parse
+from tidemill.telemetry.privacy.gate import Gate
 from tidemill.telemetry.row import encode_row
-from tidemill.telemetry.spool.frames import encode_frame, encode_rows
+from tidemill.telemetry.spool.frames import Rows, encode_frame, encode_rows
 from tidemill.telemetry.spool.segments import segment_numbers, segment_path
 from tidemill.telemetry.spool.spool import Spool
 from tidemill.telemetry.store import Telemetry
@@ -231,6 +232,27 @@ async def test_a_row_that_the_store_cannot_read_holds_up_no_other(telemetry, tmp
     assert sorted(await names(telemetry)) == ["span 0", "span 2"]
     assert telemetry.rejected == 1
     assert json.loads((tmp_path / "spool" / "rejected.jsonl").read_text())["name"] == "span 1"
+
+
+class Waking(Gate):
+    """Cannot look for what was erased at first, as while its database is away."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.errors = [error]
+
+    async def screen(self, rows: Rows) -> Rows | None:
+        if self.errors:
+            raise self.errors.pop()
+        return await super().screen(rows)
+
+
+@pytest.mark.parametrize("error", [Unavailable("no database"), RuntimeError("a fault of ours")])
+async def test_what_could_not_be_screened_is_stored_once_it_can(tmp_path, error):
+    async with Telemetry(tmp_path, gate=Waking(error)) as telemetry:
+        await telemetry.append([make_span(0)])
+        assert await names(telemetry) == ["span 0"]
+        assert telemetry.problem is None
 
 
 async def test_a_damaged_segment_is_named_and_kept_and_the_rest_is_stored(tmp_path, caplog):

@@ -101,13 +101,15 @@ class Telemetry(NumberQuestions, TraceQuestions):
         Cheapest by some hundred at once. `received_ns` is when they came (default: each one's end); of two spans with one id
         the one received last stays.
         """
-        passed = [self._with_cost(each) for each in await self.gate.pass_all(records)]
-        wait = [each for each in passed if self.gate.tail_of(each.project) is not None]
+        wait: list[SpanRecord] = []
+        go: list[SpanRecord] = []
+        for each in await self.gate.pass_all(records):
+            where = go if self.gate.tail_of(each.project) is None else wait  # asked once: the rules may change at any time
+            where.append(self._with_cost(each))
         if wait:
             await self._tail.append(wait, received_ns=received_ns)
-            passed = [each for each in passed if self.gate.tail_of(each.project) is None]
-        if passed:
-            await self._spool.append(passed, received_ns=received_ns)
+        if go:
+            await self._spool.append(go, received_ns=received_ns)
 
     async def keep(self, project: str, trace_id: str) -> None:
         """Somebody says something of a trace: where whole traces are sampled, it is kept and can be shown."""
@@ -174,7 +176,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
     @property
     def dropped(self) -> int:
         """Spans lost since the start because the disk refused them for too long."""
-        return self._spool.dropped + self.gate.dropped
+        return self._spool.dropped + self.gate.dropped + self._tail.dropped
 
     @property
     def sampled_out(self) -> int:

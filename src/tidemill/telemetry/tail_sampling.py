@@ -8,6 +8,7 @@ not noted is decided again, the same way, and its rows are the same rows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
@@ -33,6 +34,7 @@ _LOOK_SECONDS: Final = 0.25
 _MOST_BYTES: Final = 64 << 20
 _REMEMBERED: Final = 200_000
 _TOGETHER: Final = 500
+_BEHIND: Final = "too many traces wait for the decision whether they are kept"
 _log = logging.getLogger("tidemill.telemetry")
 
 
@@ -56,12 +58,15 @@ class TailSampler:
     """`tail_of` gives a project's rule, None when it has none (any more): then what waits is kept.
 
     `put` and `append` may be called from any thread; the rest on one event loop. `most_bytes` bounds what waits in memory:
-    beyond it the oldest traces are decided by what is known of them.
+    beyond it the oldest traces are decided by what is known of them. While the disk refuses those too, and twice as much
+    waits, no more is taken.
     """
 
     def __init__(
         self, folder: Path, out: Spool, *, tail_of: Callable[[str], Tail | None], most_bytes: int = _MOST_BYTES
     ) -> None:
+        self.dropped = 0
+        """Spans that `put` could not take since the start, because too much waited."""
         self.sampled_out = 0
         """Spans that were left out since the start."""
         self._folder = folder
@@ -92,7 +97,10 @@ class TailSampler:
             await anyio.to_thread.run_sync(self._spool.close)
 
     def put(self, record: SpanRecord) -> None:
-        """Take a span without waiting; when too much waits for the disk it is dropped, and counted by the spool."""
+        """Take a span without waiting; when too much waits for the disk it is dropped, and counted."""
+        if self._is_full():
+            self.dropped += 1
+            return
         row = encode_row(record)
         rows = self._admit(record, row)
         if rows is not None:
@@ -102,6 +110,8 @@ class TailSampler:
 
     async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
         """Take spans and return when they are safe on disk. Raises `StorageFull` or `Unavailable`."""
+        if self._is_full():
+            raise self._out.problem or Unavailable(_BEHIND, hint="Send it again soon.")
         wait: list[bytes] = []
         go: list[bytes] = []
         for record in records:
@@ -150,6 +160,9 @@ class TailSampler:
                 return
         if self._spool is not None:
             await anyio.to_thread.run_sync(self._commit, self._spool)
+
+    def _is_full(self) -> bool:
+        return self._size > 2 * self._most_bytes
 
     def _admit(self, record: SpanRecord, row: bytes) -> Sequence[bytes] | None:
         """Note a span; when its trace was decided already, the row that is to go on (none of one that is not kept)."""
@@ -203,7 +216,8 @@ class TailSampler:
             first = min((each.place for each in self._waiting.values()), default=durable)
         place = min(first, durable)
         if place > spool.position():
-            spool.commit(place)
+            with contextlib.suppress(OSError):  # the disk is full: it goes next time, and until then it would be decided again
+                spool.commit(place)
 
     def _take_up(self) -> None:
         spool = self._opened()
@@ -233,8 +247,12 @@ class TailSampler:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if self._waiting:
+            if not self._waiting:
+                continue
+            try:
                 await self.look()
+            except Exception:  # noqa: BLE001  (it is tried again at once; without this task nothing would be decided any more)
+                _log.exception("traces could not be decided")
 
 
 def _weighed(row: bytes, weight: float) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.core.errors import Invalid
 from tidemill.telemetry.rules.patterns import BUILT_IN
-from tidemill.telemetry.rules.regex import compile_pattern
+from tidemill.telemetry.rules.regex import compile_pattern, join_places
 
 PLANTED = {
     "email": ["ada@example.com", "o'neil.x+tag@mail.example.co.uk", "müller@exämple.de"],
@@ -73,3 +73,14 @@ def test_what_cannot_be_used_is_refused(pattern: str) -> None:
     with pytest.raises(Invalid) as refused:
         compile_pattern(pattern)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("found", "joined"),
+    [
+        ([], []), ([(3, 5), (0, 2)], [(0, 2), (3, 5)]), ([(0, 10), (5, 20)], [(0, 20)]),
+        ([(0, 10), (2, 3), (9, 12)], [(0, 12)]), ([(0, 2), (2, 4)], [(0, 2), (2, 4)]),
+    ],
+)  # fmt: skip
+def test_of_places_that_overlap_nothing_is_left(found: list[tuple[int, int]], joined: list[tuple[int, int]]) -> None:
+    assert list(join_places(found)) == joined

@@ -7,7 +7,6 @@ own, so that whoever finished it does not.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import queue
 import threading
@@ -17,6 +16,7 @@ from typing import Any, Final, cast
 
 import anyio.to_thread
 import orjson
+from msgspec.structs import replace
 
 from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.json import Json
@@ -142,8 +142,18 @@ class Gate:
             except TidemillError as error:  # the disk or the database: nobody waits who could be told
                 _log.warning("a span was stored without its content: %s", error)
                 kept = without_anything(record)
+            except Exception:  # noqa: BLE001  (without this thread every later span would wait for ever)
+                _log.exception("a span was stored without its content")
+                kept = without_anything(record)
             if kept is not None:
-                then(kept)
+                self._hand_on(kept, then)
+
+    def _hand_on(self, record: SpanRecord, then: Callable[[SpanRecord], object]) -> None:
+        try:
+            then(record)
+        except Exception:  # noqa: BLE001  (the same)
+            self.dropped += 1
+            _log.exception("a span was lost")
 
     def _passed(self, record: SpanRecord) -> SpanRecord | None:
         rules = EMPTY if self._book is None else self._book.load(record.project)
@@ -154,7 +164,7 @@ class Gate:
         changes: dict[str, Any] = {}
         for field in FIELDS:
             changes |= self._apart(kept, field, self.payloads)
-        return dataclasses.replace(kept, **changes) if changes else kept
+        return replace(kept, **changes) if changes else kept
 
     def _apart(self, record: SpanRecord, field: Field, payloads: Payloads) -> Mapping[str, str]:
         """Keep a large value apart; what then stands in the row."""

@@ -13,7 +13,7 @@ from tidemill.core.json import JsonObject
 from tidemill.telemetry.rules.apply import EMPTY, Capture, Rules
 from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.rules.redact import Cleaner, FieldRule, TextRule, field_path
-from tidemill.telemetry.rules.regex import Find, Place, compile_pattern
+from tidemill.telemetry.rules.regex import Find, Place, compile_pattern, join_places
 from tidemill.telemetry.rules.spec import ROOTS, RuleSpec, TelemetrySpec, retention_seconds
 from tidemill.telemetry.sampling import read_sampling
 
@@ -96,11 +96,7 @@ def _detector(spec: RuleSpec) -> Find:
     redactor = cast("Callable[..., Redactor]", load_extension("redactors", spec.detector or ""))(**options)
 
     def find(text: str) -> Iterator[Place]:
-        at = 0
-        for start, end, _ in sorted(redactor.find(text)):
-            if start >= at:
-                yield start, end
-                at = end
+        return join_places([(start, end) for start, end, _ in redactor.find(text)])
 
     return find
 

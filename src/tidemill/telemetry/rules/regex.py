@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from tidemill.core.errors import Invalid
@@ -63,3 +63,17 @@ def _compiled(text: str) -> Any:
         said = cast("BaseException", error).args[:1]
         reason = said[0].decode("utf-8", "replace") if said and isinstance(said[0], bytes) else str(cast("object", error))
         raise Invalid(f"the pattern {text!r} cannot be used: {reason}", hint=_HINT) from error
+
+
+def join_places(places: Sequence[Place]) -> Iterator[Place]:
+    """In order, those that overlap as one, so that of neither anything is left."""
+    begun: Place | None = None
+    for start, end in sorted(places):
+        if begun is None or start >= begun[1]:
+            if begun is not None:
+                yield begun
+            begun = (start, end)
+        else:
+            begun = (begun[0], max(begun[1], end))
+    if begun is not None:
+        yield begun

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import anyio.to_thread
@@ -19,6 +21,8 @@ from tidemill.telemetry.spool.segments import Batch, Position, keep_damaged, seg
 from tidemill.telemetry.spool.spool import Spool
 
 _GATHER_SECONDS: Final = 0.25
+_STREAM_SECONDS: Final = 1.0
+_PLENTY: Final = 16 << 20  # a batch of this costs the store half as much a span as one of a quarter of it
 _PATIENCE: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
@@ -48,7 +52,7 @@ class Projector:
         self._spool = spool
         self._engine = engine
         self._screen = screen
-        self._position = spool.position()
+        self._position = self._wanted = spool.position()
         self._failures = 0
         self._moved = asyncio.Condition()
         self._more = asyncio.Event()
@@ -65,6 +69,7 @@ class Projector:
         """
         patience = self._failures + _PATIENCE
         if self._position < target:
+            self._wanted = max(self._wanted, target)
             self._hurry.set()
             self._more.set()
         try:
@@ -100,22 +105,27 @@ class Projector:
                 await self._project_all()
             except (EngineDied, Refused, OSError) as error:
                 self.problem = _explain(error)
-                _log.warning("%s", self.problem)
-                await self._note_failure()
-                await self._gather(pause)
+                await self._failed(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
-                self._more.set()
             except MissingExtra as error:
                 self.problem = error
                 return
+            except Exception as error:  # noqa: BLE001  (whatever it is: without this task nothing would be stored any more)
+                self.problem = _unexpected(error)
+                await self._failed(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 self.problem = None
                 pause = _FIRST_PAUSE
 
-    async def _note_failure(self) -> None:
+    async def _failed(self, pause: float) -> None:
+        """Say what is wrong to whoever waits, and be ready to try again after a pause."""
+        _log.warning("%s", self.problem)
         async with self._moved:
             self._failures += 1
             self._moved.notify_all()
+        await self._gather(pause)
+        self._more.set()
 
     async def _gather(self, seconds: float) -> None:
         """Let a batch gather, unless somebody waits."""
@@ -127,8 +137,12 @@ class Projector:
         self._hurry.clear()
 
     async def _project_all(self) -> None:
+        first = True
         while self._position < self._spool.durable:
-            batch = await anyio.to_thread.run_sync(self._spool.read, self._position)
+            if not first and self._position >= self._wanted and not self._is_plenty():  # they keep coming
+                await self._gather(_STREAM_SECONDS)
+            first = False
+            batch = await anyio.to_thread.run_sync(partial(self._spool.read, self._position, limit=_PLENTY))
             if batch.skipped or batch.damaged:
                 await anyio.to_thread.run_sync(self._note_damage, batch)
             for rows in self._by_table(batch.payloads):
@@ -139,6 +153,10 @@ class Projector:
             async with self._moved:
                 self._position = batch.end
                 self._moved.notify_all()
+
+    def _is_plenty(self) -> bool:
+        durable = self._spool.durable
+        return durable.segment > self._position.segment or durable.offset - self._position.offset >= _PLENTY
 
     async def _insert(self, rows: Rows) -> None:
         """Insert rows; one that the engine cannot read is put aside, so that it does not hold up the others for ever."""
@@ -188,6 +206,8 @@ class Projector:
     def _put_aside(self, row: bytes) -> None:
         with (self._spool.folder / "rejected.jsonl").open("ab") as file:
             file.write(row + b"\n")
+            file.flush()
+            os.fsync(file.fileno())  # its segment goes next
 
 
 def _lines(rows: Rows) -> Sequence[bytes]:
@@ -198,6 +218,13 @@ def _lines(rows: Rows) -> Sequence[bytes]:
 
 def _rows(table: str, lines: Sequence[bytes]) -> Rows:
     return Rows(table, is_block=False, content=b"\n".join(lines))
+
+
+def _unexpected(error: Exception) -> TidemillError:
+    if isinstance(error, TidemillError):
+        return error
+    _log.error("spans could not be moved into the store", exc_info=error)
+    return Unavailable(f"spans are safe but cannot be shown yet: {error!r}", hint="The server's log says more.")
 
 
 def _explain(error: EngineDied | Refused | OSError) -> TidemillError:

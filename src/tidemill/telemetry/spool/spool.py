@@ -176,11 +176,11 @@ class Spool:
             self._commit_group(rows, waiting)
 
     def _commit_group(self, rows: list[tuple[str, bytes]], waiting: list[tuple[bytes, Future[None]]]) -> None:
-        own = [encode_rows(table, (row for _, row in group)) for table, group in groupby(rows, itemgetter(0))]
         try:
+            own = [encode_rows(table, (row for _, row in group)) for table, group in groupby(rows, itemgetter(0))]
             self._write(b"".join([*own, *(each for each, _ in waiting)]))
-        except OSError as error:
-            self._refused(error, rows, waiting)
+        except (OSError, MemoryError) as error:
+            self._refused(error if isinstance(error, OSError) else OSError(errno.ENOMEM, "no memory left"), rows, waiting)
             return
         self.problem = None
         with self._wake:
