@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from telemetry.spans import START_NS, make_span
 from tidemill.core.errors import Invalid, NotFound
@@ -331,7 +332,8 @@ async def test_a_tail_tells_what_comes(tmp_path):
             await asyncio.sleep(0)
         for number in (1, 2, 3):
             await telemetry.append(
-                [replace(each, project="p") for each in TRACES if each.trace_id == f"{number:032x}"], received_ns=now + number
+                [structs.replace(each, project="p") for each in TRACES if each.trace_id == f"{number:032x}"],
+                received_ns=now + number,
             )
             await telemetry.flush()
         async with asyncio.timeout(20):

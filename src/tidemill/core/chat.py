@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
@@ -71,8 +73,7 @@ class ChatRequest:
     params: JsonObject = field(default_factory=dict[str, Json])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens, as the provider counted them; all zero when it did not say.
 
     `cached_tokens` (read from the provider's prompt cache), `cache_write_tokens` and `audio_input_tokens` are part of

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from tidemill.core.chat import Usage
 from tidemill.core.errors import Problem
 from tidemill.core.json import Json, JsonObject
@@ -133,8 +135,7 @@ class Sample:
     digest: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpanRecord:
+class SpanRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A finished span. Ids are hexadecimal (32 for the trace, 16 for the span); times in nanoseconds since the epoch, UTC.
 
     `cost` is in US dollars; None when no price is known. `first_token_ns` is counted from the start. `weight` is how many
@@ -157,7 +158,7 @@ class SpanRecord:
     input: Json = None
     output: Json = None
     model: str | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     cost: float | None = None
     release: str | None = None
     endpoint: str | None = None
@@ -165,7 +166,7 @@ class SpanRecord:
     user: str | None = None
     session: str | None = None
     tags: tuple[str, ...] = ()
-    attributes: JsonObject = field(default_factory=dict[str, Json])
+    attributes: JsonObject = msgspec.field(default_factory=dict[str, Json])
     provider: str | None = None
     first_token_ns: int | None = None
     finish_reasons: tuple[str, ...] = ()
@@ -175,7 +176,7 @@ class SpanRecord:
     weight: float = 1.0
     events: tuple[JsonObject, ...] = ()
     links: tuple[JsonObject, ...] = ()
-    resource: JsonObject = field(default_factory=dict[str, Json])
+    resource: JsonObject = msgspec.field(default_factory=dict[str, Json])
     input_at: str = ""
     output_at: str = ""
 

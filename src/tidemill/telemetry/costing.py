@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
+
+from msgspec.structs import replace
 
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json
@@ -61,7 +62,7 @@ class Costs:
         images, _ = used(record.attributes, record.output)
         counted: dict[str, Json] = {IMAGES[-1]: images} if images else {}  # told by the output, which may not be kept
         attributes = {**counted, **record.attributes, SOURCE: found.source}
-        return dataclasses.replace(record, cost=found.cost, attributes=attributes)
+        return replace(record, cost=found.cost, attributes=attributes)
 
 
 def price(record: SpanRecord, overrides: Overrides) -> Priced | None:

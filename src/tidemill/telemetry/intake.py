@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio.to_thread
+from msgspec.structs import replace
 
 from tidemill.core.clock import Clock
 from tidemill.core.records import SpanRecord

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, cast
+
+from msgspec.structs import replace
 
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid

@@ -9,10 +9,10 @@ async def test_mine(tmp_path):
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
 import orjson
+from msgspec.structs import replace
 
 from tidemill.core.chat import Usage
 from tidemill.core.errors import Unavailable

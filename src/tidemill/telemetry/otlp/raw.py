@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanRecord
 
 
-@dataclass(kw_only=True, slots=True)
-class RawEvent:
+class RawEvent(msgspec.Struct, kw_only=True, gc=False):
     """Something that happened within a span, or a log record that belongs to one: its name, when, and what was said."""
 
     name: str
@@ -20,8 +20,7 @@ class RawEvent:
     body: Json = None
 
 
-@dataclass(kw_only=True, slots=True)
-class RawSpan:
+class RawSpan(msgspec.Struct, kw_only=True, gc=False):
     """One span of a request.
 
     Ids are lower-case hexadecimal (32 and 16 digits; no parent: empty), times nanoseconds since the epoch. Attribute values

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
+from msgspec import structs
+
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry.questions.trace import StoredSpan
@@ -20,7 +22,8 @@ EVENT: Final = "tidemill.event"
 
 def mark_event(record: SpanRecord) -> SpanRecord:
     """A record made of a log record, as it is stored: it counts for nothing by itself."""
-    return replace(record, kind="other", model=None, provider=None, cost=None, attributes={**record.attributes, EVENT: True})
+    attributes = {**record.attributes, EVENT: True}
+    return structs.replace(record, kind="other", model=None, provider=None, cost=None, attributes=attributes)
 
 
 def join_events(spans: Sequence[StoredSpan]) -> Sequence[StoredSpan]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
@@ -126,7 +127,7 @@ class Rules:
             self._fields(record, changes)
         if self.cleaner.texts and self._may_find(record, changes):
             self._texts(record, changes)
-        return dataclasses.replace(record, **changes) if changes else record
+        return replace(record, **changes) if changes else record
 
     def _hide_user(self, record: SpanRecord, user: str, changes: dict[str, Any]) -> None:
         """The user's name is hashed where it stands for the user, also where instrumentation repeats it."""
@@ -233,7 +234,7 @@ def _without_content(record: SpanRecord) -> SpanRecord:
     """What was done and how long it took, without what was said. Numbers, ids and short names stay."""
     attributes = {key: value for key, value in record.attributes.items() if not _is_content(key, value)}
     events = tuple({key: each[key] for key in ("name", "time") if key in each} for each in record.events)
-    return dataclasses.replace(record, input=None, output=None, events=events, attributes={**attributes, genai.CAPTURE: "off"})
+    return replace(record, input=None, output=None, events=events, attributes={**attributes, genai.CAPTURE: "off"})
 
 
 def _is_content(key: str, value: Json) -> bool:
