@@ -1,7 +1,7 @@
 """A project as an archive in open formats: its registry, what it serves, what was measured and said, and every blob.
 
 Rows are JSON lines, a file a table, in the columns that they have here without the project's name. Keys stay where they are,
-also the project's own, by which users are hashed and payloads encrypted, and with it the marks of what was erased of traces; so do
+also the project's own, by which users are hashed and payloads encrypted, with the marks of what was erased of traces; so do
 sessions, caches and jobs. A connection names its secrets by reference, so that none is in an archive.
 """
 
