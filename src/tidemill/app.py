@@ -119,7 +119,7 @@ async def serve(
         url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         async with (
             _open_parts(settings, folder, SystemClock()) as platform,
-            _otlp_grpc(platform, host, otlp_grpc_port) as otlp_grpc,
+            _otlp_grpc(platform, host, otlp_grpc_port) as (otlp_grpc, drain),
         ):
             link = "" if json else await _login_link(platform, url)
 
@@ -130,19 +130,23 @@ async def serve(
             try:
                 async with anyio.create_task_group() as beside:
                     beside.start_soon(platform.schedules.run)
-                    await listen(_front(platform, frozenset({host})), listener, on_ready=ready)
+                    await listen(_front(platform, frozenset({host})), listener, on_ready=ready, on_stop=drain)
                     beside.cancel_scope.cancel()
             finally:
                 folder.remove_server_file()
 
 
 @contextlib.asynccontextmanager
-async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGenerator[str | None]:
-    """Listen for OTLP over gRPC; the address. A port that nobody asked for may be taken: then it is said, and that is all."""
+async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGenerator[tuple[str | None, Callable[[], None]]]:
+    """Listen for OTLP over gRPC; the address, and what ends it softly.
+
+    A port that nobody asked for may be taken: then it is said, and that is all.
+    """
     door = GrpcDoor(
         platform.intake,
         authenticate=_by_headers(platform.entry),
         authorize=IngestAccess(platform.database).project_of,
+        keep_denied=platform.entry.denied,
     )
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -152,7 +156,7 @@ async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGe
                 raise
             sys.stderr.write(f"OTLP over gRPC does not listen: {error.message}. {error.hint}\n")
             address = None
-        yield address
+        yield address, door.drain
 
 
 def _check_flags(*named: tuple[str, int], workers: int) -> None:

@@ -180,6 +180,12 @@ def test_a_held_folder_whose_server_does_not_answer(folder) -> None:
             os.kill(server.process.pid, signal.SIGCONT)
 
 
+def accepts(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as trial:
+        return trial.connect_ex((host, int(port))) == 0
+
+
 def test_sigterm_drains_what_is_in_flight(folder) -> None:
     with served(folder) as server:
         server.shell.write(app=SLOW)
@@ -192,6 +198,9 @@ def test_sigterm_drains_what_is_in_flight(folder) -> None:
             ended = threading.Thread(target=server.process.wait)
             server.process.send_signal(signal.SIGTERM)
             ended.start()
+            while accepts(server.ready["otlp_grpc"]):
+                """gRPC takes no more either, while HTTP still drains."""
+            assert server.process.poll() is None
             rest = [first, *(line for line in lines if line.startswith("data: "))]
         ended.join(60)
         assert server.process.returncode == 0

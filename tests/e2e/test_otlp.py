@@ -257,6 +257,15 @@ def test_what_is_wrong_over_grpc(server, channel, body, headers, code):
         assert not any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
 
 
+def test_a_denied_call_over_grpc_is_kept(server, channel):
+    key = server.http.post("/api/v1/projects/default/keys", json={"role": "viewer"}).json()
+    with pytest.raises(grpc.RpcError):
+        channel.unary_unary(TRACES)(b"", metadata=(("x-api-key", key["key"]),))
+    lines = server.get("/audit")["items"]
+    mine = [each for each in lines if each["action"] == "access.denied" and each["detail"]["route"] == "gRPC traces"]
+    assert [(each["who"], each["detail"]["status"]) for each in mine] == [(f"key/{key['id']}", 403)]
+
+
 def test_the_other_services_over_grpc(server, channel):
     metadata = (("x-api-key", server.token),)
     for name in ("logs.v1.LogsService", "metrics.v1.MetricsService"):

@@ -52,8 +52,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def listen(app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Serve `app` until SIGTERM or SIGINT; then take no new connection, finish what is in flight, and return."""
+async def listen(
+    app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
+) -> None:
+    """Serve `app` until SIGTERM or SIGINT; then call `on_stop`, take no new connection, finish what runs, and return."""
     config = uvicorn.Config(
         app,
         http="httptools",
@@ -70,6 +72,7 @@ async def listen(app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[]
 
     def stop() -> None:
         server.should_exit = True
+        on_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

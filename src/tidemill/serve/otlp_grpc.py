@@ -6,19 +6,22 @@ exporters. The token is in the metadata `authorization` or `x-api-key`, the proj
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tidemill.core.errors import Conflict, Invalid, TidemillError
 from tidemill.serve.exchange import Headers
 from tidemill.serve.otlp import LARGEST_BODY, Authorize
 from tidemill.serve.otlp_problems import Problem, problem_of, problem_of_crash
+from tidemill.store import denials
 from tidemill.store.access import Principal
+from tidemill.store.denials import ATTEMPT, Attempt
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.otlp.answers import Signal, Taken, encode_status, encode_taken
 
@@ -27,13 +30,22 @@ _SERVICES: Final[Mapping[str, Signal]] = {
     "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
     "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
 }
+_DENIED: Final = frozenset({401, 403})
 _AT_ONCE: Final = 256
 _DRAIN_SECONDS: Final = 30.0
 _log = logging.getLogger(__name__)
 
 
+class KeepDenied(Protocol):
+    """Keeps an attempt that was denied, with the HTTP status that it would have had."""
+
+    async def __call__(self, attempt: Attempt, *, route: str, status: int) -> None:
+        """Return when it is kept or counted."""
+        ...
+
+
 class GrpcDoor:
-    """Takes exports. `max_body` is the largest message in bytes, unpacked."""
+    """Takes exports. `max_body` is the largest message in bytes, unpacked; `keep_denied` is given what was denied."""
 
     def __init__(
         self,
@@ -41,12 +53,16 @@ class GrpcDoor:
         *,
         authenticate: Callable[[Headers], Awaitable[Principal]],
         authorize: Authorize,
+        keep_denied: KeepDenied,
         max_body: int = LARGEST_BODY,
     ) -> None:
         self._intake = intake
         self._authenticate = authenticate
         self._authorize = authorize
+        self._keep_denied = keep_denied
         self._max_body = max_body
+        self._server: Any = None
+        self._draining: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def listening(self, host: str, port: int) -> AsyncGenerator[str]:
@@ -72,10 +88,18 @@ class GrpcDoor:
         except RuntimeError as error:
             raise _in_use(host, port) from error
         await server.start()
+        self._server = server
         try:
             yield f"{named}:{bound}"
         finally:
-            await server.stop(_DRAIN_SECONDS)
+            self.drain()
+            if self._draining is not None:
+                await self._draining
+
+    def drain(self) -> None:
+        """Take no further call and finish those underway, in the background; the end of `listening` waits for it."""
+        if self._server is not None and self._draining is None:
+            self._draining = asyncio.create_task(self._server.stop(_DRAIN_SECONDS), name="gRPC drain")
 
     def _handlers(self, grpc: Any, name: str, signal: Signal) -> Any:
         async def export(body: bytes, context: Any) -> bytes:
@@ -84,10 +108,15 @@ class GrpcDoor:
         return grpc.method_handlers_generic_handler(name, {"Export": grpc.unary_unary_rpc_method_handler(export)})
 
     async def _export(self, body: bytes, context: Any, signal: Signal, grpc: Any) -> bytes:
+        attempt = Attempt()
+        ATTEMPT.set(attempt)  # each call has a context of its own
         try:
             taken = await self._take(body, _headers(context), signal)
         except TidemillError as error:
             problem = problem_of(error)
+            denials.refused(error)
+            if problem.status in _DENIED or attempt.is_hidden:
+                await self._keep_denied(attempt, route=f"gRPC {signal}", status=problem.status)
         except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the sender tries again)
             _log.exception("an export of %s over gRPC failed", signal)
             problem = problem_of_crash()
