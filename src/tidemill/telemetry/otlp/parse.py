@@ -9,8 +9,10 @@ from tidemill.core.errors import Invalid
 from tidemill.telemetry.otlp.answers import Form, Signal
 from tidemill.telemetry.otlp.json_form import parse_json
 from tidemill.telemetry.otlp.tally import Tally
+from tidemill.telemetry.otlp.variant import packed_traces, variant
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto
     from google.protobuf.message import Message
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -18,27 +20,29 @@ if TYPE_CHECKING:
 
 
 def parse_traces(body: bytes, *, form: Form, tally: Tally) -> ExportTraceServiceRequest:
-    """An export of spans. Raises `Invalid`."""
-    return cast("ExportTraceServiceRequest", _parse(body, "traces", form, tally))
+    """An export of spans, whose attributes are packed (`variant.packed_traces`). Raises `Invalid`."""
+    message, body = _parse(body, "traces", form, tally)
+    return packed_traces().FromString(message.SerializeToString() if form == "json" else body)  # it was checked whole
 
 
 def parse_logs(body: bytes, *, form: Form, tally: Tally) -> ExportLogsServiceRequest:
     """An export of log records. Raises `Invalid`."""
-    return cast("ExportLogsServiceRequest", _parse(body, "logs", form, tally))
+    return cast("ExportLogsServiceRequest", _parse(body, "logs", form, tally)[0])
 
 
 def parse_metrics(body: bytes, *, form: Form, tally: Tally) -> ExportMetricsServiceRequest:
     """An export of metrics. Raises `Invalid`."""
-    return cast("ExportMetricsServiceRequest", _parse(body, "metrics", form, tally))
+    return cast("ExportMetricsServiceRequest", _parse(body, "metrics", form, tally)[0])
 
 
-def _parse(body: bytes, signal: Signal, form: Form, tally: Tally) -> Message:
+def _parse(body: bytes, signal: Signal, form: Form, tally: Tally) -> tuple[Message, bytes]:
+    """The message, and the bytes it was made of, which were mended where need be."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415  (only a server that is sent something needs it)
 
     message = _kind(signal)()
     if form == "json":
         parse_json(body, message)
-        return message
+        return message, body
     try:
         message.ParseFromString(body)
     except DecodeError as error:
@@ -49,7 +53,8 @@ def _parse(body: bytes, signal: Signal, form: Form, tally: Tally) -> Message:
             ) from error
         tally.warn("requests had text that is no UTF-8, which was mended")
         message.ParseFromString(mended)
-    return message
+        return message, mended
+    return message, body
 
 
 @cache
@@ -104,25 +109,10 @@ def _utf8(content: bytes) -> bytes:
 
 @cache
 def _loose(file: str, name: str) -> type[Any]:
-    """The message with every text as bytes: made of the same description, so that it cannot fall behind it."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: PLC0415  (the same)
+    """The message with every text as bytes."""
 
-    known = descriptor_pool.Default()
-    pool = descriptor_pool.DescriptorPool()
+    def loosen(_message: str, field: FieldDescriptorProto) -> None:
+        if field.type == field.TYPE_STRING:
+            field.type = field.TYPE_BYTES
 
-    def add(path: str) -> None:
-        described = descriptor_pb2.FileDescriptorProto()
-        known.FindFileByName(path).CopyToProto(described)
-        for dependency in described.dependency:
-            add(dependency)
-        pending = list(described.message_type)
-        while pending:
-            each = pending.pop()
-            pending += each.nested_type
-            for field in each.field:
-                if field.type == field.TYPE_STRING:
-                    field.type = field.TYPE_BYTES
-        pool.Add(described)  # pyright: ignore[reportUnknownMemberType]
-
-    add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+    return variant(file, name, loosen)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.genai import REMOTE_PARENT
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 from tidemill.telemetry.otlp.tally import Tally
-from tidemill.telemetry.otlp.values import cut, read_attributes
+from tidemill.telemetry.otlp.values import cut, read_attributes, read_packed
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -34,7 +34,10 @@ _UNNAMED: Final = "unknown"  # as the protocol says of a name that is missing
 
 
 def read_spans(request: ExportTraceServiceRequest, tally: Tally, *, now_ns: int) -> Iterator[RawSpan | None]:
-    """Every span in order; None in the place of one that was rejected, which is in the tally."""
+    """Every span in order; None in the place of one that was rejected, which is in the tally.
+
+    `request` is what `parse_traces` made, with packed attributes.
+    """
     for of_resource in request.resource_spans:
         resource = read_attributes(of_resource.resource.attributes, tally)
         for of_scope in of_resource.scope_spans:
@@ -57,7 +60,7 @@ def _read_span(span: Span, tally: Tally, *, resource: JsonObject, scope: str, ve
         return None
     end_ns, parent = _end_of(span, tally, now_ns=now_ns), _parent_of(span, tally)
     name = span.name or _UNNAMED
-    attributes = read_attributes(span.attributes, tally)
+    attributes = read_packed(cast("Sequence[bytes]", span.attributes), tally)
     if parent and span.flags & _IS_REMOTE == _IS_REMOTE:
         attributes[REMOTE_PARENT] = True
     return RawSpan(

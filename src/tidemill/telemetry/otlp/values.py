@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from tidemill.core.json import Json
@@ -19,6 +20,9 @@ LONGEST_TEXT: Final = 16 * 1024 * 1024
 KEPT_TEXT: Final = 256 * 1024
 MOST_ATTRIBUTES: Final = 1024
 """Attributes of one span, event, link or resource; the rest is dropped and counted."""
+_SHORT: Final = 128  # bytes of a pair that is kept
+_MOST_KNOWN: Final = 8192
+_known: dict[bytes, tuple[str, Json]] = {}  # pairs by their bytes
 
 
 def read_attributes(pairs: Iterable[KeyValue], tally: Tally) -> dict[str, Json]:
@@ -31,10 +35,46 @@ def read_attributes(pairs: Iterable[KeyValue], tally: Tally) -> dict[str, Json]:
             found[pair.key] = text if len(text) <= LONGEST_TEXT else cut(text, tally)
         else:
             found[pair.key] = read_value(value, tally)
-    if len(found) > MOST_ATTRIBUTES:
-        tally.attributes_dropped += len(found) - MOST_ATTRIBUTES
-        return dict(list(found.items())[:MOST_ATTRIBUTES])
-    return found
+    return found if len(found) <= MOST_ATTRIBUTES else _fewer(found, tally)
+
+
+def read_packed(pairs: Iterable[bytes], tally: Tally) -> dict[str, Json]:
+    """As `read_attributes`, of pairs that are bytes; most of them are short, were seen before, and are read once."""
+    found: dict[str, Json] = {}
+    known = _known
+    for packed in pairs:
+        pair = known.get(packed) or _unpack(packed, tally)
+        found[pair[0]] = pair[1]
+    return found if len(found) <= MOST_ATTRIBUTES else _fewer(found, tally)
+
+
+def _unpack(packed: bytes, tally: Tally) -> tuple[str, Json]:
+    pair = _pair_kind().FromString(packed)
+    value = pair.value
+    text = value.string_value
+    if not text:
+        read = read_value(value, tally)
+    elif len(text) <= LONGEST_TEXT:
+        read = text
+    else:
+        read = cut(text, tally)
+    if len(packed) <= _SHORT and not isinstance(read, list | dict):  # what is shared must not be changed by anyone
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[packed] = pair.key, read
+    return pair.key, read
+
+
+@cache
+def _pair_kind() -> type[KeyValue]:
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue  # noqa: PLC0415  (only a server that is sent something)
+
+    return KeyValue
+
+
+def _fewer(found: dict[str, Json], tally: Tally) -> dict[str, Json]:
+    tally.attributes_dropped += len(found) - MOST_ATTRIBUTES
+    return dict(list(found.items())[:MOST_ATTRIBUTES])
 
 
 def read_value(value: AnyValue, tally: Tally) -> Json:
