@@ -234,3 +234,11 @@ async def test_a_fault_at_one_span_holds_up_no_other(place: Place) -> None:
     await place.telemetry.flush()
     assert (await stored(place, 1))["name"] == "(dropped)"
     assert (await stored(place, 2))["input"].startswith("yyy")
+
+
+async def test_users_in_points_of_metrics_are_hashed_as_in_spans(place: Place) -> None:
+    place.apply(users="hash")
+    row = {"project": "p", "attributes": {"user.id": '"ada"', "n": "1"}, "resource": {"enduser.id": '"ada"'}}
+    cleaned = orjson.loads((await place.gate.clean_rows("p", [orjson.dumps(row)], part="attributes"))[0])
+    hidden = orjson.dumps(place.book.load("p").user("ada")).decode()
+    assert cleaned == {"project": "p", "attributes": {"user.id": hidden, "n": "1"}, "resource": {"enduser.id": hidden}}

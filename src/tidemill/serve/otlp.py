@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class OtlpDoor:
-    """Takes exports. `max_body` is the largest request in bytes, packed and unpacked."""
+    """Takes exports. `max_body` is the largest request in bytes, packed and unpacked; its body has `seconds` to arrive."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class OtlpDoor:
             raise
         except TidemillError as error:
             denials.refused(error)
-            await _refuse(exchange, problem_of(error), form)
+            await self._refuse(exchange, problem_of(error), form)
         except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the sender tries again)
             _log.exception("%s %s failed", exchange.method, exchange.path)
-            await _refuse(exchange, problem_of_crash(), form)
+            await self._refuse(exchange, problem_of_crash(), form)
         else:
             content = encode_taken(taken, signal=PATHS[exchange.path], form=form)
             await exchange.send(200, content, headers={"content-type": MEDIA[form]})
@@ -107,6 +107,18 @@ class OtlpDoor:
             unpack.check_complete()
         return bytes(body)
 
+    async def _refuse(self, exchange: Exchange, problem: Problem, form: Form) -> None:
+        headers = {"content-type": MEDIA[form]}
+        if problem.retry_after is not None:
+            headers["retry-after"] = str(max(1, round(problem.retry_after)))
+        if problem.closes:
+            headers["connection"] = "close"  # what is still on its way would be read as the next request
+            await exchange.drain(limit=_DRAINED, seconds=min(_DRAIN_SECONDS, self._seconds))
+        if problem.status == 405:
+            headers["allow"] = "POST"
+        content = encode_status(problem.code, problem.message, form=form, retry_after=problem.retry_after)
+        await exchange.send(problem.status, content, headers=headers)
+
     def _too_large(self, size: int) -> TooLarge:
         return TooLarge(
             f"a request of {size:,} bytes or more is larger than {self._max_body:,}", hint="Export in smaller batches."
@@ -121,16 +133,3 @@ def _form(headers: Headers) -> Form:
             f"a body of type {kind[:80]!r} is not taken", hint=f"Send {MEDIA['protobuf']} or {MEDIA['json']}."
         )
     return form
-
-
-async def _refuse(exchange: Exchange, problem: Problem, form: Form) -> None:
-    headers = {"content-type": MEDIA[form]}
-    if problem.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(problem.retry_after)))
-    if problem.closes:
-        headers["connection"] = "close"  # what is still on its way would be read as the next request
-        await exchange.drain(limit=_DRAINED, seconds=_DRAIN_SECONDS)
-    if problem.status == 405:
-        headers["allow"] = "POST"
-    content = encode_status(problem.code, problem.message, form=form, retry_after=problem.retry_after)
-    await exchange.send(problem.status, content, headers=headers)

@@ -10,6 +10,7 @@ from tidemill.testing.flows import check_check
 from tidemill.testing.kinds import check_artifact_kind
 from tidemill.testing.models import check_chat_provider, check_embed_provider
 from tidemill.testing.policies import LetAll
+from tidemill.testing.redactors import check_redactor
 from tidemill.testing.store import check_store
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "check_dialect",
     "check_document_parser",
     "check_embed_provider",
+    "check_redactor",
     "check_scorer",
     "check_store",
 ]

@@ -106,6 +106,29 @@ def test_users_are_hashed_wherever_they_stand() -> None:
     assert kept(made, span(user="ada")).user == found.user != kept(made, span(user="bob")).user
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"user.id": "zoe"},
+        {"enduser.id": "zoe"}, {"langfuse.user.id": "zoe"}, {"metadata": {"user_id": "zoe"}}, {"user": "zoe"},
+        {"metadata": '{"user_id":"zoe"}'}, {"traceloop.association.properties.user_id": "zoe"}, {"user.email": "zoe"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("part", ["attributes", "resource", "events"])
+def test_a_user_that_only_an_attribute_names_is_hashed_too(attributes: Any, part: str) -> None:
+    made = rules(users="hash")
+    found = kept(made, span(**{part: ({"name": "e", "attributes": attributes},) if part == "events" else attributes}))
+    row = encode_row(found)
+    assert b"zoe" not in row
+    assert str(made.user("zoe")).encode() in row
+    assert kept(made, found) == found
+
+
+def test_what_names_no_user_stays() -> None:
+    attributes = {"user_agent.original": "curl", "gen_ai.user.message": "ada", "usage": 3, "text": '{"user": '}
+    assert kept(rules(users="hash"), span(attributes=attributes)).attributes == attributes
+
+
 def test_a_user_in_which_a_rule_finds_something_can_still_be_counted() -> None:
     made = rules(redact=[{"pattern": "email"}])
     one, other = (kept(made, span(user=each)).user for each in ("ada@example.com", "bob@example.com"))

@@ -23,7 +23,7 @@ from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
 from tidemill.telemetry.privacy.marks import Marks
 from tidemill.telemetry.privacy.payloads import FIELDS, LARGEST, LARGEST_INLINE, Field, Payloads, preview_of
-from tidemill.telemetry.row import encode_value
+from tidemill.telemetry.row import decode_value, encode_value
 from tidemill.telemetry.rules.apply import EMPTY, Rules, without_anything
 from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.sampling import Tail
@@ -210,12 +210,21 @@ def _lengths(value: Json, depth: int) -> Iterator[int]:
         yield 1024  # what is no JSON is written as its text
 
 
+def _hidden(pairs: Json, rules: Rules) -> Json:
+    """Pairs, their values as JSON texts, with users hashed."""
+    if not rules.hashes_users or not isinstance(pairs, Mapping):
+        return pairs
+    before = {key: decode_value(str(each)) for key, each in pairs.items()}
+    after = cast("Mapping[str, Json]", rules.people(before))
+    return {key: each if after[key] == before[key] else encode_value(after[key]) for key, each in pairs.items()}
+
+
 def _cleaned(rows: Sequence[bytes], rules: Rules, part: str) -> Sequence[bytes]:
     cleaned: list[bytes] = []
     for row in rows:
         found = cast("dict[str, Json]", orjson.loads(row))
         for pairs in ("attributes", "resource"):
             if pairs in found:
-                found[pairs] = rules.value(found[pairs], part) or {}
+                found[pairs] = rules.value(_hidden(found[pairs], rules), part) or {}
         cleaned.append(orjson.dumps(found))
     return cleaned

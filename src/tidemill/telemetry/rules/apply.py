@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+import orjson
 from msgspec.structs import replace
 
 from tidemill.core.json import Json
@@ -22,12 +23,18 @@ _PLAIN: Final = ("name", "error", "model", "provider", "step", "service", "scope
 _LISTS: Final = ("tags", "finish_reasons")
 _TREES: Final = ("input", "output", "attributes", "resource", "events", "links")
 _PEOPLE: Final = ("user", "session")
+_PAIRS: Final = ("attributes", "resource", "events", "links")
+_HASHED: Final = "hash:"
 _NAME_LEFT: Final = "(dropped)"
 _CONTENT: Final = re.compile(
     r"(?i)(^|[._])(inputs?|outputs?|prompts?|completions?|messages?|content|contents|text|arguments|result|results|documents?|"
     r"query|question|answer|response|request|body|transcript|parameters|invocation_parameters|observation|entity)([._]|$)"
 )
 _SHORT_ENOUGH: Final = 64
+_USER: Final = re.compile(
+    r"(?i)(.*[._])?(user|enduser|end_user)[._]?(id|name|email|full_name|hash)"
+    r"|(.*[._])?(userid|username|enduser|end_user|user)"
+)
 _log = logging.getLogger("tidemill.telemetry")
 
 
@@ -110,6 +117,32 @@ class Rules:
         cleaned = self.cleaner.value(value, self.by_part.get(part, ()))
         return None if isinstance(cleaned, Dropped) else cleaned
 
+    def people(self, value: Json) -> Json:
+        """A value (pairs as a span or a point of a metric has them) with users hashed where a key says that it is one."""
+        if not self.hashes_users:
+            return value
+        if isinstance(value, Mapping):
+            return {key: self._hidden(each) if is_user(key) else self.people(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.people(each) for each in value]
+        if isinstance(value, str) and value[:1] == "{" and "user" in value:
+            return self._people_inside(value)
+        return value
+
+    def _people_inside(self, text: str) -> str:
+        """The same for a mapping that is written as JSON."""
+        try:
+            inside = cast("Json", orjson.loads(text))
+        except orjson.JSONDecodeError:
+            return text
+        hidden = self.people(inside)
+        return text if hidden == inside else orjson.dumps(hidden).decode()
+
+    def _hidden(self, value: Json) -> Json:
+        if value is None or value == "" or (isinstance(value, str) and value.startswith(_HASHED)):
+            return value
+        return self._hash_person(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())
+
     def _apply(self, record: SpanRecord) -> SpanRecord | None:
         changes: dict[str, Any] = {}
         if not self.sampling.keeps_all:
@@ -121,7 +154,7 @@ class Rules:
             record = _without_content(record)
         if self.cleaner is None:
             return record
-        if self.hashes_users and record.user:
+        if self.hashes_users:
             self._hide_user(record, record.user, changes)
         if self.cleaner.fields:
             self._fields(record, changes)
@@ -129,15 +162,21 @@ class Rules:
             self._texts(record, changes)
         return replace(record, **changes) if changes else record
 
-    def _hide_user(self, record: SpanRecord, user: str, changes: dict[str, Any]) -> None:
+    def _hide_user(self, record: SpanRecord, user: str | None, changes: dict[str, Any]) -> None:
         """The user's name is hashed where it stands for the user, also where instrumentation repeats it."""
+        for part in _PAIRS:
+            before = getattr(record, part)
+            if before:
+                self._set(part, self.people(cast("Json", before)), changes)
+        if not user:
+            return
         hidden = self._hash_person(user)
         changes["user"] = hidden
         if record.session == user:
             changes["session"] = hidden
         changes["tags"] = tuple(hidden if each == user else each for each in record.tags)
-        for part in ("attributes", "resource", "events", "links"):
-            changes[part] = _replaced(getattr(record, part), user, hidden)
+        for part in _PAIRS:
+            changes[part] = _replaced(changes.get(part, getattr(record, part)), user, hidden)
 
     def _fields(self, record: SpanRecord, changes: dict[str, Any]) -> None:
         assert self.cleaner is not None
@@ -182,7 +221,7 @@ class Rules:
 
     def _hash_person(self, name: str) -> str:
         assert self.cleaner is not None
-        return f"hash:{self.cleaner.hashed(name)}"
+        return name if name.startswith(_HASHED) else f"{_HASHED}{self.cleaner.hashed(name)}"
 
     def _set(self, part: str, value: Json | Dropped, changes: dict[str, Any]) -> None:
         if part == "name":
@@ -201,6 +240,11 @@ class Rules:
 
 EMPTY: Final = Rules()
 """Keeps everything as it is."""
+
+
+def is_user(key: str) -> bool:
+    """Whether an attribute of this name says who the user is, in the conventions that are known."""
+    return _USER.fullmatch(key) is not None
 
 
 def _members(value: Json | Dropped) -> Sequence[Json]:
