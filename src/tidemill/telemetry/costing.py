@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, cast
 
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ IMAGES: Final = ("gen_ai.usage.output_images", "gen_ai.usage.images", "tidemill.
 """How many images were made, by the names of attributes."""
 AUDIO: Final = ("gen_ai.usage.audio_seconds", "gen_ai.usage.input_audio_seconds", "tidemill.audio_seconds")
 """How many seconds of audio were taken in or made."""
+_COUNTS: Final = frozenset({*IMAGES, *AUDIO})
 _KEPT: Final = 1000
 _log = logging.getLogger("tidemill.telemetry")
 
@@ -56,10 +57,10 @@ class Costs:
         overrides = self.overrides(record.project, rules)
         if record.cost is not None and (record.dialect or not overrides.prices):
             return record
-        found = price(record, overrides)
+        images, seconds = used(record.attributes, record.output)
+        found = _price(record, overrides, images, seconds)
         if found is None or (record.cost is not None and found.source == "list"):
             return record
-        images, _ = used(record.attributes, record.output)
         counted: dict[str, Json] = {IMAGES[-1]: images} if images else {}  # told by the output, which may not be kept
         attributes = {**counted, **record.attributes, SOURCE: found.source}
         return replace(record, cost=found.cost, attributes=attributes)
@@ -67,8 +68,12 @@ class Costs:
 
 def price(record: SpanRecord, overrides: Overrides) -> Priced | None:
     """What a span cost by the prices of its time; None when nothing says."""
-    provider = record.provider or _text(record.attributes, genai.PROVIDER)
     images, seconds = used(record.attributes, record.output)
+    return _price(record, overrides, images, seconds)
+
+
+def _price(record: SpanRecord, overrides: Overrides, images: float, seconds: float) -> Priced | None:
+    provider = record.provider or _text(record.attributes, genai.PROVIDER)
     if not (images or seconds or record.usage.input_tokens or record.usage.output_tokens) and record.cost is None:
         overrides_only = overrides.at(provider, record.model or "", record.start_ns)
         if overrides_only is None or not overrides_only.request:
@@ -81,18 +86,22 @@ def price(record: SpanRecord, overrides: Overrides) -> Priced | None:
 
 def used(attributes: Mapping[str, Json], output: Json) -> tuple[float, float]:
     """Images made and seconds of audio, as attributes say; images else by the parts of the output."""
-    images = next((_number(attributes[name]) for name in IMAGES if name in attributes), None)
-    seconds = next((_number(attributes[name]) for name in AUDIO if name in attributes), 0.0)
-    return float(sum(1 for _ in _images(output)) if images is None else images), seconds
+    images, seconds = None, 0.0
+    if not _COUNTS.isdisjoint(attributes):
+        images = next((_number(attributes[name]) for name in IMAGES if name in attributes), None)
+        seconds = next((_number(attributes[name]) for name in AUDIO if name in attributes), 0.0)
+    return float(_images(output)) if images is None else images, seconds
 
 
-def _images(output: Json) -> Iterator[object]:
-    messages = output.get("messages") if isinstance(output, Mapping) else None
-    for message in messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ():
-        content = message.get("content") if isinstance(message, Mapping) else None
-        for part in content if isinstance(content, Sequence) and not isinstance(content, str) else ():
-            if isinstance(part, Mapping) and part.get("type") == "image":
-                yield part
+def _images(output: Json) -> int:
+    """How many parts of the messages of an output are images."""
+    found = 0
+    messages = output.get("messages") if isinstance(output, dict | Mapping) else None
+    for message in messages if isinstance(messages, list | tuple) else ():
+        content = message.get("content") if isinstance(message, dict | Mapping) else None
+        for part in content if isinstance(content, list | tuple) else ():
+            found += isinstance(part, dict | Mapping) and part.get("type") == "image"
+    return found
 
 
 def _text(attributes: Mapping[str, Json], name: str) -> str:

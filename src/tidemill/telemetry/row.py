@@ -20,6 +20,10 @@ from tidemill.telemetry.engine import native
 _LARGEST_VALUE: Final = 1024 * 1024
 _KEPT: Final = 256 * 1024
 _LONGEST_MS: Final = 1e12
+_LONG_BITS: Final = 64
+_SHORT: Final = 128  # characters of a text whose JSON is kept
+_MOST_KNOWN: Final = 8192
+_known: dict[str, str] = {}  # short texts in JSON
 
 _COLUMNS: Final = (
     ("project", native.TEXT), ("trace_id", native.TRACE), ("span_id", native.SPAN), ("parent_id", native.TEXT),
@@ -84,7 +88,23 @@ def _values(record: SpanRecord, received_ns: int) -> Sequence[object]:
 
 
 def _pairs(values: JsonObject) -> dict[str, str]:
-    return {str(key): encode_value(value) or "null" for key, value in values.items()}
+    known = _known
+    return {
+        str(key): (known.get(value) if value.__class__ is str else None) or _pair(value)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        for key, value in values.items()
+    }
+
+
+def _pair(value: Json) -> str:
+    """A value as it stands in a map; short texts, which repeat, are written once."""
+    if isinstance(value, int) and value.__class__ is int and value.bit_length() < _LONG_BITS:
+        return str(value)
+    written = encode_value(value) or "null"
+    if isinstance(value, str) and len(value) <= _SHORT:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[value] = written
+    return written
 
 
 def _text(attributes: JsonObject, key: str) -> str:

@@ -13,17 +13,19 @@ from tidemill.core.json import Json
 Reader: TypeAlias = Callable[[Json], "Json | tuple[str, ...]"]
 _LARGEST_COUNT: Final = 2**53
 _LONGEST_SECONDS: Final = 1e9
+_NO_OBJECTS: Final = frozenset({str, list, tuple, int, float, bool, type(None)})  # asking an abstract class takes much longer
 _OPENING: Final = frozenset({"{", "[", '"'})
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Json]]:
     """Whether it is a JSON object."""
-    return value.__class__ is dict or isinstance(value, Mapping)
+    kind = value.__class__
+    return kind is dict or (kind not in _NO_OBJECTS and isinstance(value, Mapping))
 
 
 def is_list(value: object) -> TypeGuard[Sequence[Json]]:
     """Whether it is a JSON list."""
-    return isinstance(value, list | tuple)
+    return value.__class__ is list or isinstance(value, list | tuple)
 
 
 def _opens(value: str) -> bool:
