@@ -17,7 +17,8 @@ from tidemill.telemetry.dialects.tools import read_tools
 from tidemill.telemetry.dialects.values import is_list, is_object, text
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
 
-_REASONS: Final = ("finish_reason", "finishReason", "stop_reason")
+_REASONS_IN_ORDER: Final = ("finish_reason", "finishReason", "stop_reason")
+_REASONS: Final = frozenset(_REASONS_IN_ORDER)
 _LONGEST_ERROR: Final = 2000
 _NO_USAGE: Final = Usage()
 _TOKENS: Final = frozenset(name for name in FIELDS if name.endswith("_tokens"))
@@ -173,12 +174,11 @@ def _usage(found: _Found) -> Usage:
 def _finish_reasons(answer: Json) -> tuple[str, ...]:
     """The reasons that stand with the messages of an answer."""
     said = answer.get("messages") if is_object(answer) else None
-    reasons = [_finish_reason(each) for each in said if is_object(each)] if is_list(said) else []
-    return tuple([each for each in reasons if each])
-
-
-def _finish_reason(message: JsonObject) -> str | None:
-    return next((reason for name in _REASONS if (reason := text(message.get(name))) is not None), None)
+    reasons: list[str] = []
+    for message in said if is_list(said) else ():
+        if is_object(message) and not _REASONS.isdisjoint(message):
+            reasons += [reason for name in _REASONS_IN_ORDER if (reason := text(message.get(name)))][:1]
+    return tuple(reasons)
 
 
 def _error(raw: RawSpan, found: str | None) -> str | None:

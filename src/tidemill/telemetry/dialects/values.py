@@ -29,20 +29,22 @@ def is_list(value: object) -> TypeGuard[Sequence[Json]]:
 
 
 def _opens(value: str) -> bool:
-    first = value[:1]
-    return first in _OPENING or (first.isspace() and value[:64].lstrip()[:1] in _OPENING)
+    """Whether it begins as JSON of an object, a list or a text does, after white space."""
+    return value[:1].isspace() and value[:64].lstrip()[:1] in _OPENING
 
 
 def unpacked(value: Json) -> Json:
     """What a text holds when it is JSON of an object or a list, once or twice over; else the value as it is."""
     for _ in range(3):
-        if not isinstance(value, str) or not _opens(value):
+        if not isinstance(value, str) or not (value[:1] in _OPENING or _opens(value)):
             break
         try:
             found = cast("Json", orjson.loads(value))
         except orjson.JSONDecodeError:
             break
-        if isinstance(found, str) and found[:1] not in ("{", "["):
+        if not isinstance(found, str):
+            return found
+        if found[:1] not in ("{", "["):
             break  # a text that somebody quoted: the quotes are theirs
         value = found
     return value
