@@ -121,7 +121,6 @@ class TraceEraseJob:
         await self._erase_traces(wanted, done, context)
         await self._erase_person(wanted, values, done)
         await self._erase_samples(wanted, done)
-        await spans.forget_vectors(platform.telemetry.engine, wanted.project)
         await spans.clear_spool(platform.telemetry, _gone(wanted, values))
         done.add(left_on_disk=int(not await spans.wait_for_disk(platform.telemetry.engine)))
         await anyio.to_thread.run_sync(platform.database.scrub)

@@ -21,6 +21,7 @@ from tidemill.store.disk import write_whole
 from tidemill.store.trace_erasures import What
 from tidemill.telemetry.engine.protocol import Engine, EngineDied, Refused
 from tidemill.telemetry.privacy.payloads import FIELDS, Payloads
+from tidemill.telemetry.questions.semantic import digests_of
 from tidemill.telemetry.row import decode_value
 from tidemill.telemetry.schema.erased import TABLES
 from tidemill.telemetry.store import Telemetry
@@ -31,16 +32,18 @@ PATIENT_SECONDS: Final = 600.0
 """How long an erasure waits for spans that are still on their way to the store."""
 _GONE_SECONDS: Final = 90.0
 _LOOK_SECONDS: Final = 0.5
+_FIRST_LOOK_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """What some traces hold: how many spans, from when to when they began, the files of their payloads, their texts."""
+    """What some traces hold: how many spans, from when to when they began, their texts, and by what their vectors are kept."""
 
     spans: int = 0
     from_ns: int = 0
     to_ns: int = 0
     texts: frozenset[str] = frozenset()
+    vectors: frozenset[str] = frozenset()
 
 
 async def traces_with(
@@ -72,7 +75,8 @@ async def look_at(engine: Engine, project: str, traces: Sequence[str], *, before
         return Held()
     starts = [cast("int", row[0]) for row in rows]
     texts = {text for row in rows for each in row[1:] for text in _texts(decode_value(str(each)))}
-    return Held(spans=len(rows), from_ns=min(starts), to_ns=max(starts) + 1, texts=frozenset(texts))
+    vectors = {digest for row in rows for each in row[1:] for digest in digests_of(str(each))}
+    return Held(spans=len(rows), from_ns=min(starts), to_ns=max(starts) + 1, texts=frozenset(texts), vectors=frozenset(vectors))
 
 
 async def remove_payloads(engine: Engine, payloads: Payloads, project: str, traces: Sequence[str], *, before_ns: int) -> int:
@@ -94,6 +98,7 @@ async def remove_payloads(engine: Engine, payloads: Payloads, project: str, trac
 
 async def delete_traces(telemetry: Telemetry, project: str, traces: Sequence[str], held: Held, *, before_ns: int) -> None:
     """Delete the rows of these traces; numbers are made again without them."""
+    await forget_vectors(telemetry.engine, project, held.vectors)
     bound = {"project": project, "traces": list(traces), "before": before_ns}
     mine = "project = {project:String} AND trace_id IN {traces:Array(String)}"
     await delete_rows(telemetry.engine, "spans", f"{mine} AND start < fromUnixTimestamp64Nano({{before:Int64}})", bound)
@@ -119,9 +124,15 @@ async def delete_person(telemetry: Telemetry, project: str, what: What, values: 
     await delete_rows(engine, "metric_points", f"project = {{project:String}} AND time < {before} AND ({clauses})", bound)
 
 
-async def forget_vectors(engine: Engine, project: str) -> None:
-    """Delete the vectors of a project's texts: whose they are is not kept, and they are made again when they are asked for."""
-    await delete_rows(engine, "vectors", "project = {project:String}", {"project": project})
+async def forget_vectors(engine: Engine, project: str, digests: Collection[str]) -> int:
+    """Delete the vectors of texts; how many. Of a text that somebody else has too, one is made again when it is asked for."""
+    bound = {"project": project, "digests": sorted(digests)}
+    where = "project = {project:String} AND digest IN {digests:Array(String)}"
+    rows = await engine.query(f"SELECT count() FROM vectors WHERE {where}", bound)  # noqa: S608  (bound parameters)
+    count = cast("int", rows[0][0])
+    if count:
+        await delete_rows(engine, "vectors", where, bound)
+    return count
 
 
 async def wait_for_disk(engine: Engine) -> bool:
@@ -156,8 +167,21 @@ async def clear_spool(telemetry: Telemetry, gone: Callable[[Mapping[str, object]
 
 
 async def delete_rows(engine: Engine, table: str, where: str, bound: Mapping[str, object]) -> None:
-    """Delete rows of a table for good; done when it returns. Raises `Unavailable`."""
-    await settled(lambda: engine.execute(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2", bound))
+    """Delete rows of a table for good; done when it returns, however long it takes. Raises `Unavailable`."""
+    await settled(lambda: engine.execute(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 0", bound))
+    pause = _FIRST_LOOK_SECONDS
+    while True:  # a large table takes longer than any one call may
+        rows = await engine.query(
+            "SELECT count(), max(latest_fail_reason) FROM system.mutations WHERE database = currentDatabase()"
+            " AND table = {table:String} AND NOT is_done",
+            {"table": table},
+        )
+        if not rows[0][0]:
+            return
+        if rows[0][1]:
+            raise Unavailable(f"the span store could not erase: {rows[0][1]}", hint="The job is tried again.")
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LOOK_SECONDS)
 
 
 async def settled(ask: Callable[[], object]) -> None:

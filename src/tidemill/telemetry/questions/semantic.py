@@ -77,6 +77,12 @@ def plain_text(stored: str) -> str:
     return " ".join(" ".join(pieces).split())[:_LONGEST]
 
 
+def digests_of(stored: str) -> list[str]:
+    """By what the vector of an input or output, as it is stored, is kept; none when there is nothing to embed."""
+    text = plain_text(stored[: 3 * _LONGEST])
+    return [digest_of(text)] if text else []
+
+
 def digest_of(text: str) -> str:
     """By what a text's vector is kept."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
