@@ -12,6 +12,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.expression import EVERYTHING, And, Condition, Expression, Key, Where, bounds_of, compile_traces, parse
+from tidemill.telemetry.questions.lone import Lone, lone_traces
 from tidemill.telemetry.questions.scores import scores_of
 from tidemill.telemetry.questions.spans import LARGEST_PAGE, light_spans
 from tidemill.telemetry.questions.trace import BILLED_KINDS, group_by_trace, summary_shape
@@ -33,7 +34,8 @@ _RANKED_CURSOR: Final = re.compile(r"(-[a-z]+)~(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0
 class Listing:
     """Which traces, in which order. `to_ns` left out means one day from `now_ns`; `among` are traces by their whole ids.
 
-    Traces are found by their first span (see `SpanRecord`); `served` leaves out what no application answered and evaluations.
+    Traces are found by their first span (see `SpanRecord`), and by their earliest where the first never came (`lone.py`),
+    but not by latency. `served` leaves out what no application answered and evaluations.
     """
 
     project: str
@@ -114,8 +116,9 @@ async def _newest(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
     if listing.among is not None:
         reach = iter([(listing.low, high)])
     for low, top in reach:
-        rows = await _page(engine, listing, low, top, before, listing.limit + 1 - len(found))
-        for trace, at in rows:
+        size = listing.limit + 1 - len(found)
+        rows = [*await _page(engine, listing, low, top, before, size), *await _lone(engine, listing, low, top, before, size)]
+        for trace, at in sorted(rows, key=lambda each: (each[1], each[0]), reverse=True):
             found.setdefault(trace, at)
         if len(found) > listing.limit:
             break
@@ -139,6 +142,18 @@ async def _page(
         where.parameters,
     )
     return [(str(row[0]), cast("int", row[1])) for row in rows]
+
+
+async def _lone(
+    engine: Engine, listing: Listing, low: int, high: int, before: tuple[int, str] | None, size: int
+) -> Sequence[tuple[str, int]]:
+    if listing.served:
+        return ()
+    wanted = Lone(
+        project=listing.project, now_ns=listing.now_ns, filter=listing.filter, low=low, high=high, before=before,
+        among=listing.among,
+    )  # fmt: skip
+    return await lone_traces(engine, wanted, limit=size)
 
 
 def _roots(listing: Listing, low: int, high: int) -> Where:
@@ -168,6 +183,8 @@ async def _ranked(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
         within = window_sql(where, max(0, low - HOUR_NS), listing.high + LONGEST_TRACE_NS)
         project = where.bind(listing.project, "String")
         among = f"trace_id IN (SELECT trace_id FROM spans WHERE {where.sql})"  # noqa: S608  (bound parameters)
+        if lone := await _lone(engine, listing, low, listing.high, None, LARGEST_PAGE):
+            among = f"({among} OR trace_id IN {where.bind([trace for trace, _ in lone], 'Array(String)')})"
         source = f"spans FINAL WHERE project = {project} AND {within} AND {among}"
     having = "1"
     if listing.cursor is not None:
