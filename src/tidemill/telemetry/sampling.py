@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 from tidemill.core.records import SpanRecord
+from tidemill.core.suggest import did_you_mean
 
 _HEAD: Final = b"head"
 _TAIL: Final = b"tail"
@@ -166,7 +167,7 @@ def decide(trace_id: str, seen: Seen, tail: Tail) -> float:
 def _check_keys(given: Mapping[str, object], known: tuple[str, ...], what: str) -> None:
     odd = [key for key in given if key not in known]
     if odd:
-        raise ValueError(f"{what} has no {odd[0]!r}. There are {', '.join(known)}")
+        raise ValueError(f"{what} has no {odd[0]!r}. {did_you_mean(str(odd[0]), known)} There are {', '.join(known)}")
 
 
 def _share(value: object, name: str) -> float:
