@@ -50,7 +50,8 @@ def span_columns() -> Sequence[tuple[str, str]]:
 def encode_spans(records: Sequence[SpanRecord], *, received_ns: int | None = None) -> bytes | None:
     """The block of some spans, at least one; None when one of them holds what a column cannot: then take `encode_row`."""
     try:
-        rows = [_values(each, each.end_ns if received_ns is None else received_ns) for each in records]
+        resources: dict[int, Mapping[str, str]] = {}  # by identity: the spans of a request share theirs
+        rows = [_values(each, each.end_ns if received_ns is None else received_ns, resources) for each in records]
         return native.encode_block(_COLUMNS, rows)
     except (ValueError, TypeError, OverflowError):
         return None
@@ -61,16 +62,19 @@ def encode_row(record: SpanRecord, *, received_ns: int | None = None) -> bytes:
 
     `received_ns` is when it came (default: its end); of two rows of one span, the one received last stays.
     """
-    row = dict(zip(_NAMES, _values(record, record.end_ns if received_ns is None else received_ns), strict=True))
+    row = dict(zip(_NAMES, _values(record, record.end_ns if received_ns is None else received_ns, {}), strict=True))
     try:
         return orjson.dumps(row, default=_plain)
     except orjson.JSONEncodeError:
         return json.dumps(row, default=_plain, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _values(record: SpanRecord, received_ns: int) -> Sequence[object]:
+def _values(record: SpanRecord, received_ns: int, resources: dict[int, Mapping[str, str]]) -> Sequence[object]:
     """What stands in each of `_COLUMNS`."""
     attributes, usage = record.attributes, record.usage
+    resource = resources.get(id(record.resource))
+    if resource is None:
+        resource = resources[id(record.resource)] = _pairs(record.resource)
     return (
         record.project, record.trace_id, record.span_id, record.parent_id or "",
         int(record.parent_id is None or genai.REMOTE_PARENT in attributes), record.name, record.kind, record.start_ns,
@@ -81,7 +85,7 @@ def _values(record: SpanRecord, received_ns: int) -> Sequence[object]:
         usage.audio_input_tokens, usage.audio_output_tokens, record.cost, record.release or "", record.endpoint or "",
         record.step or "", _text(attributes, genai.VARIANT), _text(attributes, genai.ROLLOUT),
         _text(attributes, genai.ENVIRONMENT), _text(attributes, genai.EVALUATION), record.user or "", record.session or "",
-        record.tags, record.service, record.scope, record.dialect, record.weight, _pairs(attributes), _pairs(record.resource),
+        record.tags, record.service, record.scope, record.dialect, record.weight, _pairs(attributes), resource,
         encode_value(list(record.events)) if record.events else "", encode_value(list(record.links)) if record.links else "",
         record.input_at, record.output_at,
     )  # fmt: skip

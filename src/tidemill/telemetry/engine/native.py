@@ -72,13 +72,12 @@ def _texts(values: _Values) -> bytes:
     if values.count(first) == len(values):
         return _text(first) * len(values)
     known: dict[str | bytes, bytes] = {}
-    pieces: list[bytes] = []
-    for value in values:
-        piece = known.get(value)
-        if piece is None:
-            piece = known[value] = _text(value)
-        pieces.append(piece)
-    return b"".join(pieces)
+
+    def write(value: str | bytes) -> bytes:
+        piece = known[value] = _text(value)
+        return piece
+
+    return b"".join([known.get(value) or write(value) for value in values])
 
 
 def _numbers(code: str) -> Callable[[_Values], bytes]:
@@ -110,9 +109,10 @@ def _lists(values: _Values) -> bytes:
 
 
 def _pairs(values: _Values) -> bytes:
-    keys = list(chain.from_iterable(values))
-    held = list(chain.from_iterable(each.values() for each in values))
-    return _numbers("Q")(list(accumulate(map(len, values)))) + _texts(keys) + _texts(held)
+    forms = [tuple(each) for each in values]
+    keys = {form: b"".join(map(_text, form)) for form in set(forms)}  # most rows have the same keys
+    held = _texts(list(chain.from_iterable([each.values() for each in values])))
+    return _numbers("Q")(list(accumulate(map(len, values)))) + b"".join([keys[form] for form in forms]) + held
 
 
 _WRITERS: Final[Mapping[str, Callable[[_Values], bytes]]] = {
