@@ -14,6 +14,7 @@ from tidemill.api.feedback import feedback_of
 from tidemill.api.router import Router
 from tidemill.api.times import since_ns
 from tidemill.api.traces_filter import read_filter
+from tidemill.api.traces_payload import with_payloads
 from tidemill.api.traces_semantic import search_by_meaning
 from tidemill.core.errors import Invalid
 from tidemill.core.refs import check_name
@@ -84,9 +85,15 @@ async def list_traces(  # noqa: PLR0913, PLR0917  (each is a way to narrow it)
 
 
 @router.get("/traces/{trace_id}")
-async def get_trace(call: AnyCaller, trace_id: str) -> dict[str, Any]:
-    """One trace with its spans and what was said of it, by its id or the beginning of it."""
+async def get_trace(call: AnyCaller, trace_id: str, full: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  (a query's word)
+    """One trace with its spans and what was said of it, by its id or the beginning of it.
+
+    `full`: inputs and outputs that are kept apart stand whole in their spans, 16 MiB in all. What is beyond, not kept any more
+    or damaged stays in the span's `apart`, with its beginning; a span's `notes` say why.
+    """
     found = await call.platform.telemetry.get_trace(call.project, trace_id)
+    if full:
+        found = await with_payloads(call, found)
     return {**found, "feedback": await feedback_of(call, str(found["id"]))}
 
 

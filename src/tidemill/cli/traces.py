@@ -12,7 +12,7 @@ from tidemill.cli.feedback import describe
 from tidemill.cli.figures import duration, moment, money, short
 from tidemill.cli.messages import conversation
 from tidemill.cli.options import DEFAULTS, Options, open_client
-from tidemill.cli.screen import clean, one_line, say, say_json
+from tidemill.cli.screen import clean, note, one_line, say, say_json
 from tidemill.cli.table import Cell, Column, table
 from tidemill.cli.tree import trace_tree
 
@@ -104,17 +104,20 @@ async def show_trace(
     """Show one trace as a tree: what called what, how long it took, what it cost.
 
     :param trace: The trace's id, or its beginning.
-    :param full: Print inputs and outputs in full.
+    :param full: Print inputs and outputs in full, also those kept apart for their size.
     :param messages: Print the conversation with each model instead of the tree.
     :param events: Print what happened within the spans too.
     """
     async with open_client(options) as client:
-        found = await client.trace(trace)
+        found = await client.trace(trace, full=full)
     if options.json:
         say_json(found)
         return
     for line in conversation(found, full=full) if messages else trace_tree(found, full=full, events=events):
         say(line)
+    for span in found.get("spans", ()):
+        for each in span.get("notes", ()):
+            note(f"{one_line(span.get('name', ''), longest=24)}: {one_line(each, longest=160)}")
     said = found.get("feedback", ())
     for place, each in enumerate(each for each in found.get("scores", ()) if each.get("source") != "feedback"):
         say(f"{'scores' if not place else '':<10}{_score(each)}")

@@ -251,6 +251,8 @@ async def tail(
     :param saved: Only what a saved query finds.
     :param limit: End after N.
     """
+    if limit is not None and limit < 1:
+        raise Invalid(f"--limit {limit} is not 1 or more", hint="Leave it out to follow until Ctrl-C.")
     shown = 0
     async with open_client(options) as client:
         if client.in_process:

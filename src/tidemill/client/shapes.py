@@ -256,6 +256,7 @@ class SpanJson(TypedDict, total=False):
     start: Required[str]
     duration_ms: Required[float]
     status: Required[str]
+    notes: Sequence[str]
     error: str | None
     input: Json
     output: Json

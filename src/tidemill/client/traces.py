@@ -91,9 +91,10 @@ class TraceCalls(Calls):
         async for each in self._iterate("/traces", TraceJson, params=params):
             yield each
 
-    async def trace(self, trace_id: str) -> TraceJson:
-        """A trace with its spans, by its id or the beginning of it."""
-        return cast("TraceJson", await self._line.send("GET", f"/traces/{segment(trace_id)}"))
+    async def trace(self, trace_id: str, *, full: bool = False) -> TraceJson:
+        """A trace with its spans, by its id or the beginning of it; `full` with inputs and outputs that are kept apart."""
+        params = {"full": "true"} if full else None
+        return cast("TraceJson", await self._line.send("GET", f"/traces/{segment(trace_id)}", params=params))
 
     async def search_spans(
         self,

@@ -108,6 +108,7 @@ class SpanShape(TypedDict):
     input: Any
     output: Any
     apart: list[str]
+    notes: NotRequired[list[str]]
     model: str | None
     usage: UsageShape
     cost: float | None

@@ -43,9 +43,9 @@ class TraceCalls(Waiting):
         """Every trace, newest first, a page at a time as they are asked for."""
         return self._each(lambda: self._client.iter_traces(q=q, filter=filter, from_=from_, to=to))
 
-    def trace(self, trace_id: str) -> TraceJson:
-        """A trace with its spans, by its id or the beginning of it."""
-        return self._wait(lambda: self._client.trace(trace_id))
+    def trace(self, trace_id: str, *, full: bool = False) -> TraceJson:
+        """A trace with its spans, by its id or the beginning of it; `full` with inputs and outputs that are kept apart."""
+        return self._wait(lambda: self._client.trace(trace_id, full=full))
 
     def search_spans(
         self,
