@@ -187,7 +187,11 @@ class FeedbackShape(TypedDict):
     created: str
 
 
-class ListedTraceShape(TypedDict):
+FoundInShape = TypedDict("FoundInShape", {"in": NotRequired[str]})
+"""Where a question was found by its meaning: `input` or `output`."""
+
+
+class ListedTraceShape(FoundInShape):
     """One execution as recorded."""
 
     id: str
