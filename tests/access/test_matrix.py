@@ -114,7 +114,8 @@ def filled(path: str, project: str, *, real: bool) -> str:
 
 
 def waits(path: str) -> bool:
-    return path.endswith("/events")
+    """Whether the answer ends only when its caller leaves."""
+    return path.endswith(("/events", ":tail"))
 
 
 def state(house: House) -> dict[str, list[tuple[object, ...]]]:
