@@ -91,7 +91,7 @@ def test_last_use_is_kept_and_not_written_at_every_request(house):
     key = made(house, role="viewer")
     visitor = Visitor(house, key["key"])
     house.flush()
-    database = house.app._entry._database
+    database = house.app._app._entry._database
     written = database._written
     for _ in range(50):
         visitor("GET", f"{BELOW}/artifacts")
