@@ -15,9 +15,20 @@ SECRET = "zqxsecretword"
 KEY = f"payloadword{SECRET}"
 
 
-def otlp(trace: str, span: str, *, start_ns: int, parent: str = "", user: str = "", session: str = "", text: str = "") -> Any:
+def otlp(
+    trace: str,
+    span: str,
+    *,
+    start_ns: int,
+    parent: str = "",
+    user: str = "",
+    session: str = "",
+    text: str = "",
+    output: str = "",
+) -> Any:
     """A span as an SDK would send it in JSON."""
     attributes = [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m"), ("input.value", text)]
+    attributes += [("output.value", output)] if output else []
     attributes += [("user.id", user)] if user else []
     attributes += [("session.id", session)] if session else []
     return {
@@ -38,6 +49,33 @@ def send(project: Project, *spans: Any) -> None:
     with httpx.Client(trust_env=False, timeout=60) as client:  # the document of the control plane does not describe OTLP
         answer = client.post(f"{project.house.url}/v1/traces", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
+
+
+def post_otlp(project: Project, signal: str, body: Any) -> None:
+    headers = {"x-tidemill-project": project.name, "authorization": f"Bearer {project.house.token}"}
+    with httpx.Client(trust_env=False, timeout=60) as client:  # the same
+        answer = client.post(f"{project.house.url}/v1/{signal}", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def said_in_a_log(trace: str, span: str, *, at_ns: int, text: str) -> Any:
+    record = {
+        "timeUnixNano": str(at_ns), "traceId": trace, "spanId": span, "eventName": "gen_ai.user.message",
+        "body": {"kvlistValue": {"values": [{"key": "content", "value": {"stringValue": text}}]}},
+    }  # fmt: skip
+    return {"resourceLogs": [{"resource": {}, "scopeLogs": [{"scope": {"name": "t"}, "logRecords": [record]}]}]}
+
+
+def measured(user: str, *, at_ns: int) -> Any:
+    point = {
+        "timeUnixNano": str(at_ns), "startTimeUnixNano": str(at_ns - 10**9), "asInt": "7",
+        "attributes": [{"key": "user.id", "value": {"stringValue": user}}],
+    }  # fmt: skip
+    metric = {
+        "name": "gen_ai.client.requests",
+        "sum": {"aggregationTemporality": 1, "isMonotonic": True, "dataPoints": [point]},
+    }
+    return {"resourceMetrics": [{"resource": {}, "scopeMetrics": [{"scope": {"name": "t"}, "metrics": [metric]}]}]}
 
 
 def holding(house: House, word: str) -> list[str]:
@@ -92,6 +130,41 @@ def test_a_user_is_gone_everywhere_and_stays_gone(house: House, watched: Project
     send(project, otlp("a" * 32, "2" * 16, start_ns=past, parent="1" * 16, text=f"{SECRET} child"))
     send(project, otlp("d" * 32, "5" * 16, start_ns=time.time_ns(), user="ada", text="back again"))
     assert {each["id"] for each in project.get("/traces")["items"]} == {"b" * 32, "d" * 32}
+
+
+def test_every_place_that_holds_a_word_of_a_user_loses_it_and_others_keep_theirs(house: House, project: Project) -> None:
+    project.apply(all="{kind: embedder, name: words, provider: test}")
+    word, user, shared = "qqvertraulich", "zzadauser", "both of them asked the very same thing"
+    now = time.time_ns() - 60 * 10**9
+    mine, bobs = ("1a" * 16, "2a" * 16), "3b" * 16
+    send(
+        project,
+        otlp(mine[0], "1" * 16, start_ns=now, user=user, session="s", text=f"what is {word}?", output=f"{word} it is"),
+        otlp(mine[1], "2" * 16, start_ns=now + 1, user=user, text=shared, output="so it is"),
+        otlp(bobs, "3" * 16, start_ns=now + 2, user="bob", text=shared, output="so it is"),
+    )
+    post_otlp(project, "logs", said_in_a_log(mine[0], "1" * 16, at_ns=now + 5, text=f"{word} in a log"))
+    post_otlp(project, "metrics", measured(user, at_ns=now))
+    project.post(f"/traces/{mine[0]}/scores", {"items": [{"name": "tone", "text": f"{word} is rude"}]})
+    said = {"trace": mine[0], "kind": "comment", "value": f"{word} said", "user": user}
+    project("POST", "/feedback", json=said, headers={"idempotency-key": f"k-{project.name}"})
+    about = {"text": "asked", "mode": "semantic", "embedder": "embedder/words"}
+    assert project.post("/spans:search", about)["covered"] >= 2
+    rows = [{"input": f"what is {word}?", "trace": mine[0]}, {"input": "another", "trace": bobs}]
+    project.post("/datasets/derived/samples", {"rows": rows, "roles": {"input": "input"}})
+    assert holding(house, word)
+
+    job = project.finish(project.post("/traces:erase", {"user": user, "why": "asked for"})["job"])
+    assert job["result"]["traces"] == 2
+    assert job["result"]["samples"] == 1
+    assert job["result"]["left_on_disk"] == 0
+    assert holding(house, word) == []
+    assert holding(house, user) == []
+    assert [each["id"] for each in project.get("/traces")["items"]] == [bobs]
+    assert shared in str(project.get(f"/traces/{bobs}"))
+    assert project.post("/spans:search", {"text": word})["items"] == []
+    again = project.post("/spans:search", about)
+    assert [each["id"] for each in again["items"]] == [bobs]
 
 
 def test_one_trace_and_one_session(watched: Project) -> None:

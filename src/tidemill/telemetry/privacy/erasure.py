@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,19 +110,23 @@ async def delete_traces(telemetry: Telemetry, project: str, traces: Sequence[str
 
 async def delete_person(telemetry: Telemetry, project: str, what: What, values: Sequence[str], *, before_ns: int) -> None:
     """Delete what is kept of a person beside the traces: scores that they gave, points of metrics, numbers by user."""
-    engine = telemetry.engine
-    bound: dict[str, object] = {"project": project, "values": list(values), "before": before_ns}
-    before = "fromUnixTimestamp64Nano({before:Int64})"
+    engine, salt = telemetry.engine, secrets.token_hex(16)
+    quoted = [orjson.dumps(each).decode() for each in values]
+    rows = await engine.query(
+        "SELECT arrayMap(each -> toString(sipHash64(concat({salt:String}, each))), {values:Array(String)})",
+        {"salt": salt, "values": [*values, *quoted]},
+    )
+    # The store keeps the text of what it was told to delete, so that says no name but salted hashes.
+    bound: dict[str, object] = {"project": project, "salt": salt, "hashed": rows[0][0], "before": before_ns}
+    is_one = "toString(sipHash64(concat({{salt:String}}, toString({0})))) IN {{hashed:Array(String)}}"
+    mine, before = "project = {project:String}", "fromUnixTimestamp64Nano({before:Int64})"
     if what == "user":
-        await delete_rows(
-            engine, "scores", f"project = {{project:String}} AND author IN {{values:Array(String)}} AND at < {before}", bound
-        )
-        for value in values:
-            await settled(lambda value=value: telemetry.rollups.forget(project, user=value))
-    bound["quoted"] = [orjson.dumps(each).decode() for each in values]
-    holds = "hasAny(mapValues({0}), {{quoted:Array(String)}}) OR hasAny(mapValues({0}), {{values:Array(String)}})"
-    clauses = " OR ".join(holds.format(column) for column in ("attributes", "resource"))
-    await delete_rows(engine, "metric_points", f"project = {{project:String}} AND time < {before} AND ({clauses})", bound)
+        await delete_rows(engine, "scores", f"{mine} AND {is_one.format('author')} AND at < {before}", bound)
+        await delete_rows(engine, "rollup_user_hour", f"{mine} AND {is_one.format('user')}", bound)
+    holds = " OR ".join(
+        f"arrayExists(each -> {is_one.format('each')}, mapValues({column}))" for column in ("attributes", "resource")
+    )
+    await delete_rows(engine, "metric_points", f"{mine} AND time < {before} AND ({holds})", bound)
 
 
 async def forget_vectors(engine: Engine, project: str, digests: Collection[str]) -> int:
