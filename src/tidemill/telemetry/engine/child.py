@@ -39,6 +39,7 @@ _SETTINGS: Final = {
     "max_execution_time": "30",
     "max_memory_usage": "1000000000",
     "max_threads": "1",
+    "optimize_on_insert": "0",  # a span that is twice in one insert goes with the merges, as one in two does
     "output_format_json_quote_64bit_integers": "0",
 }
 _UNHURRIED: Final = {"max_execution_time": "0"}

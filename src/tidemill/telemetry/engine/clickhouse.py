@@ -29,6 +29,7 @@ _SETTINGS: Final = {
     "async_insert": 0,
     "input_format_skip_unknown_fields": 1,
     "max_execution_time": 30,
+    "optimize_on_insert": 0,
     "output_format_json_quote_64bit_integers": 0,
 }
 _CONNECT_SECONDS: Final = 10

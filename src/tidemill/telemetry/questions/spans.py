@@ -36,6 +36,7 @@ _LIGHT: Final = _COLUMNS.format(
 _ONCE: Final = "ORDER BY received DESC LIMIT 1 BY trace_id, span_id"
 _HEX: Final = re.compile(r"[0-9a-f]{2,32}")
 _NAMED: Final = 5
+_WIDER: Final = 64  # an index of words tells of a month as soon as of a day
 
 
 async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
@@ -89,7 +90,7 @@ async def search_spans(
     low = max([each for each in (from_ns, low) if each is not None], default=None)
     high = min(each for each in (now_ns + DAY_NS if to_ns is None else to_ns, high) if each is not None)
     found: dict[tuple[str, str], StoredSpan] = {}
-    for begin, end in windows(from_ns=low, to_ns=high, now_ns=now_ns):
+    for begin, end in windows(from_ns=low, to_ns=high, now_ns=now_ns, wider=_WIDER):
         where = Where()
         where.add("project = {project:String}", project=project)
         where.clauses.append(window_sql(where, begin, end))

@@ -16,8 +16,11 @@ _LAST: Final = 24 * 365 * HOUR_NS
 FIRST_NS: Final = 0
 
 
-def windows(*, from_ns: int | None, to_ns: int, now_ns: int) -> Iterator[tuple[int, int]]:
-    """(from, to) in nanoseconds, the newest first, without gaps; the last begins at `from_ns`, or at the epoch."""
+def windows(*, from_ns: int | None, to_ns: int, now_ns: int, wider: int = _WIDER) -> Iterator[tuple[int, int]]:
+    """(from, to) in nanoseconds, the newest first, without gaps; the last begins at `from_ns`, or at the epoch.
+
+    Each is `wider` times as wide as the one before.
+    """
     least = FIRST_NS if from_ns is None else max(from_ns, FIRST_NS)
     high, width = to_ns, HOUR_NS
     start = min(to_ns, now_ns)
@@ -27,7 +30,7 @@ def windows(*, from_ns: int | None, to_ns: int, now_ns: int) -> Iterator[tuple[i
             low = least
         yield low, high
         high = start = low
-        width *= _WIDER
+        width *= wider
 
 
 def add_window(where: Where, low: int, high: int) -> None:

@@ -21,7 +21,8 @@ from tidemill.telemetry.spool.segments import Batch, Position, keep_damaged, seg
 from tidemill.telemetry.spool.spool import Spool
 
 _GATHER_SECONDS: Final = 0.25
-_STREAM_SECONDS: Final = 1.0
+_STREAM_SECONDS: Final = 2.0
+_STREAM: Final = 128 << 10
 _PLENTY: Final = 16 << 20  # a batch of this costs the store half as much a span as one of a quarter of it
 _PATIENCE: Final = 3
 _FIRST_PAUSE: Final = 0.1
@@ -140,7 +141,7 @@ class Projector:
         first = True
         while self._position < self._spool.durable:
             if not first and self._position >= self._wanted and not self._is_plenty():  # they keep coming
-                await self._gather(_STREAM_SECONDS)
+                await self._gather(_STREAM_SECONDS if self._waits() >= _STREAM else _GATHER_SECONDS)
             first = False
             batch = await anyio.to_thread.run_sync(partial(self._spool.read, self._position, limit=_PLENTY))
             if batch.skipped or batch.damaged:
@@ -155,8 +156,11 @@ class Projector:
                 self._moved.notify_all()
 
     def _is_plenty(self) -> bool:
-        durable = self._spool.durable
-        return durable.segment > self._position.segment or durable.offset - self._position.offset >= _PLENTY
+        return self._spool.durable.segment > self._position.segment or self._waits() >= _PLENTY
+
+    def _waits(self) -> int:
+        """Bytes that can be projected, of one segment."""
+        return self._spool.durable.offset - self._position.offset
 
     async def _insert(self, rows: Rows) -> None:
         """Insert rows; one that the engine cannot read is put aside, so that it does not hold up the others for ever."""

@@ -55,7 +55,7 @@ class Spool:
         self,
         folder: Path,
         *,
-        segment_bytes: int = 8 << 20,
+        segment_bytes: int = 32 << 20,
         limit_bytes: int = 64 << 20,
         on_durable: Callable[[], None] | None = None,
     ) -> None:
