@@ -28,6 +28,7 @@ _OUTSIDE: Final = "/api/v1"
 _CHANGES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _VERBS: Final = {"POST": "create", "PUT": "put", "PATCH": "change", "DELETE": "delete"}
 _IDS: Final[Mapping[str, str]] = {
+    "GET /sessions/{session}": "sessions_get",
     "POST /plan": "plan_make", "POST /apply": "plan_apply", "POST /comparisons": "evaluations_compare",
     "POST /runs": "runs_start", "POST /rollouts": "rollouts_start", "POST /evaluations": "evaluations_start",
     "POST /tunes": "tunes_start", "POST /monitor-runs": "monitor_runs_start", "POST /query": "spans_query",

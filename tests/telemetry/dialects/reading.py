@@ -92,6 +92,7 @@ def all_of(record: SpanRecord):
             [
                 record.input, record.output, dict(record.attributes), list(record.events), list(record.tags),
                 list(record.finish_reasons), record.name, record.error, record.model, record.user, record.session,
+                record.release, record.endpoint, record.step,
             ]
         )
     )  # fmt: skip
