@@ -40,7 +40,7 @@ class Listing:
     """Which traces, in which order. `to_ns` left out means one day from `now_ns`; `among` are traces by their whole ids.
 
     Traces are found by their first span (see `SpanRecord`), and by their earliest where the first never came (`lone.py`),
-    but not by latency. `served` leaves out what no application answered and evaluations.
+    but not by latency. `served` leaves out evaluations.
     """
 
     project: str
@@ -122,7 +122,9 @@ async def _newest(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
         reach = iter([(listing.low, high)])
     for low, top in reach:
         size = listing.limit + 1 - len(found)
-        rows = [*await _page(engine, listing, low, top, before, size), *await _lone(engine, listing, low, top, before, size)]
+        rows = await _page(engine, listing, low, top, before, size)
+        oldest = rows[-1][1] if len(rows) == size else low  # what began before a full page is not on it
+        rows = [*rows, *await _lone(engine, listing, oldest, top, before, size)]
         for trace, at in sorted(rows, key=lambda each: (each[1], each[0]), reverse=True):
             found.setdefault(trace, at)
         if len(found) > listing.limit:
@@ -152,8 +154,6 @@ async def _page(
 async def _lone(
     engine: Engine, listing: Listing, low: int, high: int, before: tuple[int, str] | None, size: int
 ) -> Sequence[tuple[str, int]]:
-    if listing.served:
-        return ()
     wanted = Lone(
         project=listing.project, now_ns=listing.now_ns, filter=listing.filter, low=low, high=high, before=before,
         among=listing.among,
@@ -170,7 +170,7 @@ def _roots(listing: Listing, low: int, high: int) -> Where:
     if listing.among is not None:
         where.add("trace_id IN {among:Array(String)}", among=list(listing.among))
     if listing.served:
-        where.add("release != '' AND evaluation = ''")
+        where.add("evaluation = ''")
     within = window_sql(where, max(0, low - HOUR_NS), high + LONGEST_TRACE_NS)
     if listing.among is not None:
         within += f" AND trace_id IN {where.bind(list(listing.among), 'Array(String)')}"
