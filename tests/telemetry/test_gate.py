@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tidemill.core.clock import SystemClock
 from tidemill.core.errors import NotFound, Unavailable
 from tidemill.core.records import SpanRecord
 from tidemill.store.blobs import Blobs
@@ -19,6 +20,7 @@ from tidemill.store.files import FilesFolder
 from tidemill.store.project_keys import ProjectKeys
 from tidemill.store.projects import ensure_project
 from tidemill.store.registry import add_version
+from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.kinds import TelemetryKind
 from tidemill.telemetry.privacy.gate import Gate
 from tidemill.telemetry.privacy.marks import Marks
@@ -242,3 +244,26 @@ async def test_users_in_points_of_metrics_are_hashed_as_in_spans(place: Place) -
     cleaned = orjson.loads((await place.gate.clean_rows("p", [orjson.dumps(row)], part="attributes"))[0])
     hidden = orjson.dumps(place.book.load("p").user("ada")).decode()
     assert cleaned == {"project": "p", "attributes": {"user.id": hidden, "n": "1"}, "resource": {"enduser.id": hidden}}
+
+
+async def test_scores_of_an_export_are_kept_once_and_without_what_the_rules_hide(tmp_path):
+    place = Place(tmp_path)
+    place.apply(redact=[{"pattern": "email"}])
+    when = "2026-11-20T09:30:00Z"
+    score = {"name": "tone", "dataType": "NUMERIC", "value": 0.5, "comment": f"write {SECRET}", "timestamp": when}
+    document = {
+        "id": "t-1", "timestamp": when, "userId": "ada", "scores": [score],
+        "observations": [{"id": "o", "traceId": "t-1", "type": "SPAN", "name": "n", "startTime": when}],
+    }  # fmt: skip
+    async with place.telemetry as telemetry:
+        intake = Intake(telemetry, clock=SystemClock())
+        for _ in range(2):
+            taken = await intake.file("p", orjson.dumps(document), name="a.json")
+            assert (taken.form, taken.spans, taken.scores) == ("langfuse", 1, 1)
+            await telemetry.flush()
+        after_ns = SystemClock().now_ns()
+        (found,) = (await telemetry.list_traces("p", filter="score.tone <= 0.5", from_ns=0, now_ns=after_ns))["items"]
+        ((score,),) = (await telemetry.scores_of("p", [found["id"]])).values()
+        assert (score["value"], score["by"]) == (0.5, "langfuse:api")
+        assert str(score["text"]).startswith("write ")
+    assert not place.holds(SECRET)

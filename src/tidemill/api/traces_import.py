@@ -38,11 +38,14 @@ async def import_traces(
         if not body:
             raise Invalid(f"{name} is empty", hint="Send the file as the body.")
         taken = await intake.file(project, bytes(body), name=name, form=format)
-    detail = {"file": name, "format": taken.form, "spans": taken.spans, "rejected": taken.rejected}
+    detail = {"file": name, "format": taken.form, "spans": taken.spans, "rejected": taken.rejected, "scores": taken.scores}
     now_ns = call.platform.clock.now_ns()
     await call.platform.database.write(
         lambda db: audit.append(
             db, project, who=call.who, action="traces.imported", target=f"project/{project}", detail=detail, now_ns=now_ns
         )
     )
-    return {"format": taken.form, "spans": taken.spans, "rejected": taken.rejected, "message": taken.message}
+    return {
+        "format": taken.form, "spans": taken.spans, "rejected": taken.rejected, "scores": taken.scores,
+        "message": taken.message,
+    }  # fmt: skip

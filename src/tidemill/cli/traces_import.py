@@ -43,6 +43,7 @@ async def import_traces(*files: Path, format: str = "", options: Options = DEFAU
 
 
 def _show(file: Path, taken: TracesImportedJson) -> None:
-    say(f"{clean(file.name)}  {clean(taken['format'])}  {counted(taken['spans'], 'span')}")
+    scores = f"  {counted(taken['scores'], 'score')}" if taken["scores"] else ""
+    say(f"{clean(file.name)}  {clean(taken['format'])}  {counted(taken['spans'], 'span')}{scores}")
     if taken["message"]:
         note(taken["message"])

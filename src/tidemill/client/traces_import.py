@@ -27,6 +27,7 @@ class TracesImportedJson(TypedDict):
     format: str
     spans: int
     rejected: int
+    scores: int
     message: str
 
 
@@ -39,7 +40,7 @@ class TraceImportCalls(Calls):
         The same file again changes nothing. OTLP as JSON lines may be of any size, and is sent in parts. Raises `Invalid` for
         a file that cannot be read.
         """
-        done = TracesImportedJson(format="", spans=0, rejected=0, message="")
+        done = TracesImportedJson(format="", spans=0, rejected=0, scores=0, message="")
         with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
             parts = _parts(file)
             while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
@@ -53,6 +54,7 @@ class TraceImportCalls(Calls):
                     format=answer["format"],
                     spans=done["spans"] + answer["spans"],
                     rejected=done["rejected"] + answer["rejected"],
+                    scores=done["scores"] + answer["scores"],
                     message=answer["message"] or done["message"],
                 )
         return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +21,7 @@ from tidemill.telemetry.otlp.raw import RawSpan, as_it_came
 from tidemill.telemetry.otlp.split import split_request
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.questions.joined import mark_event
+from tidemill.telemetry.questions.scores import TraceScore
 from tidemill.telemetry.room import Room, Share
 from tidemill.telemetry.sampling import sender_weight
 from tidemill.telemetry.schema.metric_points import TABLE as METRIC_POINTS
@@ -42,11 +44,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Imported:
-    """What became of a file: its format, the spans taken and rejected, and what there is to say."""
+    """What became of a file: its format, the spans taken and rejected, the scores of them, and what there is to say."""
 
     form: str
     spans: int
     rejected: int
+    scores: int
     message: str
 
 
@@ -138,7 +141,22 @@ class Intake:
         )
         await self.spans(project, found.spans, tally)
         await self.spans(project, found.logs, tally, then=mark_event)
-        return Imported(form=found.form, spans=tally.accepted, rejected=tally.rejected, message=tally.message)
+        said = await self._cleaned(project, found.scores)
+        await self._telemetry.put_scores(said)
+        return Imported(form=found.form, spans=tally.accepted, rejected=tally.rejected, scores=len(said), message=tally.message)
+
+    async def _cleaned(self, project: str, scores: Sequence[TraceScore]) -> Sequence[TraceScore]:
+        """What was said, without what the project's rules hide; judges are no people (`langfuse:eval`)."""
+        rules = await self._telemetry.gate.rules(project)
+        cleaned = [
+            dataclasses.replace(
+                each,
+                author=each.author if each.source == "evaluation" or ":" in each.author else rules.user(each.author),
+                text=rules.text(each.text),
+            )
+            for each in scores
+        ]
+        return [each for each in cleaned if each.value is not None or each.text]
 
     async def _parsed(self, project: str, body: bytes, form: Form, parse: Callable[[bytes], _Request]) -> Sequence[_Request]:
         """The request, in parts that take a turn each; all of them are parsed before anything of the first is taken."""

@@ -64,7 +64,7 @@ def test_otlp_and_bare_attributes_are_told_apart():
 
 
 def test_a_format_can_be_forced_and_must_fit():
-    assert len(read(LINES, name="a", project="p", form="langsmith")) == 50
+    assert len(read(LINES, name="a", project="p", form="langsmith").spans) == 50
     assert "not a file of MLflow" in bad(LINES, form="mlflow")
     assert "'langfsue' is not known" in bad(LINES, form="langfsue")
 
@@ -75,20 +75,20 @@ def test_a_record_that_is_none_among_others():
 
 
 def test_the_same_file_gives_the_same_ids_and_runs_that_come_twice_are_one():
-    once, twice = (read(content, name="a", project="p") for content in (LINES, LINES + b"\n" + LINES))
+    once, twice = (read(content, name="a", project="p").spans for content in (LINES, LINES + b"\n" + LINES))
     assert [each.span_id for each in once] == [each.span_id for each in twice]
     assert len({each.span_id for each in once}) == 50
 
 
 def test_nesting_and_width_do_no_harm():
     deep = b'{"id": "r", "run_type": "llm", "start_time": 1, "inputs": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}"
-    (span,) = read(deep, name="a", project="p")
+    (span,) = read(deep, name="a", project="p").spans
     encode_row(read_span(span, project="p"))
     bad(b'{"id": "r", "run_type": "llm", "inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
     child = RUN
     for number in range(200):
         child = RUN | {"id": f"c{number}", "child_runs": [child]}
-    assert len(read(json.dumps(child).encode(), name="a", project="p")) == 201
+    assert len(read(json.dumps(child).encode(), name="a", project="p").spans) == 201
 
 
 def test_ids_of_every_kind_become_hexadecimal_and_stay_different():
@@ -136,7 +136,7 @@ def test_odd_values_in_every_field_are_read_or_refused(form, odd):
     }  # fmt: skip
     for key in records[form]:
         try:
-            for span in read(json.dumps(records[form] | {key: odd}).encode(), name="a", project="p"):
+            for span in read(json.dumps(records[form] | {key: odd}).encode(), name="a", project="p").spans:
                 encode_row(read_span(span, project="p"))
         except Invalid:
             continue
@@ -146,7 +146,7 @@ def test_a_large_file_takes_memory_in_proportion():
     content = b"\n".join(json.dumps(RUN | {"id": f"r{n}", "inputs": {"text": "x" * 4000}}).encode() for n in range(1000))
     tracemalloc.start()
     try:
-        assert len(read(content, name="a", project="p")) == 1000
+        assert len(read(content, name="a", project="p").spans) == 1000
         assert tracemalloc.get_traced_memory()[1] < 6 * len(content)
     finally:
         tracemalloc.stop()

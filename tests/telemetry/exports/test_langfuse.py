@@ -9,7 +9,7 @@ import pytest
 from telemetry.dialects.reading import shared
 from tidemill.core.errors import Invalid
 from tidemill.telemetry.dialects import read_span
-from tidemill.telemetry.exports import detect, read
+from tidemill.telemetry.exports import read
 
 NAMES = [
     "autogen-2025-06-06", "claude-agent-2025-12-22", "google-adk-2025-08-28", "langgraph-python-2025-08-22",
@@ -25,7 +25,7 @@ def exported(name):
 
 
 def records(content):
-    return [read_span(each, project="p") for each in read(content, name="a.json", project="p")]
+    return [read_span(each, project="p") for each in read(content, name="a.json", project="p").spans]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,7 +33,7 @@ def test_an_export_is_a_tree_with_its_tokens_costs_and_people(name):
     content = exported(name)
     document = json.loads(content)
     made = records(content)
-    assert detect(content, name="a.json").name == "langfuse"
+    assert read(content, name="a.json", project="p").form == "langfuse"
     root = () if len(made) == len(document["observations"]) else (made.pop(0),)  # the trace itself, above several roots
     assert len(made) == len(document["observations"])
     ids = {each.span_id for each in (*root, *made)}

@@ -10,7 +10,7 @@ import pytest
 from telemetry.dialects.reading import shared
 from tidemill.core.errors import Invalid
 from tidemill.telemetry.dialects import read_span
-from tidemill.telemetry.exports import detect, read
+from tidemill.telemetry.exports import read
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -18,7 +18,7 @@ RECORDED = Path(__file__).parent / "recorded"
 def records(content, **options):
     if not isinstance(content, bytes):
         content = json.dumps(content).encode()
-    return [read_span(each, project="p") for each in read(content, name="a.json", project="p", **options)]
+    return [read_span(each, project="p") for each in read(content, name="a.json", project="p", **options).spans]
 
 
 def recorded(name):
@@ -196,7 +196,7 @@ COLUMNS = [*dict.fromkeys(key for row in PHOENIX for key in row)]
 )
 def test_phoenix_in_each_form(document):
     made = records(document)
-    assert detect(json.dumps(document).encode(), name="a").name == "phoenix"
+    assert read(json.dumps(document).encode(), name="a", project="p").form == "phoenix"
     assert_tree(made)
     chain, call, found = made
     assert (chain.dialect, chain.kind, chain.input, chain.session) == ("openinference", "chain", "hi", "s1")
@@ -248,7 +248,7 @@ def test_pythons_spans_as_the_console_prints_them():
         "links": [{"context": {"trace_id": "0x" + "12" * 16, "span_id": "0x" + "34" * 8}, "attributes": {}}],
         "resource": {"attributes": {"service.name": "shop"}, "schema_url": ""},
     }  # fmt: skip
-    (raw,) = read(json.dumps(span).encode(), name="a", project="p")
+    (raw,) = read(json.dumps(span).encode(), name="a", project="p").spans
     assert (raw.kind, raw.trace_state, raw.parent_id) == (3, "", "ef" * 8)
     made = read_span(raw, project="p")
     assert (made.kind, made.model, made.error, made.service) == ("llm", "m", "broke", "shop")

@@ -11,4 +11,5 @@ class TracesImportedShape(TypedDict):
     format: str
     spans: int
     rejected: int
+    scores: int
     message: str

@@ -14,8 +14,10 @@ from tidemill.telemetry.dialects import read_span
 from tidemill.telemetry.exports.documents import Entries, Entry, mapping, text_of, unwrapped
 from tidemill.telemetry.exports.form import Form
 from tidemill.telemetry.exports.identity import originals, span_id, trace_id
+from tidemill.telemetry.exports.said import Said
 from tidemill.telemetry.exports.times import time_ns
 from tidemill.telemetry.otlp.raw import RawSpan
+from tidemill.telemetry.questions.scores import TraceScore
 
 _PREFIX: Final = "langfuse.observation."
 _TYPES: Final = frozenset(
@@ -37,7 +39,7 @@ def _fits(record: JsonObject) -> bool:
     if "observations" in named:
         return "trace" in named or "timestamp" in named
     if "traceId" in named:
-        return text_of(named, "type").upper() in _TYPES and "startTime" in named
+        return _is_score(named) or (text_of(named, "type").upper() in _TYPES and "startTime" in named)
     return "timestamp" in named and "id" in named and bool({"sessionId", "userId", "bookmarked"} & set(named))
 
 
@@ -46,6 +48,8 @@ def _spans(entries: Entries, project: str) -> Iterator[RawSpan]:
     observations: dict[str, list[Entry]] = {}
     for entry in entries:
         named = _camel(entry.record())
+        if _is_score(named):
+            continue
         if "traceId" in named:
             observations.setdefault(text_of(named, "traceId"), []).append(Entry(entry.where, named))
             continue
@@ -58,6 +62,40 @@ def _spans(entries: Entries, project: str) -> Iterator[RawSpan]:
         observations.setdefault(told, []).extend(Entry(each.where, _camel(each.record())) for each in below)
     for told, found in observations.items():
         yield from _trace(told, traces.get(told, {}), found, project)
+
+
+def _scores(entries: Entries, project: str) -> Iterator[TraceScore]:
+    """Those that stand in their traces, and those of a file of scores."""
+    for entry in entries:
+        named = _camel(entry.record())
+        alone = _is_score(named)
+        trace = _camel(mapping(named["trace"])) if "trace" in named else named
+        of_trace: JsonObject = {} if alone else {"traceId": trace.get("id"), "timestamp": trace.get("timestamp")}
+        told = [entry] if alone else entry.below("score", named.get("scores", trace.get("scores")))
+        for each in told:
+            if not isinstance(each.value, Mapping):
+                continue
+            said = {**of_trace, **{key: value for key, value in _camel(each.record()).items() if value is not None}}
+            source = text_of(said, "source")
+            found = Said(
+                trace=text_of(said, "traceId"), span=text_of(said, "observationId"), name=text_of(said, "name"),
+                source=source, author=text_of(said, "authorUserId") or f"langfuse:{source.lower() or 'api'}",
+                value=_value(said), comment=text_of(said, "comment"), at=said.get("timestamp"),
+                where=each.where,
+            )  # fmt: skip
+            yield from found.scores(project)
+
+
+def _is_score(named: JsonObject) -> bool:
+    return "dataType" in named and "name" in named and bool({"value", "stringValue"} & set(named))
+
+
+def _value(said: JsonObject) -> Json:
+    """A truth value is sent as 1 or 0 with its word, a category as its word with a number that only orders it."""
+    kind, value, word = text_of(said, "dataType").upper(), said.get("value"), said.get("stringValue")
+    if kind == "BOOLEAN" and value is not None:
+        return bool(value)
+    return word if kind in {"CATEGORICAL", "TEXT"} and word else value
 
 
 def _trace(told: str, trace: JsonObject, found: list[Entry], project: str) -> Iterator[RawSpan]:
@@ -84,9 +122,8 @@ def _root(trace: JsonObject, observation: JsonObject) -> dict[str, Json]:
             said[_PREFIX + key] = _unquoted(trace[key])
     metadata = mapping(trace.get("metadata"))
     said |= {f"langfuse.trace.metadata.{key}": each for key, each in metadata.items() if key not in _ORIGIN}
-    for key in ("name", "scores"):
-        if trace.get(key):
-            said[f"langfuse.trace.{key}"] = trace[key]
+    if trace.get("name"):
+        said["langfuse.trace.name"] = trace["name"]
     return said
 
 
@@ -175,4 +212,4 @@ def _humps(key: str) -> str:
     return first + "".join(each[:1].upper() + each[1:] for each in rest)
 
 
-FORM: Final = Form(name="langfuse", title="Langfuse", fits=_fits, spans=_spans)
+FORM: Final = Form(name="langfuse", title="Langfuse", fits=_fits, spans=_spans, scores=_scores)

@@ -13,8 +13,10 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.exports.documents import Entries, Entry, items, mapping, text_of
 from tidemill.telemetry.exports.form import Form
 from tidemill.telemetry.exports.identity import originals, span_id, trace_id
+from tidemill.telemetry.exports.said import Said
 from tidemill.telemetry.exports.times import time_ns
 from tidemill.telemetry.otlp.raw import RawEvent, RawSpan
+from tidemill.telemetry.questions.scores import TraceScore
 
 _BATCHES: Final = ("post", "patch")
 _META: Final = "langsmith.metadata."
@@ -22,18 +24,78 @@ _TOKENS: Final = {"prompt_tokens": "gen_ai.usage.input_tokens", "completion_toke
 _KEPT: Final = {
     "session_name": "langsmith.trace.session_name", "session_id": "langsmith.trace.session_id",
     "serialized": "langsmith.serialized", "reference_example_id": "langsmith.reference_example_id",
-    "feedback_stats": "langsmith.feedback_stats", "total_cost": "langsmith.total_cost",
+    "total_cost": "langsmith.total_cost",
 }  # fmt: skip
 
 
 def _fits(record: JsonObject) -> bool:
     batch = any(isinstance(record.get(key), list) for key in _BATCHES)
-    return batch or ("run_type" in record and ("id" in record or "dotted_order" in record))
+    return batch or _is_feedback(record) or ("run_type" in record and ("id" in record or "dotted_order" in record))
+
+
+def _is_feedback(record: JsonObject) -> bool:
+    return "run_id" in record and "key" in record and "run_type" not in record
 
 
 def _spans(entries: Entries, _project: str) -> Iterator[RawSpan]:
+    for entry in _runs(entries).values():
+        yield _span(entry)
+
+
+def _scores(entries: Entries, project: str) -> Iterator[TraceScore]:
+    """What each said, where the file has it; else what LangSmith adds up of it in a run, as one score."""
+    runs = _runs(entries)
+    yield from _added_up(runs, entries, project)
+    told = [entry for entry in _flat(entries) if _is_feedback(entry.record())]
+    for entry in told:
+        said = entry.record()
+        own = text_of(said, "run_id")
+        trace, span = _place(runs[own].record()) if own in runs else _place({"id": own, "trace_id": said.get("trace_id")})
+        source = mapping(said.get("feedback_source"))
+        kind = text_of(source, "type")
+        author = text_of(source, "user_name", "user_id", "ls_user_id") or f"langsmith:{kind or 'api'}"
+        value = said.get("score")
+        found = Said(
+            trace=trace, span=span, name=text_of(said, "key"), source=kind, author=author,
+            value=said.get("value") if value is None else value, comment=text_of(said, "comment"),
+            at=said.get("modified_at") or said.get("created_at"), where=entry.where,
+        )  # fmt: skip
+        yield from found.scores(project)
+
+
+def _added_up(runs: Mapping[str, Entry], entries: Entries, project: str) -> Iterator[TraceScore]:
+    told = [entry.record() for entry in _flat(entries) if _is_feedback(entry.record())]
+    known = {(text_of(each, "run_id"), text_of(each, "key")) for each in told}
+    for own, entry in runs.items():
+        run = entry.record()
+        trace, span = _place(run)
+        for key, stats in mapping(run.get("feedback_stats")).items():
+            counted = mapping(stats)
+            if (own, key) in known:
+                continue
+            average = counted.get("avg")
+            found = Said(
+                trace=trace, span=span, name=key, source="api", author="langsmith:all",
+                value=mapping(counted.get("values")) if average is None else average,
+                comment="; ".join(text for each in items(counted.get("comments")) if (text := str(each).strip())),
+                at=run.get("end_time") or run.get("start_time"), where=entry.where,
+            )  # fmt: skip
+            yield from found.scores(project)
+
+
+def _place(run: JsonObject) -> tuple[str, str]:
+    """The ids of a run's trace and of its span; no span for the root, of which is said what is said of the trace."""
+    own, above = text_of(run, "id"), _ordered(run)
+    told = text_of(run, "trace_id") or above[0] or text_of(run, "parent_run_id") or own
+    return told, "" if told == own else own
+
+
+def _runs(entries: Entries) -> dict[str, Entry]:
+    """All that is said of each run, by its id."""
     runs: dict[str, Entry] = {}
     for entry in _flat(entries):
+        if _is_feedback(entry.record()):
+            continue
         run = entry.record()
         own = text_of(run, "id", "run_id") or _ordered(run)[-1]
         if not own:
@@ -42,8 +104,7 @@ def _spans(entries: Entries, _project: str) -> Iterator[RawSpan]:
         if before is not None:  # what came later fills in what was not known yet
             run = {**before.record(), **{key: each for key, each in run.items() if each not in (None, "", {}, [])}}
         runs[own] = Entry(before.where if before else entry.where, {**run, "id": own})
-    for entry in runs.values():
-        yield _span(entry)
+    return runs
 
 
 def _flat(entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -137,4 +198,4 @@ def _events(run: JsonObject, where: str) -> list[RawEvent]:
     return made
 
 
-FORM: Final = Form(name="langsmith", title="LangSmith", fits=_fits, spans=_spans)
+FORM: Final = Form(name="langsmith", title="LangSmith", fits=_fits, spans=_spans, scores=_scores)

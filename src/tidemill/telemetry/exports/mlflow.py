@@ -14,8 +14,10 @@ from tidemill.telemetry.exports.documents import Entries, Entry, items, mapping,
 from tidemill.telemetry.exports.events import read_events
 from tidemill.telemetry.exports.form import Form
 from tidemill.telemetry.exports.identity import originals, span_id, trace_id
+from tidemill.telemetry.exports.said import Said
 from tidemill.telemetry.exports.times import time_ns
 from tidemill.telemetry.otlp.raw import RawSpan
+from tidemill.telemetry.questions.scores import TraceScore
 
 _OF_TRACE: Final = {"mlflow.trace.user": "user.id", "mlflow.trace.session": "session.id"}
 _UNTOLD: Final = frozenset(
@@ -45,6 +47,30 @@ def _spans(entries: Entries, _project: str) -> Iterator[RawSpan]:
         told = text_of(info, "trace_id", "request_id")
         for each in entry.below("span", listed):
             yield _span(each, info, told)
+
+
+def _scores(entries: Entries, project: str) -> Iterator[TraceScore]:
+    """Assessments that are feedback; an expectation says what should have come, and those that were replaced count no more."""
+    for entry in entries:
+        record = entry.record()
+        whole = mapping(record.get("trace")) or record
+        info = mapping(whole.get("info")) or mapping(whole.get("trace_info")) or whole
+        for each in entry.below("assessment", info.get("assessments")):
+            said = mapping(each.value)
+            if said.get("valid") is False or not said.get("feedback"):
+                continue
+            source = mapping(said.get("source"))
+            kind = text_of(source, "source_type")
+            found = Said(
+                trace=text_of(said, "trace_id") or text_of(info, "trace_id", "request_id"),
+                span=text_of(said, "span_id"), name=text_of(said, "assessment_name", "name"), source=kind,
+                author=text_of(source, "source_id") or f"mlflow:{kind.lower() or 'api'}",
+                value=mapping(said["feedback"]).get("value"), comment=text_of(said, "rationale"),
+                at=_first(said, "last_update_time", "last_update_time_ms", "create_time", "create_time_ms", "timestamp_ms")
+                or _first(info, "request_time", "timestamp_ms"),
+                where=each.where,
+            )  # fmt: skip
+            yield from found.scores(project)
 
 
 def _span(entry: Entry, info: JsonObject, of_trace: str) -> RawSpan:
@@ -100,9 +126,10 @@ def _said(info: JsonObject, *, root: bool) -> dict[str, Json]:
     if root:
         made |= {f"mlflow.trace.metadata.{key}": each for key, each in noted.items() if key not in _UNTOLD}
         made |= {f"mlflow.trace.tags.{key}": each for key, each in mapping(info.get("tags")).items() if key not in _UNTOLD}
-        if assessments := items(info.get("assessments")):
-            made["mlflow.trace.assessments"] = assessments
+        assessments = items(info.get("assessments"))
+        if expected := [each for each in assessments if not mapping(each).get("feedback")]:
+            made["mlflow.trace.assessments"] = expected
     return made
 
 
-FORM: Final = Form(name="mlflow", title="MLflow", fits=_fits, spans=_spans)
+FORM: Final = Form(name="mlflow", title="MLflow", fits=_fits, spans=_spans, scores=_scores)

@@ -9,9 +9,8 @@ from tidemill.core.errors import Invalid
 from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.exports import langfuse, langsmith, mlflow, phoenix, sdk
 from tidemill.telemetry.exports.documents import Entry, items, read_entries
-from tidemill.telemetry.exports.form import Form
+from tidemill.telemetry.exports.form import Export, Form
 from tidemill.telemetry.exports.tables import rows
-from tidemill.telemetry.otlp.raw import RawSpan
 
 FORMATS: Final[Mapping[str, Form]] = {
     each.name: each for each in (langfuse.FORM, langsmith.FORM, mlflow.FORM, phoenix.FORM, sdk.FORM)
@@ -21,19 +20,14 @@ FORMATS: Final[Mapping[str, Form]] = {
 _WRAPPED: Final = ("data", "items", "runs", "traces", "spans", "observations")
 
 
-def read(content: bytes, *, name: str, project: str, form: str = "") -> list[RawSpan]:
-    """The spans of another platform's export; `name` is the file's, for messages, `form` one of `FORMATS` (else it is found).
+def read(content: bytes, *, name: str, project: str, form: str = "") -> Export:
+    """Read another platform's export; `name` is the file's, for messages, `form` one of `FORMATS` (else it is found).
 
     The same file gives the same ids every time. Raises `Invalid`, naming the place, when the file is not whole, is of no known
     format, or has a record that is no span; then nothing of it was given out.
     """
     entries, found = _recognised(read_entries(content, name=name), name, form)
-    return list(found.spans(entries, project))
-
-
-def detect(content: bytes, *, name: str) -> Form:
-    """The format of a file. Raises `Invalid` as `read` does."""
-    return _recognised(read_entries(content, name=name), name, "")[1]
+    return Export(found.name, list(found.spans(entries, project)), list(found.scores(entries, project)))
 
 
 def _recognised(entries: list[Entry], name: str, form: str) -> tuple[list[Entry], Form]:

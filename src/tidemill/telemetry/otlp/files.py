@@ -6,7 +6,7 @@ What is none of these is another platform's export, which `telemetry/exports` re
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tidemill.core.errors import Invalid
@@ -15,6 +15,7 @@ from tidemill.telemetry.otlp.parse import parse_logs, parse_traces
 from tidemill.telemetry.otlp.raw import RawSpan
 from tidemill.telemetry.otlp.tally import Tally
 from tidemill.telemetry.otlp.traces import read_spans
+from tidemill.telemetry.questions.scores import TraceScore
 
 _LENGTH: Final = struct.Struct(">I")
 _TRACES: Final = (b'"resourceSpans"', b'"resource_spans"')
@@ -25,11 +26,12 @@ OTLP: Final = "otlp"
 
 
 class Read(NamedTuple):
-    """What a file is, and its spans; a log record is a span of its own below the one it belongs to."""
+    """What a file is, and its spans; a log record is a span of its own below the one it belongs to. `scores` of the spans."""
 
     form: str
     spans: Iterator[RawSpan | None]
     logs: Iterator[RawSpan | None]
+    scores: Sequence[TraceScore] = ()
 
 
 def read_file(content: bytes, *, name: str, project: str, form: str, tally: Tally, now_ns: int) -> Read:
@@ -48,7 +50,7 @@ def read_file(content: bytes, *, name: str, project: str, form: str, tally: Tall
     from tidemill.telemetry import exports  # noqa: PLC0415  (only where somebody brings such a file)
 
     found = exports.read(content, name=name, project=project, form=form)
-    return Read(form or exports.detect(content, name=name).name, iter(found), iter(()))
+    return Read(found.form, iter(found.spans), iter(()), found.scores)
 
 
 def is_otlp(text: bytes) -> bool:
