@@ -150,13 +150,14 @@ def test_every_place_that_holds_a_word_of_a_user_loses_it_and_others_keep_theirs
     project("POST", "/feedback", json=said, headers={"idempotency-key": f"k-{project.name}"})
     about = {"text": "asked", "mode": "semantic", "embedder": "embedder/words"}
     assert project.post("/spans:search", about)["covered"] >= 2
-    rows = [{"input": f"what is {word}?", "trace": mine[0]}, {"input": "another", "trace": bobs}]
-    project.post("/datasets/derived/samples", {"rows": rows, "roles": {"input": "input"}})
+    made = project.post("/datasets/derived:from-traces", {"filter": "model = m"})
+    assert (made["added"], made["traces"], made["joined"]) == (2, 3, 1)
+    project.post("/datasets/derived:from-traces", {"filter": 'user = "bob"'})
     assert holding(house, word)
 
     job = project.finish(project.post("/traces:erase", {"user": user, "why": "asked for"})["job"])
     assert job["result"]["traces"] == 2
-    assert job["result"]["samples"] == 1
+    assert job["result"]["samples"] == 2
     assert job["result"]["left_on_disk"] == 0
     assert holding(house, word) == []
     assert holding(house, user) == []

@@ -205,3 +205,27 @@ def test_rows_that_do_not_fit_are_refused(rows, roles, error, message):
     version, lines = dataset([{"id": "a", "input": "x"}], RolesSpec())
     with pytest.raises(error, match=message):
         append_rows(version, lines, rows, roles=roles)
+
+
+@pytest.mark.parametrize(
+    ("asked", "question"),
+    [
+        ({"messages": [{"role": "system", "content": "short"}, {"role": "user", "content": "when?"}]}, "when?"),
+        ({"messages": [{"role": "user", "content": "hello"}, {"role": "user", "content": "when?"}], "tools": []}, "when?"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}, {"text": "b"}]}]},
+            "a\nb",
+        ),
+        ({"messages": "a form's field"}, "a form's field"),
+    ],
+)
+def test_of_a_call_of_a_model_the_question_is_what_the_user_said_last(asked, question):
+    answered = {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "at noon"}]}]}
+    row = row_of((trace("t", asked, output=answered), [said("f", "thumbs", "up")]))
+    assert (row["input"], row["reference"]) == (question, "at noon")
+
+
+@pytest.mark.parametrize("content", [None, "", [{"type": "image", "url": "u"}], [{"type": "text", "text": 7}], {"a": 1}])
+def test_a_call_without_a_text_of_the_user_is_left_out(content):
+    gathering = gather((trace("t", {"messages": [{"role": "user", "content": content}]}), []))
+    assert (len(gathering), gathering.skipped) == (0, {"no message of the user is text": 1})

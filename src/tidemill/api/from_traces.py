@@ -12,6 +12,7 @@ from tidemill.api.append import append_to_dataset, appended_json, latest_dataset
 from tidemill.api.caller import AnyCaller, Body, Caller
 from tidemill.api.router import Router
 from tidemill.api.times import since_ns, to_ns
+from tidemill.api.traces_payload import whole_summary
 from tidemill.core.errors import Conflict
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
@@ -25,6 +26,7 @@ from tidemill.store import feedback, registry
 router = Router(tags=["datasets"])
 _PAGE: Final = 200
 _LOOKED_AT: Final = 20_000
+_LONGEST: Final = 1024 * 1024
 _LABELS: Final[Sequence[feedback.FeedbackKind]] = ("correction", "thumbs")
 
 
@@ -59,7 +61,11 @@ async def samples_from_traces(call: AnyCaller, name: str, body: FromTraces) -> d
         )
         for each in traces:
             if len(gathering) < body.limit:
-                gathering.add(each, said.get(str(each["id"]), ()))
+                whole, problem = await whole_summary(call, each, most=_LONGEST)
+                if problem:
+                    gathering.leave_out("its input or output is kept apart, and too large or gone")
+                else:
+                    gathering.add(whole, said.get(str(each["id"]), ()))
         if len(gathering) >= body.limit or gathering.traces >= _LOOKED_AT:
             break
     rows = gathering.rows()
@@ -108,13 +114,14 @@ def _shape(latest: Version | None, *, pairs: bool) -> Shape | None:
 async def _pages(call: Caller, body: FromTraces) -> AsyncIterator[Sequence[JsonObject]]:
     """The traces, newest first, a page at a time; where only what was said counts, those alone of which something was said."""
     now_ns = call.platform.clock.now_ns()
-    bounds = {"from_ns": since_ns(body.since, now_ns=now_ns), "to_ns": to_ns(body.until)}
+    from_ns, until_ns = since_ns(body.since, now_ns=now_ns), to_ns(body.until)
     among = await _labelled(call) if body.pairs or body.labelled else None
     cursor: str | None = None
     while among is None or among:
         page = await call.platform.telemetry.list_traces(
-            call.project, filter=body.filter, q=body.q, limit=_PAGE, cursor=cursor, among=among, served=True, **bounds
-        )
+            call.project, filter=body.filter, q=body.q, limit=_PAGE, cursor=cursor, among=among, served=True,
+            from_ns=from_ns, to_ns=until_ns,
+        )  # fmt: skip
         yield cast("Sequence[JsonObject]", page["items"])
         cursor = cast("str | None", page["next"])
         if cursor is None:

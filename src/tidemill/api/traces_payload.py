@@ -57,6 +57,18 @@ async def with_payloads(call: Caller, trace: JsonObject) -> JsonObject:
     return {**trace, "spans": spans}
 
 
+async def whole_summary(call: Caller, trace: JsonObject, *, most: int) -> tuple[JsonObject, str]:
+    """A trace of a list with its input and output whole, and why that cannot be, where they are kept apart."""
+    apart = cast("Mapping[Field, str]", trace.get("kept_apart") or {})
+    made = dict(trace)
+    for field, span in apart.items():
+        value, _, problem = await _whole(call.platform.telemetry.gate.payloads, call, str(trace["id"]), span, field, most)
+        if problem:
+            return trace, problem
+        made[field] = value
+    return made, ""
+
+
 async def _whole(
     payloads: Payloads | None, call: Caller, trace: str, span: str, field: Field, room: int
 ) -> tuple[Json, int, str]:

@@ -27,7 +27,7 @@ class Choice:
     """Which traces, and what to make of them."""
 
     filter: str | None = None
-    """Only traces that meet this, as in "endpoint=handbook status=ok"."""
+    """Only traces that meet this, as in "endpoint=handbook status=ok" or "model = gpt-4o and user exists"."""
 
     q: str | None = None
     """Only traces with these words in an input or output."""

@@ -321,6 +321,7 @@ class TraceJson(TypedDict, total=False):
     service: str | None
     first_token_ms: float | None
     models: Sequence[str]
+    kept_apart: Mapping[str, str]
     similarity: float
 
 

@@ -116,6 +116,11 @@ class Gathering:
             return
         self._join(fitted, trace, output, opinion)
 
+    def leave_out(self, why: str) -> None:
+        """Count a trace that cannot be read."""
+        self.traces += 1
+        self.skipped[why] += 1
+
     def rows(self) -> list[JsonObject]:
         """The samples as rows, newest first."""
         return [self._row(each) for each in self._entries.values()]
@@ -191,9 +196,14 @@ def key_of(value: Json) -> bytes:
 
 
 def _question(value: Json) -> Json | _Left:
-    """What an application was asked: text, or its inputs by name. Of a conversation the one message of its user."""
+    """What an application was asked: text, or its inputs by name. Of a conversation the one message of its user.
+
+    Of a call of a model (`messages`) it is what the user said last.
+    """
     if value in (None, "", {}, []):
         return _Left("no input was recorded")
+    if isinstance(value, Mapping) and (said := _messages(value)):
+        return _said_by(said, "user") or _Left("no message of the user is text")
     if isinstance(value, Sequence) and not isinstance(value, str):
         users = [each for each in value if isinstance(each, Mapping) and each.get("role") == "user"]
         if len(users) != 1:
@@ -201,6 +211,24 @@ def _question(value: Json) -> Json | _Left:
         content = users[0].get("content")
         return content if isinstance(content, str) and content else _Left("the message is not text")
     return value
+
+
+def _messages(value: Mapping[str, Json]) -> Sequence[Mapping[str, Json]]:
+    """The messages of a call of a model; nothing where `messages` is something else."""
+    said = value.get("messages")
+    if not isinstance(said, Sequence) or isinstance(said, str):
+        return ()
+    return [each for each in said if isinstance(each, Mapping) and "role" in each]
+
+
+def _said_by(messages: Sequence[Mapping[str, Json]], role: str) -> str:
+    """The text of the last message of this role; a message's parts of text are joined. Empty when there is none."""
+    last = next((each.get("content") for each in reversed(messages) if each.get("role") == role), None)
+    if isinstance(last, str):
+        return last
+    parts = [each for each in last if isinstance(each, Mapping)] if isinstance(last, Sequence) else []
+    texts = [each.get("text") for each in parts if each.get("type", "text") == "text"]
+    return "\n".join(each for each in texts if isinstance(each, str) and each)
 
 
 def _shape_for(value: Json) -> Shape:
@@ -250,4 +278,6 @@ def _text(output: Json) -> str:
         return output or ""
     if isinstance(output, Mapping) and isinstance(text := output.get("text", output.get("content")), str):
         return text
+    if isinstance(output, Mapping) and (said := _messages(output)):
+        return _said_by(said, "assistant")
     return dump_json(output).decode()

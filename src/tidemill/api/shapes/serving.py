@@ -215,6 +215,7 @@ class ListedTraceShape(FoundInShape):
     service: NotRequired[str | None]
     first_token_ms: NotRequired[float | None]
     models: NotRequired[list[str]]
+    kept_apart: NotRequired[dict[str, str]]
     scores: NotRequired[list[TraceScoreShape]]
     similarity: NotRequired[float]
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -113,5 +113,21 @@ async def place_of(engine: Engine, project: str, trace_id: str, span_id: str, fi
 
 
 def preview_of(value: Json, text: str, size: int) -> str:
-    """The beginning of a value, of what is no text that of its JSON, and how much there is."""
-    return f"{(value if isinstance(value, str) else text)[:PREVIEW]} … ({size:,} bytes; the rest is kept apart)"
+    """The beginning of a value, and how much there is: of a conversation what was said last, of what is no text its JSON."""
+    return f"{(_said_last(value) or text)[:PREVIEW]} … ({size:,} bytes; the rest is kept apart)"
+
+
+def _said_last(value: Json, depth: int = 5) -> str:
+    """A text as it is, of messages the text of the last; empty when there is none."""
+    if isinstance(value, str) or not depth:
+        return value if isinstance(value, str) else ""
+    if isinstance(value, Mapping):
+        said = value.get("messages")
+        if isinstance(said, Sequence) and not isinstance(said, str) and said:
+            return _said_last(said[-1], depth - 1)
+        return next((text for name in ("text", "content") if (text := _said_last(value.get(name), depth - 1))), "")
+    if isinstance(value, Sequence):
+        return "\n".join(
+            filter(None, (_said_last(each, depth - 1) for each in value if isinstance(each, Mapping) and "type" in each))
+        )
+    return ""

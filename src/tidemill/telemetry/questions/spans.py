@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from tidemill.core.errors import Invalid, NotFound
@@ -13,7 +13,7 @@ from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.expression import Expression, Where, bounds_of, compile_spans
 from tidemill.telemetry.questions.joined import join_events
 from tidemill.telemetry.questions.scores import scores_of
-from tidemill.telemetry.questions.trace import StoredSpan, span_shape, trace_shape
+from tidemill.telemetry.questions.trace import StoredSpan, group_by_trace, is_silent, span_shape, trace_shape
 from tidemill.telemetry.questions.windows import DAY_NS, window_sql, windows
 from tidemill.telemetry.row import decode_value
 
@@ -108,13 +108,47 @@ async def search_spans(
 
 
 async def light_spans(engine: Engine, project: str, traces: Sequence[str], *, low: int, high: int) -> list[StoredSpan]:
-    """The spans of these traces that began in [low, high), with the content of the first ones alone."""
+    """The spans of these traces that began in [low, high), with the content of the first ones alone.
+
+    Where those have none, with what the first call of a model was asked and what the last one answered.
+    """
     where = Where()
     where.add("project = {project:String}", project=project)
     where.clauses.append(window_sql(where, low, high))
     where.add("trace_id IN {traces:Array(String)}", traces=list(traces))
     rows = await engine.query(f"SELECT {_LIGHT} FROM spans WHERE {where.sql} {_ONCE}", where.parameters)  # noqa: S608  (bound parameters)
-    return [_read_span(row) for row in rows]
+    found = [_read_span(row) for row in rows]
+    silent = [
+        trace
+        for trace, spans in group_by_trace(found).items()
+        if all(is_silent(span) for span in spans) and any(span.kind == "llm" for span in spans)
+    ]
+    return await _with_calls(engine, where, found, silent) if silent else found
+
+
+async def _with_calls(engine: Engine, where: Where, found: list[StoredSpan], silent: Sequence[str]) -> list[StoredSpan]:
+    """The spans, those calls of models with content that speak for the silent traces."""
+    where.add("trace_id IN {silent:Array(String)} AND kind = 'llm'", silent=list(silent))
+    rows = await engine.query(
+        "SELECT toString(trace_id), argMinIf((toString(span_id), input, input_at), start, input != ''),"  # noqa: S608  (bound parameters)
+        " argMaxIf((toString(span_id), output, output_at), start, output != '')"
+        f" FROM spans WHERE {where.sql} GROUP BY trace_id",
+        where.parameters,
+    )
+    asked, answered = ({(str(row[0]), str(of[0])): of for row in rows for of in [_texts(row[side])]} for side in (1, 2))
+    spoken: list[StoredSpan] = []
+    for span in found:
+        made, key = span, (span.trace_id, span.span_id)
+        if key in asked:
+            made = replace(made, input=decode_value(asked[key][1]), input_at=asked[key][2])
+        if key in answered:
+            made = replace(made, output=decode_value(answered[key][1]), output_at=answered[key][2])
+        spoken.append(made)
+    return spoken
+
+
+def _texts(column: object) -> Sequence[str]:
+    return [str(each) for each in cast("Sequence[object]", column)]
 
 
 async def whole_spans(engine: Engine, project: str, traces: Sequence[str]) -> list[StoredSpan]:

@@ -123,6 +123,7 @@ def summary_shape(spans: Sequence[StoredSpan]) -> JsonObject:
     start = min(span.start_ns for span in roots or ordered)
     end = max(span.start_ns + span.duration_ns for span in roots or ordered)
     charged = list(charged_spans(ordered))
+    asked, answered = _speakers(ordered, first if roots else None)
     return {
         "id": first.trace_id,
         "name": first.name,
@@ -133,8 +134,8 @@ def summary_shape(spans: Sequence[StoredSpan]) -> JsonObject:
         "duration_ms": (end - start) / 1e6,
         "status": "error" if failed else first.status if roots else "unset",
         "error": failed.error if failed else None,
-        "input": first.input if roots else None,
-        "output": first.output if roots else None,
+        "input": asked.input if asked else None,
+        "output": answered.output if answered else None,
         "usage": usage_shape(charged),
         "cost": total_cost(charged),
         "user": first.user or next((span.user for span in ordered if span.user), None),
@@ -144,7 +145,32 @@ def summary_shape(spans: Sequence[StoredSpan]) -> JsonObject:
         "service": first.service or None,
         "first_token_ms": _first_token_ms(roots, charged),
         "models": list(dict.fromkeys(span.model for span in charged if span.model)),
+        **_kept_apart(asked, answered),
     }
+
+
+def _speakers(ordered: Sequence[StoredSpan], first: StoredSpan | None) -> tuple[StoredSpan | None, StoredSpan | None]:
+    """The spans that say what a trace was asked and what it answered: its first, or calls of models where that is silent."""
+    if first is not None and not is_silent(first):
+        return first, first
+    calls = [span for span in ordered if span.kind == "llm"]
+    asked = next((span for span in calls if span.input is not None), None)
+    return asked, next((span for span in reversed(calls) if span.output is not None), None)
+
+
+def is_silent(span: StoredSpan) -> bool:
+    """Whether a span holds neither input nor output, as that of a web framework."""
+    return span.input is None and span.output is None
+
+
+def _kept_apart(asked: StoredSpan | None, answered: StoredSpan | None) -> JsonObject:
+    """By input and output the span whose value is only shown by its beginning."""
+    found: dict[str, Json] = {}
+    if asked is not None and asked.input_at:
+        found["input"] = asked.span_id
+    if answered is not None and answered.output_at:
+        found["output"] = answered.span_id
+    return {"kept_apart": found} if found else {}
 
 
 def _first_token_ms(roots: Sequence[StoredSpan], charged: Sequence[StoredSpan]) -> float | None:

@@ -52,7 +52,7 @@ class TraceQuestions:
 
         `q` is words to find in any span. `from_ns` (included) and `to_ns` (not included; default: a day from `now_ns`, which is
         the clock's time unless given) bound the start, in nanoseconds since the epoch. `among` narrows it to traces by their
-        ids, `served` to what applications were asked by others than evaluations. Raises `Invalid`.
+        ids, `served` to what others than evaluations asked. Raises `Invalid`.
         """
         now_ns = time.time_ns() if now_ns is None else now_ns
         wanted = Listing(
