@@ -4,7 +4,8 @@
 
 The venv has the library, its instrumentation and `opentelemetry-exporter-otlp-proto-http`. What it does is in
 `scripts/recorded/NAME.py`: `SCRIPT` says how the model answers, `main()` runs. Nothing leaves the machine. Host names, users
-and paths are taken out, and the recording is written to tests/telemetry/dialects/recorded/NAME.json; where `keep(bodies)`
+and paths are taken out, and the recording is written to tests/telemetry/dialects/recorded/NAME.json, log records to
+logs/NAME.json beside it; where `keep(bodies)`
 makes another platform's export file of what was posted, to tests/telemetry/exports/recorded/NAME.json. Run it with the
 project's own Python.
 """
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _EXPORTS = _HERE.parent / "tests" / "telemetry" / "exports" / "recorded"
 _LOCAL_ATTRIBUTES = re.compile(r"(host|process|os|container)\.|service\.instance\.id|telemetry\.distro")
 TIDEMILL = str(Path(sys.executable).parent / "tidemill")
 _SECONDS = 300
+_NAMES = {"spans": ("resourceSpans", "scopeSpans"), "logRecords": ("resourceLogs", "scopeLogs")}
 _SCRUBBED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(/[\w.+-]+)+/site-packages/"), "site-packages/"),
     (re.compile(r"(/[\w.+-]+)+/lib/python3\.\d+/"), "python/"),
@@ -141,24 +143,19 @@ def record(name: str, python: str) -> Path:
     keep = getattr(scenario, "keep", None)
     if keep is not None:
         return write(_EXPORTS / f"{name}.json", scrubbed(keep(capture.bodies)))
+    said = decoded_logs(body for path, body in capture.bodies if path.endswith("v1/logs"))
+    if said["resourceLogs"]:
+        write(_RECORDED / "logs" / f"{name}.json", said)
     sent = decoded(body for path, body in capture.bodies if path.endswith("v1/traces"))
     return write(_RECORDED / f"{name}.json", sent)
 
 
-def decoded(bodies: Iterator[bytes]) -> dict[str, Any]:
+def decoded(bodies: Iterable[bytes]) -> dict[str, Any]:
     """Requests in protobuf as one in JSON, its ids in hexadecimal, without what only names this machine."""
-    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415  (only here)
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: PLC0415
 
-    joined = ExportTraceServiceRequest()
-    for body in bodies:
-        joined.MergeFromString(body)
-    for resource_spans in joined.resource_spans:
-        kept = [each for each in resource_spans.resource.attributes if not _LOCAL_ATTRIBUTES.match(each.key)]
-        del resource_spans.resource.attributes[:]
-        resource_spans.resource.attributes.extend(kept)
-    document = gathered(MessageToDict(joined))
-    for span in _spans(document):
+    document = _joined(ExportTraceServiceRequest(), bodies, "resource_spans", "spans")
+    for span in _records(document, "spans"):
         for key in ("traceId", "spanId", "parentSpanId"):
             _hex(span, key)
         for link in span.get("links", ()):
@@ -169,25 +166,47 @@ def decoded(bodies: Iterator[bytes]) -> dict[str, Any]:
     return scrubbed(document)
 
 
-def gathered(document: dict[str, Any]) -> dict[str, Any]:
-    """The same spans, those of one resource and scope together."""
+def decoded_logs(bodies: Iterable[bytes]) -> dict[str, Any]:
+    """The same for log records, without the lines of code that wrote them."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: PLC0415
+
+    document = _joined(ExportLogsServiceRequest(), bodies, "resource_logs", "logRecords")
+    for record in _records(document, "logRecords"):
+        for key in ("traceId", "spanId"):
+            _hex(record, key)
+        record["attributes"] = [each for each in record.get("attributes", ()) if not each["key"].startswith("code.")]
+    return scrubbed(document)
+
+
+def _joined(request: Any, bodies: Iterable[bytes], resources: str, records: str) -> dict[str, Any]:
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415  (only here)
+
+    for body in bodies:
+        request.MergeFromString(body)
+    for of_resource in getattr(request, resources):
+        kept = [each for each in of_resource.resource.attributes if not _LOCAL_ATTRIBUTES.match(each.key)]
+        del of_resource.resource.attributes[:]
+        of_resource.resource.attributes.extend(kept)
+    return gathered(MessageToDict(request), records)
+
+
+def gathered(document: dict[str, Any], records: str) -> dict[str, Any]:
+    """The same `spans` or `logRecords`, those of one resource and scope together."""
+    whole, scoped = _NAMES[records]
     resources: dict[str, dict[str, Any]] = {}
-    for each in document.get("resourceSpans", ()):
+    for each in document.get(whole, ()):
         place = resources.setdefault(json.dumps(each["resource"]), {"resource": each["resource"], "scopes": {}})
-        for one in each["scopeSpans"]:
-            scope = place["scopes"].setdefault(json.dumps(one["scope"]), {"scope": one["scope"], "spans": []})
-            scope["spans"] += one["spans"]
-    return {
-        "resourceSpans": [
-            {"resource": each["resource"], "scopeSpans": [*each["scopes"].values()]} for each in resources.values()
-        ]
-    }
+        for one in each[scoped]:
+            scope = place["scopes"].setdefault(json.dumps(one["scope"]), {"scope": one["scope"], records: []})
+            scope[records] += one[records]
+    return {whole: [{"resource": each["resource"], scoped: [*each["scopes"].values()]} for each in resources.values()]}
 
 
-def _spans(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for resource_spans in document.get("resourceSpans", ()):
-        for scope_spans in resource_spans.get("scopeSpans", ()):
-            yield from scope_spans.get("spans", ())
+def _records(document: dict[str, Any], records: str) -> Iterator[dict[str, Any]]:
+    whole, scoped = _NAMES[records]
+    for of_resource in document.get(whole, ()):
+        for of_scope in of_resource.get(scoped, ()):
+            yield from of_scope.get(records, ())
 
 
 def _hex(record: dict[str, Any], key: str) -> None:
@@ -211,7 +230,8 @@ def write(file: Path, document: Any) -> Path:
     """The recording in its place, short enough to be read."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    print(f"{file.name}: {sum(1 for _ in _spans(document)) if isinstance(document, dict) else len(document)} spans")
+    counts = {name: sum(1 for _ in _records(document, name)) for name in _NAMES} if isinstance(document, dict) else {}
+    print(file.name, *(f"{count} {name}" for name, count in counts.items() if count))
     return file
 
 

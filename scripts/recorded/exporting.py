@@ -16,3 +16,16 @@ def provider() -> Any:
     made.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(made)
     return made
+
+
+def log_provider() -> Any:
+    """A logger provider that is set for the whole process, and sends as the environment says."""
+    from opentelemetry._logs import set_logger_provider
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+
+    made = LoggerProvider()
+    made.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
+    set_logger_provider(made)
+    return made

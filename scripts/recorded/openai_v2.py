@@ -13,9 +13,10 @@ def main() -> None:
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "true"
     from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 
-    from recorded.exporting import provider
+    from recorded.exporting import log_provider, provider
 
-    spans = provider()
-    OpenAIInstrumentor().instrument(tracer_provider=spans)
+    spans, logs = provider(), log_provider()
+    OpenAIInstrumentor().instrument(tracer_provider=spans, logger_provider=logs)
     openai_app.run()
     spans.force_flush()
+    logs.force_flush()

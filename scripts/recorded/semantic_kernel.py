@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 
 SCRIPT = [
@@ -15,11 +16,17 @@ SCRIPT = [
 def main() -> None:
     os.environ["SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS"] = "true"
     os.environ["SEMANTICKERNEL_EXPERIMENTAL_GENAI_ENABLE_OTEL_DIAGNOSTICS_SENSITIVE"] = "true"
-    from recorded.exporting import provider
+    from opentelemetry.sdk._logs import LoggingHandler
 
-    spans = provider()
+    from recorded.exporting import log_provider, provider
+
+    spans, logs = provider(), log_provider()
+    said = logging.getLogger("semantic_kernel.utils.telemetry.model_diagnostics.decorators")
+    said.addHandler(LoggingHandler(logger_provider=logs))
+    said.setLevel(logging.INFO)
     asyncio.run(scenario())
     spans.force_flush()
+    logs.force_flush()
 
 
 async def scenario() -> None:
