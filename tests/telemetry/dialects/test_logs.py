@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry.dialects.reading import RECORDED, START_NS, raw_spans
+from telemetry.dialects.reading import RECORDED, raw_spans
 from tidemill.core.clock import SystemClock
 from tidemill.telemetry.intake import Intake
 from tidemill.telemetry.store import Telemetry
