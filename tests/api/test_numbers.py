@@ -135,3 +135,31 @@ def test_a_corrected_price_changes_what_was_spent(filled: Project) -> None:
     assert measured(filled.post("/query", spent))[""]["cost"] == pytest.approx(4.0)
     answer = filled("POST", "/spans:reprice", json={"model": "x", "from": "1h", "to": "2h"}, status=400)
     assert "ends before" in answer["title"] + answer.get("detail", "")
+
+
+def test_numbers_of_metrics(filled: Project) -> None:
+    def point(model: str, total: float, buckets: list[str]) -> Any:
+        return {
+            "timeUnixNano": str(NOW_NS - 60 * 10**9), "startTimeUnixNano": str(NOW_NS - 120 * 10**9),
+            "count": "4", "sum": total,
+            "explicitBounds": [10, 100], "bucketCounts": buckets, "max": 90,
+            "attributes": [{"key": "gen_ai.request.model", "value": {"stringValue": model}}],
+        }  # fmt: skip
+
+    points = [point("small", 40.0, ["2", "2", "0"]), point("large", 300.0, ["0", "4", "0"])]
+    metric = {"name": "gen_ai.client.token.usage", "histogram": {"aggregationTemporality": 1, "dataPoints": points}}
+    body = {"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}
+    headers = {"x-tidemill-project": filled.name, "authorization": f"Bearer {filled.house.token}"}
+    sent = httpx.post(f"{filled.house.url}/v1/metrics", json=body, headers=headers, timeout=60, trust_env=False)
+    assert sent.status_code == 200, sent.text
+    names = [f"metric.gen_ai.client.token.usage.{what}" for what in ("sum", "count", "p95")]
+    answer = filled.post("/query", {"measures": names, "by": ["model"], "from": "1h"})
+    assert (answer["of"], answer["level"]) == ("points", 1.0)
+    assert measured(answer) == {
+        "large": dict(zip(names, (300, 4, pytest.approx(86, abs=0.1)), strict=True)),
+        "small": dict(zip(names, (40, 4, pytest.approx(82, abs=0.1)), strict=True)),
+    }  # fmt: skip
+    assert list(measured(answer)) == ["large", "small"]
+    assert answer["series"][0]["points"][0]["intervals"] == {names[2]: [10, 90]}
+    for refused in ({"measures": [names[0], "cost"]}, {"measures": names, "compare": {"from": "2h"}}):
+        assert filled.raw("POST", "/query", json=refused).status_code in {400, 422}

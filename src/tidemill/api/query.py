@@ -29,7 +29,7 @@ class ComparedWith(Body):
 
 
 class Query(Body):
-    """What is measured (`requests`, `error_rate`, `cost`, `latency.p95`, `score.NAME`, …), by what, and over which time.
+    """What is measured (`requests`, `cost`, `latency.p95`, `score.NAME`, `metric.NAME.sum`, …), by what, and over which time.
 
     `from` is a time or so long ago (`24h`, which is what it is when it is missing). `of` says which spans: `requests` (first
     spans), `calls` (of models) or `spans`; without it, what `by` and `filter` are about. `order` is a measure, with `-` before

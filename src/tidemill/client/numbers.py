@@ -30,7 +30,8 @@ class NumberCalls(Calls):
         """A series a group of `by`, the largest first by `order` (default: the first measure).
 
         `measures` are `count`, `requests`, `errors`, `error_rate`, `cost`, `cost_per_request`, `tokens` and each class of them,
-        `latency.mean` and `first_token.mean` (ms), quantiles as `latency.p95`, `users`, `sessions`, `traces`, `score.NAME`.
+        `latency.mean` and `first_token.mean` (ms), quantiles as `latency.p95`, `users`, `sessions`, `traces`, `score.NAME`;
+        or, of points of metrics, `metric.NAME.sum`, `.count`, `.mean`, `.p95`.
         `interval` is `minute`, `hour`, `day` (of `zone`), `auto` or `none`; `from_` is a time or so long ago (default `24h`).
         """
         body = _question(

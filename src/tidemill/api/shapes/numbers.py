@@ -6,7 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-NumbersOf = Literal["requests", "calls", "spans"]
+NumbersOf = Literal["requests", "calls", "spans", "points"]
 
 
 class AskedShape(TypedDict("_AskedFrom", {"from": str})):

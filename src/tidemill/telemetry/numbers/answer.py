@@ -11,6 +11,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.numbers.histogram import RELATIVE_ERROR, value_of
 from tidemill.telemetry.numbers.measures import Measure, Sums
+from tidemill.telemetry.numbers.metrics import points_of
 from tidemill.telemetry.numbers.question import Question, whole_hours
 from tidemill.telemetry.numbers.sql import (
     FIELDS,
@@ -53,7 +54,7 @@ async def ask(engine: Engine, rollups: Rollups, question: Question) -> JsonObjec
     found = await gather(engine, rollups, question)
     groups: dict[By, dict[int, Sums]] = {} if question.by else {(): {}}
     for (at, by), each in found.sums.items():
-        if not question.by or any(measure.value(each) for measure in question.measures):
+        if not question.by or question.of_points or any(measure.value(each) for measure in question.measures):
             groups.setdefault(by, {})[at] = each
     order = next(each for each in question.measures if each.name == question.order)
     ranked = sorted(groups.items(), key=lambda item: _rank(order, item[1], descending=question.descending))
@@ -85,7 +86,7 @@ def described(question: Question, found: Found) -> dict[str, Json]:
         "zone": question.zone,
         "source": found.source,
         "sampled": found.sampled,
-        "level": 0.95,
+        "level": 1.0 if question.of_points else 0.95,
     }
     if any(each.timed for each in question.measures):
         said["quantile_error"] = RELATIVE_ERROR
@@ -122,6 +123,10 @@ async def gather(engine: Engine, rollups: Rollups, question: Question, *, places
 
     Raises `Invalid` when there are too many groups, `Unavailable` when it takes too long.
     """
+    if question.of_points:
+        points = await points_of(engine, question)
+        found = {place: Sums(n=sum(each.n for each in named.values()), metrics=named) for place, named in points.items()}
+        return Found(sums=found, source="points")
     level = level_of(question, whole_hours=question.interval != "day" or whole_hours(question.within, question.zone))
     coverage = (
         Coverage(spans=[question.within])

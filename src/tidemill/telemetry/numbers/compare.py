@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import anyio
 
+from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.numbers import intervals
@@ -25,6 +26,8 @@ async def compare(engine: Engine, rollups: Rollups, a: Question, b: Question) ->
     The groups with the largest value of the question's order in `b` come first. Differences are b - a; intervals hold 95 %,
     each by itself: over many groups some are outside by chance.
     """
+    if b.of_points:
+        raise Invalid("numbers of metrics are not compared", hint="Ask for each time by itself, without `compare`.")
     if a.within[0] < b.within[0] < a.within[1] <= b.within[0] + MINUTE:
         a = replace(a, within=(a.within[0], b.within[0]))  # they touch within a minute, which both were widened to
     found: dict[str, Found] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,11 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.numbers import intervals
 from tidemill.telemetry.numbers.histogram import value_of
 from tidemill.telemetry.numbers.intervals import Interval
+from tidemill.telemetry.numbers.metrics import MEASURE as METRIC
+from tidemill.telemetry.numbers.points import Points
 from tidemill.telemetry.schema.rollups import TOKENS
 
-Scope: TypeAlias = Literal["requests", "calls", "spans"]
+Scope: TypeAlias = Literal["requests", "calls", "spans", "points"]
 Timed: TypeAlias = Literal["latency", "first_token"]
 _QUANTILE: Final = re.compile(r"(latency|first_token)\.p(\d{1,2}(?:\.\d{1,2})?)")
 _SCORE: Final = re.compile(r"score\.(.{1,200})")
@@ -50,6 +53,7 @@ class Sums:
     places: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
     counted: Mapping[str, float] = field(default_factory=dict[str, float])
     scores: Mapping[str, tuple[float, float, int]] = field(default_factory=dict[str, tuple[float, float, int]])
+    metrics: Mapping[str, Points] = field(default_factory=dict[str, Points])
 
     @property
     def effective(self) -> float:
@@ -71,6 +75,8 @@ class Measure:
     level: float | None = None
     score: str | None = None
     counted: str | None = None
+    metric: str | None = None
+    """The name of the metric whose points it is of."""
     unit: str = ""
 
 
@@ -166,7 +172,12 @@ def measure_of(name: str) -> Measure:
         return _quantile(name, timed, float(found[2]) / 100)
     if found := _SCORE.fullmatch(name):
         return _score(name, found[1])
-    known = [*MEASURES, "latency.p50", "latency.p95", "latency.p99", "first_token.p95", "score.NAME"]
+    if (found := METRIC.fullmatch(name)) and (found[3] is None or float(found[3]) > 0):
+        return _metric(name, found[1], found[2])
+    known = [
+        *MEASURES, "latency.p50", "latency.p95", "latency.p99", "first_token.p95", "score.NAME", "metric.NAME.sum",
+        "metric.NAME.p95",
+    ]  # fmt: skip
     raise Invalid(f"unknown measure {name!r}", hint=did_you_mean(name, known))
 
 
@@ -197,6 +208,31 @@ def _score(name: str, score: str) -> Measure:
         return intervals.of_mean(total / n, squares / n, n) if n else None
 
     return Measure(name=name, value=value, interval=interval, lower_is_better=False, score=score)
+
+
+def _metric(name: str, metric: str, what: str) -> Measure:
+    """Of points of a metric; the interval of a quantile holds the quantile for certain."""
+    none = Points()
+
+    def points(sums: Sums) -> Points:
+        return sums.metrics.get(metric, none)
+
+    if what in {"sum", "count"}:
+
+        def added(sums: Sums) -> float | None:
+            found = points(sums)
+            return (found.total if what == "sum" else found.count) if found.n else 0.0
+
+        return Measure(name=name, value=added, interval=lambda _: None, additive=True, metric=metric)
+    if what == "mean":
+        return Measure(name=name, value=lambda sums: points(sums).mean, interval=lambda _: None, metric=metric)
+    level = float(what[1:]) / 100
+
+    def interval(sums: Sums) -> Interval | None:
+        found = points(sums).bounds_of(level)
+        return None if found is None or not all(map(math.isfinite, found)) else found
+
+    return Measure(name=name, value=lambda sums: points(sums).quantile(level), interval=interval, metric=metric)
 
 
 def quantile_of(places: Mapping[int, float], level: float) -> float | None:

@@ -13,6 +13,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.expression import COLUMNS, Expression, parse
 from tidemill.telemetry.expression.syntax import Key, conditions_of
 from tidemill.telemetry.numbers.measures import Measure, Scope, measure_of
+from tidemill.telemetry.numbers.metrics import check_dimension
 from tidemill.telemetry.rollups.state import HOUR, MINUTE, Range
 from tidemill.telemetry.schema.rollups import DIMENSIONS
 
@@ -25,6 +26,7 @@ LARGEST_LIMIT: Final = 1000
 _NOT_BY: Final = frozenset({"input", "output", "text", "error"})
 _OF_CALLS: Final = frozenset({"model", "provider"})
 _OF_SPANS: Final = frozenset({"kind", "name", "step", "scope", "dialect", "finish_reason"})
+_SCOPES: Final = ("requests", "calls", "spans")
 _LAST: Final = 4_102_444_800  # spans start before the year 2100
 
 
@@ -45,6 +47,11 @@ class Question:
     limit: int = 100
     mentioned: frozenset[str] = field(default_factory=frozenset[str])
     """Every column, by name, that is grouped by or filtered on; others are named with their prefix."""
+
+    @property
+    def of_points(self) -> bool:
+        """Whether it is about points of metrics, not about spans."""
+        return self.of == "points"
 
     @property
     def from_rollups(self) -> bool:
@@ -89,18 +96,39 @@ def read_question(  # noqa: PLR0913  (each is a part of the question)
     if len(keys) > _MOST_BY:
         raise Invalid(f"numbers by {len(keys)} dimensions are too many", hint=f"Name at most {_MOST_BY}.")
     expression = parse(filter, now_ns=now_ns) if isinstance(filter, str) else filter
+    pointed = _is_of_points(asked, keys, of, expression)
     mentioned = {_mention(key) for _, key in keys} | {_mention(each.key) for each in conditions_of(expression)}
     last = now_ns if to_ns is None else to_ns
     first = last - 86_400 * 10**9 if from_ns is None else from_ns
+    scope: Scope = "points" if pointed else _scope(of, mentioned)
     chosen, within = _aligned(first, last, interval, zone)
     name = (order or f"-{asked[0].name}").removeprefix("-")
     if name not in {each.name for each in asked}:
         raise Invalid(f"cannot order by {name!r}", hint=did_you_mean(name, [each.name for each in asked]))
     return Question(
-        project=project, measures=asked, by=keys, of=_scope(of, mentioned), within=within, interval=chosen, zone=zone,
+        project=project, measures=asked, by=keys, of=scope, within=within, interval=chosen, zone=zone,
         filter=expression, order=name, descending=order is None or order.startswith("-"), limit=limit,
         mentioned=frozenset(mentioned),
     )  # fmt: skip
+
+
+def _is_of_points(asked: Sequence[Measure], keys: Sequence[tuple[str, Key]], of: str | None, expression: Expression) -> bool:
+    """Whether points of metrics are asked for. Raises `Invalid` for what they have not, and where spans are asked for too."""
+    pointed = [each.name for each in asked if each.metric]
+    if not pointed:
+        return False
+    if len(pointed) < len(asked):
+        other = next(each.name for each in asked if not each.metric)
+        raise Invalid(
+            f"{pointed[0]!r} is of a metric's points, {other!r} of spans", hint="Ask for each in a question of its own."
+        )
+    if of not in {None, "points"}:
+        raise Invalid(f"{pointed[0]!r} is of a metric's points, not of {of}", hint="Leave out `of`.")
+    if any(True for _ in conditions_of(expression)):
+        raise Invalid("a filter is about spans, and metrics have points", hint="Leave it out, and group by an attribute.")
+    for name, key in keys:
+        check_dimension(name, key)
+    return True
 
 
 def _check_size(measures: Sequence[str], limit: int) -> None:
@@ -135,8 +163,8 @@ def _mention(key: Key) -> str:
 
 def _scope(of: str | None, mentioned: set[str]) -> Scope:
     if of is not None:
-        if of not in get_args(Scope):
-            raise Invalid(f"numbers are not of {of!r}", hint=f"Use one of: {', '.join(get_args(Scope))}.")
+        if of not in _SCOPES:
+            raise Invalid(f"numbers are not of {of!r}", hint=f"Use one of: {', '.join(_SCOPES)}.")
         return cast("Scope", of)
     if mentioned & _OF_CALLS:
         return "calls"
