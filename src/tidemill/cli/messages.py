@@ -30,13 +30,14 @@ def conversation(trace: TraceJson, *, full: bool) -> Iterator[str]:
 
 
 def turn_lines(trace: TraceJson, *, full: bool) -> Iterator[str]:
-    """What a trace was asked and what it answered."""
+    """What a trace was asked and what it answered, as far as that is known."""
     yield paint(f"{trace.get('id', '')[:12]}  {moment(trace, 'start')}  {duration(trace.get('duration_ms'))}", "quiet")
-    yield from _said("user", _last(trace.get("input")), full=full)
+    if asked := _last(trace.get("input")):
+        yield from _said("user", asked, full=full)
     if trace.get("error"):
         yield from _said("error", clean(trace.get("error") or ""), full=full)
-    else:
-        yield from _said("assistant", text_of(trace.get("output")), full=full)
+    elif answered := text_of(trace.get("output")):
+        yield from _said("assistant", answered, full=full)
 
 
 def _last(value: Json) -> str:

@@ -136,13 +136,13 @@ def _say_groups(found: Sequence[GroupJson], *, title: str, other: Literal["users
         [
             one_line(each.get("id", ""), longest=32), count(each.get("traces", 0)), moment(each, "last"),
             Cell(count(each.get("errors", 0)), "bad" if each.get("errors") else "plain"),
-            count(each.get("usage", {}).get("input_tokens", 0) + each.get("usage", {}).get("output_tokens", 0)),
+            _tokens(each),
             money(each.get("cost")), one_line(", ".join(each.get(other, ())), longest=24),
         ]
         for each in found
     ]  # fmt: skip
     columns = [
-        Column(title), Column("traces", "right"), Column("last seen"), Column("errors", "right"), Column("tokens", "right"),
+        Column(title), Column("traces", "right"), Column("last seen"), Column("errors", "right"), Column("tokens"),
         Column("cost", "point"), Column(other),
     ]  # fmt: skip
     for line in table(columns, rows) if rows else [nothing]:
@@ -150,13 +150,17 @@ def _say_groups(found: Sequence[GroupJson], *, title: str, other: Literal["users
 
 
 def _total(group: GroupJson) -> str:
-    tokens = group.get("usage", {})
     pieces = [
         paint(clean(group.get("id", "")), "strong"), counted(group.get("traces", 0), "trace"),
-        f"{count(tokens.get('input_tokens', 0))} in / {count(tokens.get('output_tokens', 0))} out", money(group.get("cost")),
+        _tokens(group), money(group.get("cost")),
         counted(group.get("errors", 0), "error") if group.get("errors") else "", ", ".join(group.get("users", ())),
     ]  # fmt: skip
     return "  ".join(each for each in pieces if each)
+
+
+def _tokens(group: GroupJson) -> str:
+    tokens = group.get("usage", {})
+    return f"{count(tokens.get('input_tokens', 0))} in / {count(tokens.get('output_tokens', 0))} out"
 
 
 async def export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from tidemill.client.number_shapes import AskedJson, ComparedNumbersJson, DifferenceJson, PointJson, SeriesJson
 
 _USUAL: Final = ("requests", "error_rate", "latency.p95", "cost")
-_TOP: Final = ("cost", "requests", "error_rate")
+_OF_CALLS: Final = ("count", "error_rate", "tokens", "latency.p95", "cost")
+_OF_SPANS: Final = ("count", "error_rate", "latency.p95", "cost")
+_ABOUT_CALLS: Final = re.compile(r"\b(model|provider)\b")
+_ABOUT_SPANS: Final = re.compile(r"\b(kind|name|step|scope|dialect|finish_reason)\b")
+_TOP: Final = ("cost", "error_rate")
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _WIDEST: Final = 48
 _TONES: Final[Mapping[str, Tone]] = {"better": "good", "worse": "bad"}
@@ -24,7 +29,7 @@ _TONES: Final[Mapping[str, Tone]] = {"better": "good", "worse": "bad"}
 
 async def query(  # noqa: PLR0913  (each is a part of the question)
     *,
-    measure: tuple[str, ...] = _USUAL,
+    measure: tuple[str, ...] = (),
     by: tuple[str, ...] = (),
     interval: str = "none",
     from_: str = "24h",
@@ -38,7 +43,7 @@ async def query(  # noqa: PLR0913  (each is a part of the question)
 ) -> None:
     """Measure what ran: totals, rates, quantiles and scores, by any dimension and over time.
 
-    :param measure: What: requests, error_rate, cost, tokens, latency.p95, users, score.NAME, …
+    :param measure: What: requests, cost, latency.p95, score.NAME, metric.NAME.sum, …; else what suits.
     :param by: By what: model, user, endpoint, release, tag.NAME, any attribute.
     :param interval: A series: minute, hour, day, or auto.
     :param from_: A time, or so long ago.
@@ -49,18 +54,16 @@ async def query(  # noqa: PLR0913  (each is a part of the question)
     :param zone: The time zone of days.
     :param limit: At most N groups.
     """
+    asked = measure or usual_measures(by, of, filter)
     async with open_client(options) as client:
         found = await client.query_numbers(
-            measure, by=by, of=of, interval=interval, from_=from_, to=to, zone=zone, filter=filter, order=order, limit=limit
+            asked, by=by, of=of, interval=interval, from_=from_, to=to, zone=zone, filter=filter, order=order, limit=limit
         )
     if options.json:
         say_json(found)
         return
-    names = found["measures"]
-    if found["interval"] == "none":
-        _say_totals(found["by"], names, found["series"])
-    else:
-        _say_series(found["by"], names, found["series"])
+    say_found = _say_totals if found["interval"] == "none" else _say_series
+    say_found(found["by"], found["measures"], found["series"])
     _say_about(found, more=found["groups"] - len(found["series"]))
 
 
@@ -83,7 +86,7 @@ async def top(
     :param filter: Only spans that meet this expression.
     :param limit: At most N.
     """
-    names = tuple(dict.fromkeys((by, *_TOP)))
+    names = tuple(dict.fromkeys((by, *_TOP, usual_measures((of,), None, filter)[0])))
     async with open_client(options) as client:
         found = await client.query_numbers(names, by=(of,), from_=from_, to=to, filter=filter, order=f"-{by}", limit=limit)
     if options.json:
@@ -98,7 +101,7 @@ async def compare(
     b: str,
     /,
     *,
-    measure: tuple[str, ...] = (*_USUAL, "cost_per_request"),
+    measure: tuple[str, ...] = (),
     by: tuple[str, ...] = (),
     from_: str = "24h",
     filter: str | None = None,  # noqa: A002  (the API's name)
@@ -109,13 +112,15 @@ async def compare(
 
     :param a: A release, or a time: 48h..24h.
     :param b: The other, as in 24h..0s.
-    :param measure: What is compared.
+    :param measure: What is compared; else what suits what it is by.
     :param by: Compare each group: model, endpoint, …
     :param from_: Since when two releases are compared.
     :param filter: Only spans that meet this expression.
     :param limit: At most N groups.
     """
     times = [_times(each) for each in (a, b)]
+    usual = usual_measures(by, None, filter)
+    measure = measure or (usual if usual != _USUAL else (*_USUAL, "cost_per_request"))
     async with open_client(options) as client:
         if times[0] is not None and times[1] is not None:
             found = await client.compare_numbers(
@@ -131,6 +136,14 @@ async def compare(
         say_json(found)
         return
     _say_compared(found)
+
+
+def usual_measures(by: Sequence[str], of: str | None, filter: str | None) -> tuple[str, ...]:  # noqa: A002  (the API's name)
+    """The measures of what is asked about: requests have no model, and calls of models are no requests."""
+    about = " ".join((*by, filter or ""))
+    if of == "calls" or (of is None and _ABOUT_CALLS.search(about)):
+        return _OF_CALLS
+    return _OF_SPANS if of == "spans" or (of is None and _ABOUT_SPANS.search(about)) else _USUAL
 
 
 def _say_compared(found: ComparedNumbersJson) -> None:
@@ -264,7 +277,9 @@ def _figure(name: str, value: float | None, *, signed: bool = False) -> str:
         return sign + figures.duration(size)
     if name == "error_rate":
         return f"{sign}{size * 100:.2f} %"
-    return f"{sign}{size:.3f}" if name.startswith("score.") else f"{sign}{size:,.0f}"
+    if name.startswith("score."):
+        return f"{sign}{size:.3f}"
+    return f"{sign}{size:,.0f}" if size >= 1000 or size == int(size) else f"{sign}{size:.4g}"
 
 
 def _say_about(found: AskedJson, *, more: int) -> None:
