@@ -111,4 +111,4 @@ def test_no_file_or_one_that_is_not_there(shell):
     shell("traces", "import").refused(2, "no file")
     shell("traces", "import", "missing.jsonl").refused(2, "missing.jsonl")
     (shell.folder / "torn.gz").write_bytes(gzip.compress(lines(1, 9))[:-20])
-    shell("traces", "import", "torn.gz").refused(2, "gzip")
+    shell("traces", "import", "torn.gz").refused(2, "torn.gz: the gzip data ends")

@@ -28,7 +28,7 @@ def to_ns(text: str | None) -> int | None:
             return min(round(min(float(text), 1e10) * 1e9), _LAST_NS)
         time = dt.datetime.fromisoformat(text)
     except ValueError as error:
-        raise Invalid(f"{text!r} is not a time", hint="Write 2026-01-31T12:00:00Z or seconds since the epoch.") from error
+        raise Invalid(f"{text!r} is not a time", hint="Write 2026-01-31T12:00:00Z, or so long ago: 24h, 7d.") from error
     since = (time if time.tzinfo else time.replace(tzinfo=dt.UTC)) - _EPOCH
     return max(-_LAST_NS, min(since // dt.timedelta(microseconds=1) * 1000, _LAST_NS))
 

@@ -36,7 +36,7 @@ async def import_traces(
             if len(body) > LARGEST:
                 raise TooLarge(f"{name} is larger than {LARGEST:,} bytes", hint="Split it: a part of the traces in each file.")
         if not body:
-            raise Invalid(f"{name} is empty", hint="Send the file as the body.")
+            raise Invalid(f"{name} is empty", hint="Export the traces again; the file is the body.")
         taken = await intake.file(project, bytes(body), name=name, form=format)
     detail = {"file": name, "format": taken.form, "spans": taken.spans, "rejected": taken.rejected, "scores": taken.scores}
     now_ns = call.platform.clock.now_ns()

@@ -90,6 +90,8 @@ def _unpacked(file: Path) -> Iterator[bytes]:
                     yield from unpack.feed(piece)
             if unpack is not None:
                 unpack.check_complete()
+    except Invalid as error:
+        raise Invalid(f"{file.name}: {error.message}", hint="The file may have been cut off: make it again.") from error
     except (OSError, zlib.error) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         raise Invalid(f"{file} cannot be read: {said}", hint="Name a file of traces.") from error

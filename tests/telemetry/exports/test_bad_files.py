@@ -60,7 +60,7 @@ def test_half_a_file_names_the_place_and_gives_nothing():
 def test_otlp_and_bare_attributes_are_told_apart():
     assert "OTLP" in bad(b'{"resourceSpans": []}')
     assert "without the ids and times" in bad(b'{"llm.model_name": "m", "input.value": "x"}')
-    assert "its first record has a, b" in bad(b'{"a": 1, "b": [2]}')
+    assert "its first record has the keys a, b" in bad(b'{"a": 1, "b": [2]}')
 
 
 def test_a_format_can_be_forced_and_must_fit():

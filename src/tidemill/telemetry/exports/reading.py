@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tidemill.core.errors import Invalid
+from tidemill.core.json import JsonObject
 from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.exports import langfuse, langsmith, mlflow, phoenix, sdk
 from tidemill.telemetry.exports.documents import Entry, items, read_entries
@@ -68,6 +69,10 @@ def _unwrapped(entries: list[Entry]) -> list[Entry]:
     return []
 
 
+def _keys(record: JsonObject) -> str:
+    return f"the keys {', '.join(sorted(record)[:6])}" if record else "no keys"
+
+
 def _unknown(entry: Entry, name: str) -> Invalid:
     record = entry.record()
     if "resourceSpans" in record or "resource_spans" in record:
@@ -75,5 +80,5 @@ def _unknown(entry: Entry, name: str) -> Invalid:
     if record and all("." in key or isinstance(value, str) for key, value in record.items()):
         what = "holds attributes without the ids and times of a span"
     else:
-        what = f"is of no known format: its first record has {', '.join(sorted(record)[:6]) or 'nothing'}"
+        what = f"is of no known format: its first record has {_keys(record)}"
     return Invalid(f"{name} {what}", hint=f"Known: {', '.join(each.title for each in FORMATS.values())}, and OTLP.")
