@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telemetry.spans import START_NS, make_span
+from tidemill.telemetry.numbers.question import read_question
 from tidemill.telemetry.store import Telemetry
 
 pytest.importorskip("chdb", reason="needs the extra analytics")
@@ -21,6 +22,39 @@ def twice(trace, tokens, *, both, **fields):
         make_span(1, parent=0, scope="framework", **call),
         *inner,
     ]
+
+
+async def test_once_everywhere_also_with_a_span_between_them(tmp_path):
+    call = {"trace": 1, "kind": "llm", "model": "m", "tokens_in": 100, "cost": 0.1, "session": "s", "user": "u"}
+    spans = [
+        make_span(0, trace=1, kind="agent", session="s", user="u"),
+        make_span(1, parent=0, scope="framework", **call),
+        make_span(2, parent=1, trace=1, session="s", user="u"),
+        make_span(3, parent=2, scope="client", **call),
+        make_span(4, parent=0, **call),
+    ]
+    async with Telemetry(tmp_path) as telemetry:
+        await telemetry.append(spans)
+        await telemetry.flush()
+        asked = {"now_ns": START_NS + HOUR_NS}
+        (listed,) = (await telemetry.list_traces("p", **asked))["items"]
+        (session,) = (await telemetry.list_groups("p", "session", **asked))["items"]
+        (user,) = (await telemetry.list_groups("p", "user", **asked))["items"]
+        trace = await telemetry.get_trace("p", f"{1:032x}")
+        for each in (listed, session, user, trace):
+            assert (each["usage"]["input_tokens"], each["cost"]) == (200, pytest.approx(0.2))
+        for is_settled in (False, True):
+            if is_settled:
+                assert await telemetry.rollups.settle("p", grace=0) == 0
+            for by in ([], ["model"], ["user"], ["scope"]):
+                question = read_question(
+                    project="p", measures=("input_tokens", "cost"), by=by, of="calls", from_ns=START_NS - HOUR_NS,
+                    to_ns=START_NS + HOUR_NS, now_ns=START_NS + HOUR_NS,
+                )  # fmt: skip
+                found = await telemetry.ask_numbers(question)
+                values = [point["values"] for series in found["series"] for point in series["points"]]
+                assert sum(each["input_tokens"] or 0 for each in values) == 200, (is_settled, by)
+                assert sum(each["cost"] or 0 for each in values) == pytest.approx(0.2)
 
 
 async def test_once_everywhere(tmp_path):

@@ -10,26 +10,21 @@ from typing import Final, Literal, TypeAlias, cast
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean
+from tidemill.telemetry.charged import BILLED, repeating
 from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.expression import EVERYTHING, And, Condition, Expression, Key, Where, bounds_of, compile_traces, parse
 from tidemill.telemetry.questions.lone import Lone, lone_traces
 from tidemill.telemetry.questions.scores import scores_of
 from tidemill.telemetry.questions.spans import LARGEST_PAGE, light_spans
-from tidemill.telemetry.questions.trace import BILLED_KINDS, group_by_trace, summary_shape
+from tidemill.telemetry.questions.trace import group_by_trace, summary_shape
 from tidemill.telemetry.questions.windows import DAY_NS, HOUR_NS, LONGEST_TRACE_NS, window_sql, windows
 
 Order: TypeAlias = Literal["-start", "-latency", "-cost", "-tokens"]
-_BILLED: Final = f"kind IN ({', '.join(repr(each) for each in sorted(BILLED_KINDS))})"
-# A call whose caller is a call too only repeats what is below it.
-_OWN: Final = (
-    f"{_BILLED} AND (trace_id, toString(span_id)) NOT IN"  # noqa: S608  (names of ours)
-    f" (SELECT trace_id, parent_id FROM {{source}} AND {_BILLED} AND parent_id != '')"
-)
 _SUMMED: Final = "if(countIf({billed}) > 0, sumIf({what}, {{own}}), maxIf({what}, root))"
 _RANKED: Final[dict[Order, str]] = {
     "-latency": "toFloat64(max(duration_ns))",
-    "-cost": _SUMMED.format(billed=_BILLED, what="ifNull(cost, 0)"),
-    "-tokens": _SUMMED.format(billed=_BILLED, what="toFloat64(input_tokens + output_tokens)"),
+    "-cost": _SUMMED.format(billed=BILLED, what="ifNull(cost, 0)"),
+    "-tokens": _SUMMED.format(billed=BILLED, what="toFloat64(input_tokens + output_tokens)"),
 }
 _CURSOR: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{32})")
 _RANKED_CURSOR: Final = re.compile(r"(-[a-z]+)~(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)~([0-9a-f]{32})")
@@ -191,7 +186,10 @@ async def _ranked(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
         if lone := await _lone(engine, listing, low, listing.high, None, LARGEST_PAGE):
             among = f"({among} OR trace_id IN {where.bind([trace for trace, _ in lone], 'Array(String)')})"
         source = f"spans FINAL WHERE project = {project} AND {within} AND {among}"
-    rank, having = _RANKED[listing.order].format(own=_OWN.format(source=source)), "1"
+    rank, having = (
+        _RANKED[listing.order].format(own=f"{BILLED} AND (trace_id, toString(span_id)) NOT IN ({repeating(source)})"),
+        "1",
+    )
     if listing.cursor is not None:
         match = _RANKED_CURSOR.fullmatch(listing.cursor)
         if match is None or match[1] != listing.order:

@@ -8,27 +8,23 @@ from typing import Final, Literal, TypeAlias, cast
 
 from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import Json, JsonObject
+from tidemill.telemetry.charged import BILLED, repeating
 from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.expression import Where, compile_traces
 from tidemill.telemetry.questions.listing import Listing
 from tidemill.telemetry.questions.scores import scores_of
 from tidemill.telemetry.questions.spans import LARGEST_PAGE, light_spans
-from tidemill.telemetry.questions.trace import BILLED_KINDS, group_by_trace, summary_shape
+from tidemill.telemetry.questions.trace import group_by_trace, summary_shape
 from tidemill.telemetry.questions.windows import HOUR_NS, LONGEST_TRACE_NS, window_sql, windows
 
 Grouping: TypeAlias = Literal["session", "user"]
-_BILLED: Final = f"kind IN ({', '.join(repr(each) for each in sorted(BILLED_KINDS))})"
-# A call whose caller is a call too only repeats what is below it.
-_OWN: Final = (
-    f"{_BILLED} AND (trace_id, toString(span_id)) NOT IN"  # noqa: S608  (names of ours)
-    f" (SELECT trace_id, parent_id FROM spans FINAL WHERE {{where}} AND {_BILLED} AND parent_id != '')"
-)
+_OWN: Final = f"{BILLED} AND (trace_id, toString(span_id)) NOT IN ({repeating('spans FINAL WHERE {where}')})"
 _CURSOR: Final = re.compile(r"([0-9]{1,19})~(.{1,4000})", re.DOTALL)
 _TURN: Final = re.compile(r"([0-9]{1,19})\.([0-9a-f]{32})")
 
 
 def _sum(what: str) -> str:
-    return f"if(countIf({_BILLED}) > 0, sumIf({what}, {_OWN}), maxIf({what}, root))"
+    return f"if(countIf({BILLED}) > 0, sumIf({what}, {_OWN}), maxIf({what}, root))"
 
 
 _OF_TRACES: Final = f"""

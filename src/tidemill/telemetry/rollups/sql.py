@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tidemill.telemetry.charged import BILLED, repeating
 from tidemill.telemetry.numbers.histogram import place_sql
-from tidemill.telemetry.questions.trace import BILLED_KINDS
 from tidemill.telemetry.schema.rollups import DIMENSIONS, MARKED, TOKENS
 
-_BILLED: Final = "kind IN (" + ", ".join(f"'{kind}'" for kind in sorted(BILLED_KINDS)) + ")"
 _MOST_PLACES: Final = 8192  # beyond, a row counts spans by place instead of listing each one's place
 _MINUTE: Final = "toStartOfMinute(start)"
-# A call whose caller is a call too only repeats what is below it. The caller began in the same minute, or just before.
-_INNER: Final = (
-    "SELECT trace_id, parent_id, {marked} FROM spans"
-    " WHERE project = {{project:String}} AND ({where}) AND {billed} AND parent_id != ''"
-)
 SUMS: Final = (
     "spans", "weighted", "errors", *TOKENS, "cost", "priced", "cost_squares", "duration", "duration_squares",
     "first_token_time",
@@ -26,9 +20,12 @@ PLACES: Final = ("latency", "first_token")
 
 
 def charged_sql(where: str) -> str:
-    """Whether a span's tokens and cost are its own; `where` bounds the start of calls that may be inside it."""
-    inner = _INNER.format(marked=MARKED, where=where, billed=_BILLED)
-    return f"{_BILLED} AND (trace_id, toString(span_id), {_MINUTE}) NOT IN ({inner})"
+    """Whether a span's tokens and cost are its own; `where` bounds the start of calls that may be inside it.
+
+    A span inside another is seen where it began in the same minute, or just after it.
+    """
+    inner = repeating(f"spans WHERE project = {{project:String}} AND ({where})", columns=f", {MARKED}")
+    return f"{BILLED} AND (trace_id, toString(span_id), {_MINUTE}) NOT IN ({inner})"
 
 
 def added_up(*, bucket: str, by: Mapping[str, str], where: str, inner: str) -> str:
