@@ -50,6 +50,16 @@ def kept(made: Rules, record: SpanRecord) -> SpanRecord:
     return found
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [("emial", "email"), ("e_mail", "email"), ("api_keys", "api_key"), ("cards", "card")]
+)
+def test_a_mistyped_name_is_not_taken_for_what_to_look_for(written: str, meant: str) -> None:
+    with pytest.raises(Invalid, match=f"Did you mean {meant}"):
+        rules(redact=[{"pattern": written}])
+    assert rules(redact=[{"pattern": rf"\b{written}\b"}]).cleaner is not None
+    assert rules(redact=[{"pattern": "zqxw"}]).cleaner is not None
+
+
 def test_no_rules_give_back_the_same_span() -> None:
     record = span(input="x")
     assert EMPTY.apply(record) is record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast, get_args
 
@@ -11,6 +12,7 @@ from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json
 from tidemill.core.records import SpanKind
+from tidemill.core.suggest import nearest
 from tidemill.pricing import read_prices
 from tidemill.telemetry.rules.patterns import BUILT_IN
 from tidemill.telemetry.rules.regex import compile_pattern
@@ -26,6 +28,7 @@ KINDS: Final[tuple[str, ...]] = get_args(SpanKind)
 KEPT: Final = ("spans", "payloads", "scores", "numbers")
 """What may be kept for a time of its own, besides spans of a kind."""
 _SHORTEST_KEPT: Final = 3600.0
+_WORD: Final = re.compile(r"[a-z_]+")
 
 Action: TypeAlias = Literal["mask", "hash", "drop"]
 
@@ -70,6 +73,11 @@ class RuleSpec(_Strict):
     @classmethod
     def _usable(cls, value: str | None) -> str | None:
         if value is not None and value not in BUILT_IN:
+            meant = nearest(value, sorted(BUILT_IN)) if _WORD.fullmatch(value) else None
+            if meant is not None:  # silence would mean that nothing is hidden
+                raise ValueError(
+                    rf"no pattern {value!r} is built in. Did you mean {meant}? For the word itself write '\b{value}\b'"
+                )
             try:
                 compile_pattern(value)
             except Invalid as error:
