@@ -183,6 +183,8 @@ async def export(
     form = format or _ENDINGS.get(out.suffix)
     if form is None:
         raise Invalid(f"{out.name} does not say its format", hint="End it in .jsonl, .parquet or .otlp, or add --format.")
+    if not out.parent.is_dir():
+        raise Invalid(f"there is no folder {out.parent}", hint=f"Type: mkdir -p {out.parent}")
     part = out.with_name(f"{out.name}.part")
     try:
         async with open_client(options) as client:

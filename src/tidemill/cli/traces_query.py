@@ -22,6 +22,7 @@ _OF_SPANS: Final = ("count", "error_rate", "latency.p95", "cost")
 _ABOUT_CALLS: Final = re.compile(r"\b(model|provider)\b")
 _ABOUT_SPANS: Final = re.compile(r"\b(kind|name|step|scope|dialect|finish_reason)\b")
 _TOP: Final = ("cost", "error_rate")
+_TIME: Final = re.compile(r"\d+(\.\d+)?[smhdw]|\d{4}-\d\d-\d\d([T ][^.]*)?")
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _WIDEST: Final = 48
 _TONES: Final[Mapping[str, Tone]] = {"better": "good", "worse": "bad"}
@@ -193,6 +194,8 @@ async def reprice(
 
 def _times(text: str) -> tuple[str, str] | None:
     start, dots, end = text.partition("..")
+    if _TIME.fullmatch(text):
+        raise Invalid(f"{text} is a time without an end", hint="Type: tidemill traces compare 48h..24h 24h..0s")
     return (start, end) if dots and start and end else None
 
 
