@@ -282,7 +282,8 @@ def _figure(name: str, value: float | None, *, signed: bool = False) -> str:
         return f"{sign}{size * 100:.2f} %"
     if name.startswith("score."):
         return f"{sign}{size:.3f}"
-    return f"{sign}{size:,.0f}" if size >= 1000 or size == int(size) else f"{sign}{size:.4g}"
+    is_whole = size >= 1000 or size == int(size) or not name.startswith("metric.")
+    return f"{sign}{size:,.0f}" if is_whole else f"{sign}{size:.4g}"
 
 
 def _say_about(found: AskedJson, *, more: int) -> None:
