@@ -222,7 +222,7 @@ def test_a_trace_is_a_tree() -> None:
             "duration_ms": 2270,
             "model": "smollm2-135m",
             "output": {"text": "A context manager is\n\x1b[2Ja thing [1]"},
-            "attributes": {"tidemill.first_token_ms": 410.0},
+            "first_token_ms": 410.0,
         },
         {
             "id": "2",
