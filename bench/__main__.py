@@ -18,7 +18,9 @@ from pathlib import Path
 from bench.measure import one_thread, python
 from bench.table import markdown
 
-NOT_BENCHMARKS = {"__init__", "__main__", "drift_streams", "measure", "parts", "synthetic", "table"}
+NOT_BENCHMARKS = {
+    "__init__", "__main__", "drift_streams", "loopback", "measure", "parts", "spans_mlflow", "spans_phoenix", "synthetic", "table",
+}  # fmt: skip
 FIRST = ("startup", "gateway", "chain", "harness")
 TIME_LIMIT_S = 480
 
