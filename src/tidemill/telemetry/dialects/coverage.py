@@ -11,7 +11,6 @@ from tidemill.telemetry.dialects.plan import Plan, plan_for
 from tidemill.telemetry.dialects.read import read_span
 from tidemill.telemetry.otlp.raw import RawSpan
 
-_NORMAL: Final = ("gen_ai.request.", "gen_ai.response.", "gen_ai.tool.", "gen_ai.agent.", "server.", "error.")
 _ASKED_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "llm": ("input", "output", "model", "provider", "input_tokens", "output_tokens", "finish_reasons"),
     "embedding": ("input", "output", "model", "input_tokens"),

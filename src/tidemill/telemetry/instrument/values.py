@@ -64,11 +64,6 @@ def plain(value: object) -> Json:
         return f"(a {_name_of(value)} that cannot be recorded)"
 
 
-def is_secret(name: str) -> bool:
-    """Whether what has this name is not recorded."""
-    return name in _SECRET
-
-
 class _Copy:
     """One walk over a value, with what is left of its bounds."""
 

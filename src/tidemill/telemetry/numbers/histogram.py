@@ -29,8 +29,3 @@ def value_of(place: int) -> float:
 def place_sql(column: str) -> str:
     """The same as `place_of`, of a column."""
     return f"toUInt16(if({column} = 0, 0, 1 + ceil(log(least({column}, {_LAST_NS})) / {_STEP!r})))"
-
-
-def value_sql(place: str) -> str:
-    """The same as `value_of`, of an expression."""
-    return f"if({place} = 0, 0, 2 * pow({_GAMMA!r}, {place} - 1) / ({_GAMMA!r} + 1))"

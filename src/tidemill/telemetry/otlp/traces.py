@@ -27,7 +27,6 @@ _DAY_NS: Final = 86_400 * 10**9
 _YEAR_NS: Final = 365 * _DAY_NS
 _NO_TRACE: Final = bytes(16)
 _NO_SPAN: Final = bytes(8)
-_ID_BYTES: Final = (16, 8)
 _STATUS: Final[tuple[Literal["unset", "ok", "error"], ...]] = ("unset", "ok", "error")
 _IS_REMOTE: Final = 0x300  # the two flags by which a sender says that the parent is in another process
 _UNNAMED: Final = "unknown"  # as the protocol says of a name that is missing

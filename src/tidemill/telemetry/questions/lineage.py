@@ -6,7 +6,7 @@ of the index that it searched. Spans from before that attribute are matched by t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -135,14 +135,6 @@ async def origin_of(engine: Engine, project: str, trace: str) -> Origin | None:
         endpoint=next((str(row[2]) for row in rows if row[2]), ""),
         chunks=tuple(dict.fromkeys(chunks)),
     )
-
-
-def by_release(found: Sequence[Requests]) -> Mapping[str, list[Requests]]:
-    """The rows of each release."""
-    groups: dict[str, list[Requests]] = {}
-    for each in found:
-        groups.setdefault(each.release, []).append(each)
-    return groups
 
 
 def _requests(row: Sequence[object]) -> Requests:

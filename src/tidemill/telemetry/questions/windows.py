@@ -33,13 +33,8 @@ def windows(*, from_ns: int | None, to_ns: int, now_ns: int, wider: int = _WIDER
         width *= wider
 
 
-def add_window(where: Where, low: int, high: int) -> None:
-    """Ask that a span began in [low, high), so that the table's order is used."""
-    where.clauses.append(window_sql(where, low, high))
-
-
 def window_sql(where: Where, low: int, high: int) -> str:
-    """The same as a condition."""
+    """The condition that a span began in [low, high), so that the table's order is used."""
     begin = f"fromUnixTimestamp64Nano({where.bind(low, 'Int64')}, 'UTC')"
     end = f"fromUnixTimestamp64Nano({where.bind(high, 'Int64')}, 'UTC')"
     return (

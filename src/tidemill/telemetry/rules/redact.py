@@ -130,10 +130,6 @@ class Cleaner:
             return [each for each in members if not isinstance(each, Dropped)]
         return value
 
-    def has_fields(self, part: str) -> bool:
-        """Whether a rule is about a place in this part."""
-        return any(each.part == part for each in self.fields)
-
     def hashed(self, text: str) -> str:
         """A text's keyed hash."""
         return keyed_hash(text, self.key())
