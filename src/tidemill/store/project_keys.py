@@ -20,12 +20,12 @@ from sqlalchemy import BigInteger, Column, Connection, LargeBinary, String, Tabl
 from tidemill.core.errors import Invalid, Unavailable
 from tidemill.store.database import Database
 from tidemill.store.disk import disk_errors, write_whole
+from tidemill.store.encryption import decrypt, encrypt
 from tidemill.store.tables import metadata
 
 VARIABLE: Final = "TIDEMILL_MASTER_KEY"
 _FILE: Final = Path("keys") / "master.key"
 _SIZE: Final = 32
-_NONCE: Final = 12
 _MAKING: Final = threading.Lock()
 
 project_keys = Table(
@@ -75,25 +75,6 @@ class ProjectKeys:
                     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 write_whole(path, secrets.token_hex(_SIZE).encode(), mode=0o600)
         return _read(path)
-
-
-def encrypt(content: bytes, key: bytes, *, about: str) -> bytes:
-    """AES-256-GCM: the nonce, then the content and its tag; `about` must be said again to decrypt."""
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  (heavy)
-
-    nonce = secrets.token_bytes(_NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, content, about.encode())
-
-
-def decrypt(content: bytes, key: bytes, *, about: str) -> bytes:
-    """What `encrypt` was given. Raises `Unavailable` when a bit of it, the key or `about` is another."""
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  (heavy)
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  (heavy)
-
-    try:
-        return AESGCM(key).decrypt(content[:_NONCE], content[_NONCE:], about.encode())
-    except (InvalidTag, ValueError) as error:
-        raise Unavailable("what was encrypted is damaged, or was encrypted under another key") from error
 
 
 def _seal(key: bytes, master: bytes, project: str) -> bytes:

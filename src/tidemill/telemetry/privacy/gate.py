@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
 import orjson
@@ -21,13 +21,15 @@ from msgspec.structs import replace
 from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.json import Json
 from tidemill.core.records import SpanRecord
-from tidemill.telemetry.privacy.marks import Marks
 from tidemill.telemetry.privacy.payloads import FIELDS, LARGEST, LARGEST_INLINE, Field, Payloads, preview_of
 from tidemill.telemetry.row import decode_value, encode_value
 from tidemill.telemetry.rules.apply import EMPTY, Rules, without_anything
-from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.sampling import Tail
 from tidemill.telemetry.spool.frames import Rows
+
+if TYPE_CHECKING:  # they bring the metadata database, which a program that only records does not need
+    from tidemill.telemetry.privacy.marks import Marks
+    from tidemill.telemetry.rules.book import RuleBook
 
 _MOST_WAITING: Final = 4096
 _MOST_LARGE: Final = 64

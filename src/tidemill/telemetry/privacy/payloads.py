@@ -19,7 +19,7 @@ from tidemill.core.errors import NotFound, Unavailable
 from tidemill.core.json import Json
 from tidemill.core.refs import check_name
 from tidemill.store.disk import disk_errors, sync_folder, write_whole
-from tidemill.store.project_keys import decrypt, encrypt
+from tidemill.store.encryption import decrypt, encrypt
 from tidemill.telemetry.engine.protocol import Engine
 
 Field: TypeAlias = Literal["input", "output"]
