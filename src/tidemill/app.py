@@ -77,6 +77,7 @@ from tidemill.version import __version__
 
 _ONCE = "        works once, for 15 minutes; for another: tidemill login"
 _OTLP_GRPC = 4317  # the protocol's own port
+_HOUR = 3600.0  # seconds
 _LOCK_WAIT = 2.0  # seconds: a command that is just ending lets go of the folder
 
 
@@ -240,16 +241,17 @@ def _add_work(platform: Platform, handlers: dict[str, JobHandler], steps: dict[s
     triggers = Triggers(pipelines=platform.pipelines, database=platform.database, clock=platform.clock)
     for source in (watching.source(), triggers.source()):
         platform.schedules.add(source)
-    for look in (
-        watching.look,
-        AlertRetries(platform).look,
-        PurgeLook(platform).look,
-        IdempotencyPurge(database=platform.database, clock=platform.clock).look,
-        EraseLook(platform).look,
-        RetentionLook(platform).look,
-        triggers.look,
+    purge = IdempotencyPurge(database=platform.database, clock=platform.clock)
+    for look, every in (
+        (watching.look, 0.0),
+        (AlertRetries(platform).look, 0.0),
+        (PurgeLook(platform).look, _HOUR),
+        (purge.look, _HOUR / 6),
+        (EraseLook(platform).look, 0.0),
+        (RetentionLook(platform).look, _HOUR),
+        (triggers.look, 0.0),
     ):
-        platform.schedules.also(look)
+        platform.schedules.also(look, every=every)
 
 
 def _assemble(

@@ -29,7 +29,6 @@ from tidemill.store.endpoints import get_endpoint
 from tidemill.store.erase import finish_erasures
 
 router = Router(tags=["artifacts"])
-_EVERY_NS = 3600 * 10**9
 _log = logging.getLogger(__name__)
 
 
@@ -101,18 +100,13 @@ async def purge_now(call: AnyCaller) -> dict[str, Any]:
 
 
 class PurgeLook:
-    """Purges once an hour; the schedules of a server ask it at every tick."""
+    """Purges, for `Schedules.also`."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._next_ns = 0
 
     async def look(self) -> Sequence[str]:
-        """Purge when it is time; it starts nothing that anybody would follow."""
-        now_ns = self._platform.clock.now_ns()
-        if self._next_ns - _EVERY_NS <= now_ns < self._next_ns:  # a clock that was set back does not stop it
-            return ()
-        self._next_ns = now_ns + _EVERY_NS
+        """Purge now; it starts nothing that anybody would follow."""
         platform = self._platform
         await anyio.to_thread.run_sync(finish_erasures, platform.database, platform.blobs)  # what a kill left undone
         await purge_deleted(platform, by="retention")

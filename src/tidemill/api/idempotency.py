@@ -36,7 +36,6 @@ _PROJECT: Final = re.compile(r"/api/v1/projects/([^/]+)/")
 _SECRET: Final = re.compile(rb"tm_[0-9a-z]{1,32}_[A-Za-z0-9_-]{16,}|[?&#]token=")
 _LARGEST: Final = 4 * 1024 * 1024
 _WAIT: Final = 10.0  # seconds that a repetition waits for the first to end
-_PURGE_EVERY_NS: Final = 600 * 1_000_000_000
 
 
 class Idempotency:
@@ -133,14 +132,11 @@ class IdempotencyPurge:
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._last_ns = 0
 
     async def look(self) -> Sequence[str]:
-        """Purge every ten minutes; starts nothing."""
+        """Purge now; starts nothing."""
         now_ns = self._clock.now_ns()
-        if abs(now_ns - self._last_ns) >= _PURGE_EVERY_NS:
-            self._last_ns = now_ns
-            await self._database.write(lambda db: idempotency.purge(db, now_ns=now_ns))
+        await self._database.write(lambda db: idempotency.purge(db, now_ns=now_ns))
         return ()
 
 

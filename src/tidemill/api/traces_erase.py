@@ -18,8 +18,8 @@ from tidemill.core.extend import JobContext
 from tidemill.core.json import Json
 from tidemill.core.records import Job, Progress
 from tidemill.store import trace_erasures
+from tidemill.store.encryption import decrypt, encrypt
 from tidemill.store.erase import erase_rows, forget_texts, rows_of_traces
-from tidemill.store.project_keys import decrypt, encrypt
 from tidemill.store.trace_erasures import PURPOSE, TraceErasure, What
 from tidemill.telemetry.privacy import erasure as spans
 from tidemill.telemetry.rules.book import USERS

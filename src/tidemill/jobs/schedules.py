@@ -62,6 +62,21 @@ class Source:
     started: Started
 
 
+class _Looked:
+    """A look, and when it is due again. A clock that was set back does not stop it."""
+
+    def __init__(self, look: Look, every_ns: int) -> None:
+        self.look = look
+        self._every_ns = every_ns
+        self._next_ns = 0
+
+    def is_due(self, now_ns: int) -> bool:
+        if self._next_ns - self._every_ns <= now_ns < self._next_ns:
+            return False
+        self._next_ns = now_ns + self._every_ns
+        return True
+
+
 class Schedules:
     """Looks every few seconds at what is due. Only a server runs one; a command that ends at once starts nothing."""
 
@@ -69,15 +84,15 @@ class Schedules:
         self._database = database
         self._clock = clock
         self._sources: list[Source] = []
-        self._looks: list[Look] = []
+        self._looks: list[_Looked] = []
 
     def add(self, source: Source) -> None:
         """Watch one more kind."""
         self._sources.append(source)
 
-    def also(self, look: Look) -> None:
-        """Do something else at every tick, such as looking for what no clock tells."""
-        self._looks.append(look)
+    def also(self, look: Look, *, every: float = 0.0) -> None:
+        """Do something else at every tick, such as looking for what no clock tells; not more often than `every` seconds."""
+        self._looks.append(_Looked(look, round(every * 1e9)))
 
     async def run(self, *, every: float = _TICK_SECONDS) -> None:
         """Tick until cancelled. A tick that fails is logged, and the next one tries again."""
@@ -101,8 +116,9 @@ class Schedules:
                         started.append(began)
                 except TidemillError as error:  # one that cannot start keeps no other from it
                     _log.warning("%s/%s was due and did not start: %s", source.kind, each.name, error)
-        for look in self._looks:
-            started += await look()
+        for looked in self._looks:
+            if looked.is_due(self._clock.now_ns()):
+                started += await looked.look()
         return started
 
     async def _claim(self, source: Source, item: Scheduled) -> str | None:
