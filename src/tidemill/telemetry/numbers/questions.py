@@ -39,6 +39,6 @@ class NumberQuestions:
     async def reprice(self, wanted: Wanted, *, dry_run: bool = False) -> AsyncGenerator[Repriced]:
         """Give stored spans the cost that today's prices say, see `reprice.reprice`; how far it is, again and again."""
         await self._ready()
-        overrides = self.costs.overrides(wanted.project, await self.gate.rules(wanted.project))
+        overrides = self.costs.overrides(wanted.project, await self.gate.rules(wanted.project, anew=True))
         async for done in reprice(self._engine, wanted, overrides, dry_run=dry_run):
             yield done

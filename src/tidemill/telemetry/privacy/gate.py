@@ -76,11 +76,13 @@ class Gate:
             return records
         return await anyio.to_thread.run_sync(lambda: [kept for each in records if (kept := self._passed(each)) is not None])
 
-    async def rules(self, project: str) -> Rules:
-        """A project's rules now."""
-        if self._book is None:
+    async def rules(self, project: str, *, anew: bool = False) -> Rules:
+        """A project's rules, as of half a second ago at most; `anew` as of now."""
+        book = self._book
+        if book is None:
             return EMPTY
-        return self._book.known(project) or await anyio.to_thread.run_sync(self._book.load, project)
+        known = None if anew else book.known(project)
+        return known or await anyio.to_thread.run_sync(lambda: book.load(project, anew=anew))
 
     async def screen(self, rows: Rows) -> Rows | None:
         """Rows on their way from the spool to the store, without what was erased; None when that is all of them."""

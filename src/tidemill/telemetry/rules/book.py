@@ -64,13 +64,13 @@ class RuleBook:
         page = self._pages.get(project)
         return None if page is None else page.rules
 
-    def load(self, project: str) -> Rules:
-        """The project's rules. It may read the database: call it on a worker thread.
+    def load(self, project: str, *, anew: bool = False) -> Rules:
+        """The project's rules. It may read the database: call it on a worker thread. `anew` reads it whatever is known.
 
         While the database cannot be read, what was read before holds. Raises a `TidemillError` when nothing was.
         """
         with self._loading:
-            known = self.known(project)
+            known = None if anew else self.known(project)
             if known is not None:
                 return known
             before = self._pages.get(project)
