@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import anyio
 
-from examples.loop.people import Answer, reactions, use
+from examples.loop.people import USERS, Answer, reactions, use
 from examples.loop.traffic import KNOWN, NEW, Utterance, source, utterances
 from examples.server import running_server
 from tidemill.cli.compare import print_comparison
@@ -43,7 +43,9 @@ VERIFY = ROOT / "scripts" / "verify_evidence.py"
 ENDPOINT = "endpoint/router"
 JUDGED, USUAL, MORE = 7, 10, 4  # sentences an intent: that judge, that are asked at first, that are asked later
 FRESH = 18  # of each new intent
-SHARED = 40  # requests while the canary has its share
+SHARED = 40  # requests while the canary has its share, each by another user
+ENOUGH = SHARED // 5  # answers of the canary before all get it
+SHIFTS = 5  # so often others come and ask when the canary's share of the users was a small one
 
 
 def stage(number: int, title: str) -> None:
@@ -98,10 +100,11 @@ async def release(client: AsyncClient) -> str:
     return digest
 
 
-async def ask(client: AsyncClient, url: str, said: Sequence[Utterance]) -> Sequence[Answer]:
+async def ask(client: AsyncClient, url: str, said: Sequence[Utterance], *, first_user: int = 0) -> Sequence[Answer]:
     """Let the simulated users ask, and say what they think of the answers."""
     started = time.monotonic()
-    answers = await use(url, (WORK / ".tidemill" / "token").read_text("ascii").strip(), said)
+    token = (WORK / ".tidemill" / "token").read_text("ascii").strip()
+    answers = await use(url, token, said, first_user=first_user)
     await client.add_feedback_batch(reactions(answers))
     right = sum(each.is_right for each in answers)
     took = time.monotonic() - started
@@ -134,7 +137,7 @@ class Improvement:
 
     async def run(self, *, window: float) -> PipelineRunJson:
         """Start it on the traffic of the last `window` seconds and follow it to its end."""
-        inputs: JsonObject = {"window": f"{window:.0f}s", "share": "25%", "after": f"{SHARED // 5} requests"}
+        inputs: JsonObject = {"window": f"{window:.0f}s", "share": "25%", "after": f"{ENOUGH} requests"}
         began = await self._client.run_pipeline("pipeline/improve", inputs)
         last = began
         async for last in self._client.follow_pipeline_run(str(began["id"])):
@@ -197,9 +200,13 @@ class Improvement:
 
     async def _share(self) -> None:
         stage(8, "Canary, then everybody")
-        await ask(self._client, self._url, self._crowd)
-        rollout = await self._client.rollout(ENDPOINT)
-        print_status(rollout)
+        digest, answered = self._outputs["release"]["release"], 0
+        for shift in range(SHIFTS):
+            answers = await ask(self._client, self._url, self._crowd, first_user=shift * USERS)
+            answered += sum(each.release == digest for each in answers)
+            if answered >= ENOUGH:
+                break
+        print_status(await self._client.rollout(ENDPOINT))
 
     async def _told_promote(self) -> None:
         output = self._outputs["promote"]

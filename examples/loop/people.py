@@ -12,7 +12,7 @@ from examples.loop.traffic import Utterance
 from tidemill.core.json import JsonObject
 
 _AT_ONCE = 2
-_USERS = 40
+USERS = 40
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Answer:
         return self.text.strip() == self.said.intent
 
 
-async def use(url: str, token: str, said: Sequence[Utterance]) -> list[Answer]:
+async def use(url: str, token: str, said: Sequence[Utterance], *, first_user: int = 0) -> list[Answer]:
     """Ask everything, two at a time, by forty users in turn; the answers in the order of the questions."""
     answers: dict[int, Answer] = {}
     left = iter(enumerate(said))
@@ -40,7 +40,7 @@ async def use(url: str, token: str, said: Sequence[Utterance]) -> list[Answer]:
 
         async def one_after_another() -> None:
             for number, each in left:
-                user = f"user-{number % _USERS}"
+                user = f"user-{first_user + number % USERS}"
                 raw = await stock.chat.completions.with_raw_response.create(
                     model="endpoint/router", messages=[{"role": "user", "content": each.text}], user=user
                 )
