@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
@@ -65,7 +67,8 @@ async def ask(engine: Engine, rollups: Rollups, question: Question) -> JsonObjec
             f"{len(shown)} groups with {len(starts)} points each are too many",
             hint="Give a smaller limit, a shorter time or a longer interval.",
         )
-    series: list[Json] = [_series(question, by, points, starts) for by, points in shown]
+    named = [(start, time_text(start * 10**9)) for start in starts]
+    series: list[Json] = [_series(question, by, points, named) for by, points in shown]
     return {
         **described(question, found),
         "series": series,
@@ -102,12 +105,12 @@ def _rank(order: Measure, points: Mapping[int, Sums], *, descending: bool) -> tu
     return (False, -whole if descending else whole, -sum(each.n for each in points.values()))
 
 
-def _series(question: Question, by: By, points: Mapping[int, Sums], starts: Sequence[int]) -> JsonObject:
+def _series(question: Question, by: By, points: Mapping[int, Sums], starts: Sequence[tuple[int, str]]) -> JsonObject:
     empty = Sums()
     listed: list[Json] = []
-    for start in starts:
+    for start, text in starts:
         found = points.get(0 if question.interval == "none" else start, empty)
-        listed.append({"at": time_text(start * 10**9), "n": found.n, **_values(question.measures, found)})
+        listed.append({"at": text, "n": found.n, **_values(question.measures, found)})
     names = [name for name, _ in question.by]
     return {"by": dict(zip(names, by, strict=True)), "points": listed}
 
@@ -136,8 +139,9 @@ async def gather(engine: Engine, rollups: Rollups, question: Question, *, places
     size = len(question.by)
     only_first = not places and not any(each.counted or each.score for each in question.measures)
     rows = await _rows(engine, sums(question, Source(question, coverage, level), top=only_first))
-    found = {_place(row, size): _sums(question, row[size + 1 :]) for row in rows}
-    for timed in quantiles_of(question):
+    timings = quantiles_of(question)
+    found = {_place(row, size): _sums(timings, row[size + 1 :]) for row in rows}
+    for timed in timings:
         if places or any(f"{timed} is mixed" in each.quantiles for each in found.values()):
             rows = await _rows(engine, histograms(question, Source(question, coverage, level), timed))
             for row in rows:
@@ -161,13 +165,13 @@ def _place(row: Sequence[object], size: int) -> Place:
     return cast("int", row[0]), tuple(str(each) for each in row[1 : size + 1])
 
 
-def _sums(question: Question, values: Sequence[object]) -> Sums:
+def _sums(timings: Mapping[str, Sequence[tuple[str, float]]], values: Sequence[object]) -> Sums:
     plain = dict(zip(FIELDS, cast("list[float]", values), strict=False))
     rest = values[len(FIELDS) :]
     tokens = dict(zip(TOKENS, cast("list[float]", rest), strict=False))
     quantiles: dict[str, float] = {}
     at = len(TOKENS)
-    for timed, asked in quantiles_of(question).items():
+    for timed, asked in timings.items():
         how, found = rest[at], cast("list[float | None]", rest[at + 1])
         at += 2
         if how == "mixed":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from tidemill.core.errors import Invalid
 from tidemill.core.suggest import did_you_mean
@@ -25,8 +27,7 @@ _COUNTED: Final = ("users", "sessions", "traces")
 _HISTOGRAM: Final[Mapping[int, float]] = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sums:
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over the spans of one group in one bucket. `n` spans were stored; `weighted` is how many they stand for.
 
     `variance` is that of the number, `cost_variance` that of the cost, by sampling alone; `cost_squares` is weighted twice.
@@ -44,16 +45,16 @@ class Sums:
     priced: float = 0.0
     cost_variance: float = 0.0
     cost_squares: float = 0.0
-    tokens: Mapping[str, float] = field(default_factory=dict[str, float])
+    tokens: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
     duration: float = 0.0
     duration_squares: float = 0.0
     first_token_time: float = 0.0
     first_tokens: float = 0.0
-    quantiles: Mapping[str, float] = field(default_factory=dict[str, float])
-    places: Mapping[str, Mapping[int, float]] = field(default_factory=dict[str, Mapping[int, float]])
-    counted: Mapping[str, float] = field(default_factory=dict[str, float])
-    scores: Mapping[str, tuple[float, float, int]] = field(default_factory=dict[str, tuple[float, float, int]])
-    metrics: Mapping[str, Points] = field(default_factory=dict[str, Points])
+    quantiles: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
+    places: Mapping[str, Mapping[int, float]] = msgspec.field(default_factory=dict[str, Mapping[int, float]])
+    counted: Mapping[str, float] = msgspec.field(default_factory=dict[str, float])
+    scores: Mapping[str, tuple[float, float, int]] = msgspec.field(default_factory=dict[str, tuple[float, float, int]])
+    metrics: Mapping[str, Points] = msgspec.field(default_factory=dict[str, Points])
 
     @property
     def effective(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, cast
 
@@ -17,7 +17,7 @@ from tidemill.telemetry.questions.lone import Lone, lone_traces
 from tidemill.telemetry.questions.scores import scores_of
 from tidemill.telemetry.questions.spans import LARGEST_PAGE, light_spans
 from tidemill.telemetry.questions.trace import group_by_trace, summary_shape
-from tidemill.telemetry.questions.windows import DAY_NS, HOUR_NS, LONGEST_TRACE_NS, window_sql, windows
+from tidemill.telemetry.questions.windows import DAY_NS, HOUR_NS, LONGEST_TRACE_NS, newest_before, window_sql, windows
 
 Order: TypeAlias = Literal["-start", "-latency", "-cost", "-tokens"]
 _SUMMED: Final = "if(countIf({billed}) > 0, sumIf({what}, {{own}}), maxIf({what}, root))"
@@ -26,6 +26,7 @@ _RANKED: Final[dict[Order, str]] = {
     "-cost": _SUMMED.format(billed=BILLED, what="ifNull(cost, 0)"),
     "-tokens": _SUMMED.format(billed=BILLED, what="toFloat64(input_tokens + output_tokens)"),
 }
+_PART_OF_DAY_NS: Final = 8 * HOUR_NS
 _CURSOR: Final = re.compile(r"(-?[0-9]{1,19})\.([0-9a-f]{32})")
 _RANKED_CURSOR: Final = re.compile(r"(-[a-z]+)~(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)~([0-9a-f]{32})")
 
@@ -112,10 +113,7 @@ async def _newest(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
         before = _parse_cursor(listing.cursor)
         high = min(high, before[0] + 1)
     found: dict[str, int] = {}
-    reach = windows(from_ns=listing.low, to_ns=high, now_ns=listing.now_ns)
-    if listing.among is not None:
-        reach = iter([(listing.low, high)])
-    for low, top in reach:
+    async for low, top in _reach(engine, listing, high, found):
         size = listing.limit + 1 - len(found)
         rows = await _page(engine, listing, low, top, before, size)
         oldest = rows[-1][1] if len(rows) == size else low  # what began before a full page is not on it
@@ -126,6 +124,25 @@ async def _newest(engine: Engine, listing: Listing) -> tuple[Sequence[tuple[str,
             break
     shown = list(found.items())[: listing.limit]
     return shown, f"{shown[-1][1]}.{shown[-1][0]}" if len(found) > listing.limit else None
+
+
+async def _reach(engine: Engine, listing: Listing, high: int, found: Collection[object]) -> AsyncIterator[tuple[int, int]]:
+    """Windows from `high` back. When the first had nothing, the next begins where there are spans again."""
+    if listing.among is not None:
+        yield listing.low, high
+        return
+    reach = windows(from_ns=listing.low, to_ns=high, now_ns=listing.now_ns)
+    first = next(reach, None)
+    if first is None:
+        return
+    yield first
+    if not found:
+        there = await newest_before(engine, listing.project, first[0])
+        if there is None:
+            return
+        reach = windows(from_ns=listing.low, to_ns=first[0], now_ns=there, first=_PART_OF_DAY_NS)
+    for window in reach:
+        yield window
 
 
 async def _page(

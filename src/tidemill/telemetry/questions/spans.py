@@ -14,7 +14,7 @@ from tidemill.telemetry.expression import Expression, Where, bounds_of, compile_
 from tidemill.telemetry.questions.joined import join_events
 from tidemill.telemetry.questions.scores import scores_of
 from tidemill.telemetry.questions.trace import StoredSpan, group_by_trace, is_silent, span_shape, trace_shape
-from tidemill.telemetry.questions.windows import DAY_NS, window_sql, windows
+from tidemill.telemetry.questions.windows import DAY_NS, HOUR_NS, window_sql, windows
 from tidemill.telemetry.row import decode_value
 
 LARGEST_PAGE: Final = 1000
@@ -36,7 +36,8 @@ _LIGHT: Final = _COLUMNS.format(
 _ONCE: Final = "ORDER BY received DESC LIMIT 1 BY trace_id, span_id"
 _HEX: Final = re.compile(r"[0-9a-f]{2,32}")
 _NAMED: Final = 5
-_WIDER: Final = 64  # an index of words tells of a month as soon as of a day
+_FIRST_NS: Final = 64 * HOUR_NS  # what is found often is found here; an index of words tells of all the rest at once
+_WIDER: Final = 10_000
 
 
 async def get_trace(engine: Engine, project: str, trace_id: str) -> JsonObject:
@@ -89,22 +90,37 @@ async def search_spans(
     low, high = bounds_of(expression)
     low = max([each for each in (from_ns, low) if each is not None], default=None)
     high = min(each for each in (now_ns + DAY_NS if to_ns is None else to_ns, high) if each is not None)
-    found: dict[tuple[str, str], StoredSpan] = {}
-    for begin, end in windows(from_ns=low, to_ns=high, now_ns=now_ns, wider=_WIDER):
+    found: dict[tuple[str, str], int] = {}
+    for begin, end in windows(from_ns=low, to_ns=high, now_ns=now_ns, first=_FIRST_NS, wider=_WIDER):
         where = Where()
         where.add("project = {project:String}", project=project)
         where.clauses.append(window_sql(where, begin, end))
         compile_spans(expression, where, project=project)
         rows = await engine.query(
-            f"SELECT {_WHOLE} FROM spans WHERE {where.sql} ORDER BY toStartOfHour(start) DESC, start DESC, span_id"  # noqa: S608  (bound parameters)
-            f" LIMIT 1 BY trace_id, span_id LIMIT {size - len(found):d}",
+            f"SELECT toString(trace_id), toString(span_id), toUnixTimestamp64Nano(start) FROM spans WHERE {where.sql}"  # noqa: S608  (bound parameters)
+            " ORDER BY toStartOfHour(start) DESC, start DESC, span_id LIMIT 1 BY trace_id, span_id"
+            f" LIMIT {size - len(found):d}",
             where.parameters,
         )
-        for span in map(_read_span, rows):
-            found.setdefault((span.trace_id, span.span_id), span)
+        for row in rows:
+            found.setdefault((str(row[0]), str(row[1])), cast("int", row[2]))
         if len(found) >= size:
             break
-    return [{**span_shape(span), "trace_id": span.trace_id} for span in found.values()]
+    return [{**span_shape(span), "trace_id": span.trace_id} for span in await _spans_at(engine, project, found)]
+
+
+async def _spans_at(engine: Engine, project: str, places: Mapping[tuple[str, str], int]) -> list[StoredSpan]:
+    """Spans by trace and id, whole and in this order, given when they began: only the wide columns of these are read."""
+    if not places:
+        return []
+    where = Where()
+    where.add("project = {project:String}", project=project)
+    where.clauses.append(window_sql(where, min(places.values()), max(places.values()) + 1))
+    where.add("trace_id IN {traces:Array(String)}", traces=list({trace for trace, _ in places}))
+    where.add("concat(trace_id, span_id) IN {keys:Array(String)}", keys=[f"{trace}{span}" for trace, span in places])
+    rows = await engine.query(f"SELECT {_WHOLE} FROM spans WHERE {where.sql} {_ONCE}", where.parameters)  # noqa: S608  (bound parameters)
+    found = {(span.trace_id, span.span_id): span for span in map(_read_span, rows)}
+    return [found[key] for key in places if key in found]
 
 
 async def light_spans(engine: Engine, project: str, traces: Sequence[str], *, low: int, high: int) -> list[StoredSpan]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
+from tidemill.telemetry.engine.protocol import Engine
 from tidemill.telemetry.expression import Where
 
 HOUR_NS: Final = 3_600_000_000_000
@@ -12,18 +13,22 @@ DAY_NS: Final = 24 * HOUR_NS
 LONGEST_TRACE_NS: Final = 2 * DAY_NS
 """How long after its first span a trace's last may begin, and still be looked at where many traces are listed."""
 _WIDER: Final = 8
+_AT_ONCE_NS: Final = 2 * DAY_NS
 _LAST: Final = 24 * 365 * HOUR_NS
 FIRST_NS: Final = 0
 
 
-def windows(*, from_ns: int | None, to_ns: int, now_ns: int, wider: int = _WIDER) -> Iterator[tuple[int, int]]:
+def windows(
+    *, from_ns: int | None, to_ns: int, now_ns: int, first: int = HOUR_NS, wider: int = _WIDER
+) -> Iterator[tuple[int, int]]:
     """(from, to) in nanoseconds, the newest first, without gaps; the last begins at `from_ns`, or at the epoch.
 
-    Each is `wider` times as wide as the one before.
+    The first reaches `first` nanoseconds back from now, each other is `wider` times as wide as the one before. Two days or
+    less are one window.
     """
     least = FIRST_NS if from_ns is None else max(from_ns, FIRST_NS)
-    high, width = to_ns, HOUR_NS
     start = min(to_ns, now_ns)
+    high, width = to_ns, max(first, start - least if start - least <= _AT_ONCE_NS else 0)
     while high > least:
         low = (start - width) // HOUR_NS * HOUR_NS
         if width > _LAST or low < least:
@@ -31,6 +36,18 @@ def windows(*, from_ns: int | None, to_ns: int, now_ns: int, wider: int = _WIDER
         yield low, high
         high = start = low
         width *= wider
+
+
+async def newest_before(engine: Engine, project: str, high: int) -> int | None:
+    """The end of the last hour in which a span began before `high`; None when none did."""
+    where = Where()
+    where.add("project = {project:String}", project=project)
+    where.clauses.append(window_sql(where, FIRST_NS, high))
+    rows = await engine.query(
+        f"SELECT toUnixTimestamp(start) FROM spans WHERE {where.sql} ORDER BY toStartOfHour(start) DESC LIMIT 1",  # noqa: S608  (bound parameters)
+        where.parameters,
+    )
+    return min((cast("int", rows[0][0]) // 3600 + 1) * HOUR_NS, high) if rows else None
 
 
 def window_sql(where: Where, low: int, high: int) -> str:

@@ -117,7 +117,7 @@ _WIDE: Final = f"""
     ENGINE = ReplacingMergeTree(received)
     PARTITION BY toYYYYMM(start)
     ORDER BY (project, toStartOfHour(start), trace_id, span_id)
-    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024
     """
 
 # What the first form of the table had, column by column; some of it lay in the attributes, which were one JSON text.
