@@ -42,6 +42,7 @@ class Principal:
     """Who is asking. `project` None: not yet known, see `within`; `is_admin`: every project; `endpoints` None: all of them.
 
     `rights` None: all that the role has. `standing` is what is granted to whose key or session it is, when they are a member.
+    `models` names the models that the key may call (None: all), `limits` what it may use, `team` whose budget it draws on.
     """
 
     project: str | None
@@ -55,6 +56,9 @@ class Principal:
     expires_ns: int | None = None
     session: str | None = None
     is_key: bool = True
+    models: frozenset[str] | None = None
+    limits: JsonObject | None = None
+    team: str | None = None
 
     @property
     def who(self) -> str:
@@ -106,6 +110,12 @@ class Principal:
         if self.endpoints is not None and name not in self.endpoints:
             raise Denied(f"key {self.key_id} is not for endpoint/{name}", hint="Ask for a key that is.")
 
+    def check_model(self, name: str) -> None:
+        """Raise `Denied` when the key is not for this model."""
+        if self.models is not None and name not in self.models:
+            known = ", ".join(f"model/{each}" for each in sorted(self.models))
+            raise Denied(f"key {self.key_id} is not for model/{name}", where="model", hint=f"It is for {known or 'no model'}.")
+
     def _by_key(self, right: Right) -> Decision:
         if not self.is_key:
             return Decision(allowed=True, why="a session is as wide as the person's grants")
@@ -131,6 +141,9 @@ class Key:
     rights: frozenset[Right] | None = None
     expires_ns: int | None = None
     used_ns: int | None = None
+    models: tuple[str, ...] | None = None
+    limits: JsonObject | None = None
+    team: str | None = None
 
     def state(self, now_ns: int) -> str:
         """`valid`, `expired` or `revoked`."""
@@ -159,12 +172,16 @@ def create_key(  # noqa: PLR0913  (what a key is)
     person: str | None = None,
     may: Iterable[str] | None = None,
     expires_ns: int | None = None,
+    models: Sequence[str] | None = None,
+    limits: JsonObject | None = None,
+    team: str | None = None,
     by: str = "",
 ) -> tuple[str, str]:
     """Make a key for a project, which is made when there is none; its id, and the text `tm_<id>_<secret>`, kept nowhere.
 
     `person` is whose it is: what they do with it stands in the audit under their name. `may` narrows what the role may do,
-    `expires_ns` is when it ends. Raises `Invalid`, also for an end that has passed.
+    `expires_ns` is when it ends. `models` are the only ones that it may call (None: all); `limits` what it may use, checked
+    by `models.limits`; `team` whose budget it draws on, too. Raises `Invalid`, also for an end that has passed.
     """
     check_role(role)
     rights = None if may is None else in_order(check_rights(may))
@@ -178,10 +195,14 @@ def create_key(  # noqa: PLR0913  (what a key is)
     scope = None if endpoints is None else sorted({_endpoint(each) for each in endpoints})
     values: dict[str, Any] = {"project": project, "role": role, "rights": rights, "expires_ns": expires_ns}
     values["person"] = None if person is None else check_name(person, what="person")
+    values["team"] = None if team is None else check_name(team, what="team")
+    values["models"] = None if models is None else sorted({_model(each) for each in models})
+    values["limits"] = limits or None
     key_id, text = _insert(db, {**values, "endpoints": {"names": scope}, "created_ns": now_ns})
     detail: JsonObject = {"role": role, "person": person, "endpoints": scope}
     detail = {**detail, **({"may": list(rights)} if rights is not None else {})}
     detail = {**detail, **({"expires_ns": str(expires_ns)} if expires_ns is not None else {})}
+    detail = {**detail, **{name: values[name] for name in ("models", "limits", "team") if values[name] is not None}}
     audit.append(db, project, who=by, action="key.created", target=f"key/{key_id}", detail=detail, now_ns=now_ns)
     return key_id, text
 
@@ -197,13 +218,27 @@ def rotate_key(db: Connection, project: str, key_id: str, *, overlap_ns: int, no
         raise Conflict(f"key {key_id} is {old.state(now_ns)}", hint="Make another one: tidemill keys create")
     ends = None if old.expires_ns is None else now_ns + max(1, old.expires_ns - old.created_ns)
     row = db.execute(_KEY, {"id": key_id}).one()
-    same = {name: getattr(row, name) for name in ("project", "role", "rights", "endpoints", "person")}
+    same = {
+        name: getattr(row, name) for name in ("project", "role", "rights", "endpoints", "person", "models", "limits", "team")
+    }
     new_id, text = _insert(db, {**same, "created_ns": now_ns, "expires_ns": ends})
     until = min(now_ns + overlap_ns, old.expires_ns or _NEVER)
     db.execute(update(keys).where(keys.c.id == key_id).values(expires_ns=until))
     detail: JsonObject = {"new": new_id, "until_ns": str(until)}
     audit.append(db, project, who=by, action="key.rotated", target=f"key/{key_id}", detail=detail, now_ns=now_ns)
     return get_key(db, project, new_id), text
+
+
+def change_key(db: Connection, project: str, key_id: str, *, limits: JsonObject | None, now_ns: int, by: str = "") -> Key:
+    """Give a key other limits, in use or not; None: none of its own. Raises `NotFound`, `Conflict` for one that is revoked."""
+    key = get_key(db, project, key_id)
+    if key.revoked_ns is not None:
+        raise Conflict(f"key {key_id} is revoked", hint="Make another one: tidemill keys create")
+    if key.limits != limits:
+        db.execute(update(keys).where(keys.c.id == key_id, keys.c.project == project).values(limits=limits))
+        detail: JsonObject = {"before": key.limits, "limits": limits}
+        audit.append(db, project, who=by, action="key.limits", target=f"key/{key_id}", detail=detail, now_ns=now_ns)
+    return get_key(db, project, key_id)
 
 
 def revoke_key(db: Connection, project: str, key_id: str, *, now_ns: int, by: str = "") -> Key:
@@ -315,6 +350,9 @@ def _principal(db: Connection, row: Row[Any]) -> Principal:
         rights=RIGHTS[key.role] if key.rights is None and standing is not None else _narrowed(key),
         standing=standing,
         expires_ns=key.expires_ns,
+        models=None if key.models is None else frozenset(key.models),
+        limits=key.limits,
+        team=key.team,
     )
 
 
@@ -335,6 +373,9 @@ def _key(row: Row[Any]) -> Key:
         rights=None if row.rights is None else check_rights(row.rights),
         expires_ns=row.expires_ns,
         used_ns=row.used_ns,
+        models=None if row.models is None else tuple(row.models),
+        limits=row.limits,
+        team=row.team,
     )
 
 
@@ -347,3 +388,7 @@ def _insert(db: Connection, values: Mapping[str, Any]) -> tuple[str, str]:
 
 def _endpoint(given: str) -> str:
     return check_name(given.removeprefix("endpoint/"), what="endpoint")
+
+
+def _model(given: str) -> str:
+    return check_name(given.removeprefix("model/"), what="model")

@@ -131,6 +131,9 @@ keys = Table(
     Column("rights", _Json, nullable=True),  # null: all that the role has
     Column("expires_ns", BigInteger, nullable=True),
     Column("used_ns", BigInteger, nullable=True),  # to the minute
+    Column("models", _Json, nullable=True),  # null: all
+    Column("limits", _Json, nullable=True),
+    Column("team", String, nullable=True),
     Index("keys_by_project", "project", "id"),
     Index("keys_by_person", "person"),
 )
