@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from tidemill.core.conditions import Condition
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Bundle, Version
 from tidemill.flows.application import Application
 from tidemill.flows.ask import HISTORY, PromptWork
-from tidemill.flows.conditions import Condition
 from tidemill.flows.find import RetrieveWork
 from tidemill.flows.guard import Guard, GuardWork
 from tidemill.flows.invoke import CallWork

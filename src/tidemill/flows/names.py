@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from tidemill.core.conditions import Condition
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import nearest
-from tidemill.flows.conditions import Condition
 from tidemill.flows.step_spec import action_of
 from tidemill.flows.values import names_in
 from tidemill.prompts.fields import Problems, place

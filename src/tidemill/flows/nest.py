@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tidemill.core.conditions import Condition
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanKind
 from tidemill.flows.application import Application
-from tidemill.flows.conditions import Condition
 from tidemill.flows.scope import Scope
 from tidemill.flows.step import Call, Outcome, Run
 from tidemill.flows.values import Values

@@ -11,11 +11,11 @@ import anyio
 
 from tidemill.core.chat import ChatDelta, FinishReason, Usage
 from tidemill.core.clock import Clock
+from tidemill.core.conditions import Condition
 from tidemill.core.errors import StorageFull, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import SpanKind
 from tidemill.data.index import Indexes
-from tidemill.flows.conditions import Condition
 from tidemill.flows.results import NO_CALLS, NO_USAGE, Blocked, Calls, RunContext, StepResult, add_cost
 from tidemill.flows.reuse import StepCache, step_key
 from tidemill.flows.values import Values

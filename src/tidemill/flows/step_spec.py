@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tidemill.core.conditions import Condition
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.refs import is_ref
-from tidemill.flows.conditions import Condition
 from tidemill.prompts.fields import Fields, Problems, one_or_many, place, type_name
 from tidemill.prompts.mustache import parse
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from tidemill.core.conditions import Condition
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
-from tidemill.flows.conditions import Condition
 from tidemill.store.access import ROLES
 
 VARIABLES: Final = ("approvals", "evaluation", "release", "who", "now", "door", "target")

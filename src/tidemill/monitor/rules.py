@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+from tidemill.core.conditions import Condition
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean
-from tidemill.flows.conditions import Condition
 
 _KEY: Final = re.compile(r"failed: '(\w+)'$")
 _OF_DRIFT: Final = frozenset({"drift", "tests", "topics", "false_alarms"})

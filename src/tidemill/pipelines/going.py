@@ -16,11 +16,11 @@ import anyio
 from sqlalchemy import Connection
 
 from tidemill.core.clock import Clock
+from tidemill.core.conditions import Condition
 from tidemill.core.digests import digest_json
 from tidemill.core.errors import Invalid, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
-from tidemill.flows.conditions import Condition
 from tidemill.flows.names import steps_in
 from tidemill.jobs.engine import Jobs
 from tidemill.pipelines.arguments import fill, has_references, resolved

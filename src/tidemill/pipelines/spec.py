@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from tidemill.core.conditions import Condition
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.suggest import did_you_mean, nearest
 from tidemill.flows.code import read_code
-from tidemill.flows.conditions import Condition
 from tidemill.flows.names import find_cycle
 from tidemill.flows.step_spec import read_template
 from tidemill.flows.values import names_in
