@@ -11,7 +11,13 @@ import msgspec
 
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.parts import Message
+from tidemill.core.parts import Message, Part
+
+Dialect: TypeAlias = Literal[
+    "openai.chat", "openai.responses", "openai.completions", "openai.embeddings", "openai.moderations", "openai.images",
+    "openai.transcriptions", "openai.speech", "anthropic.messages", "anthropic.count_tokens", "cohere.rerank",
+]  # fmt: skip
+"""How requests and answers are written on the wire; also the keys of every `extra` (see `parts.py`)."""
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
@@ -54,6 +60,7 @@ class ToolDefinition:
     name: str
     description: str = ""
     parameters: JsonObject = field(default_factory=dict[str, Json])
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +68,9 @@ class ChatRequest:
     """One call of a chat model.
 
     `params` holds sampling parameters by their OpenAI names (`temperature`, `top_p`, `max_tokens`, `stop`, `seed`, `logprobs`,
-    `top_logprobs`, `presence_penalty`, `frequency_penalty`); a provider maps them and passes unknown ones through.
-    `output_schema` is a JSON Schema that the answer must satisfy.
+    `top_logprobs`, `presence_penalty`, `frequency_penalty`, `n`, `parallel_tool_calls`, `reasoning_effort`); a provider maps
+    them and passes unknown ones through. `output_schema` is a JSON Schema that the answer must satisfy. `extra` holds, by
+    dialect, the request's other fields, which go out in that dialect only.
     """
 
     model: str
@@ -71,6 +79,7 @@ class ChatRequest:
     tool_choice: str | None = None
     output_schema: JsonObject | None = None
     params: JsonObject = field(default_factory=dict[str, Json])
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -102,16 +111,37 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenLogprob:
-    """A token, its natural-log probability, and the likeliest others at its place."""
+    """A token, its natural-log probability, and the likeliest others at its place.
+
+    `data` is the token's own bytes where the provider gave them, since a token may be part of a character; `top_data` those
+    of the others, in the order of `top`, or empty.
+    """
 
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
+    data: bytes | None = None
+    top_data: tuple[bytes | None, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One of several answers to one request; `index` counts from 0."""
+
+    index: int
+    message: Message
+    finish_reason: FinishReason = "stop"
+    logprobs: tuple[TokenLogprob, ...] = ()
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatResponse:
-    """A whole answer. `model` and `fingerprint` are what the provider reported, not what was asked for."""
+    """A whole answer. `model` and `fingerprint` are what the provider reported, not what was asked for.
+
+    `others` are the answers after the first where `n` asked for several; `usage` is of all. `extra` holds, by dialect, what
+    else the provider said, such as its own id of the answer.
+    """
 
     message: Message
     finish_reason: FinishReason = "stop"
@@ -119,6 +149,8 @@ class ChatResponse:
     model: str = ""
     fingerprint: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    others: tuple[Choice, ...] = ()
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,8 +164,23 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AudioDelta:
+    """A piece of spoken output: base64 `data` of whole samples, and the words in it. `id` and `expires` come once."""
+
+    data: str = ""
+    transcript: str = ""
+    id: str | None = None
+    expires: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ChatDelta:
-    """One piece of a streamed answer. The last one carries `finish_reason`, and usage where the provider reports it."""
+    """One piece of a streamed answer. The last one carries `finish_reason`, and usage where the provider reports it.
+
+    `choice` says of which answer, where `n` asked for several; each has a last piece of its own. `reasoning` is a piece of what
+    the model thinks, and `signature` seals the thought that came before it. `part` is a whole part that came at once: a
+    picture, a sealed thought, a provider's own search. `extra` holds, by dialect, what else the provider said.
+    """
 
     text: str = ""
     tool_call: ToolCallDelta | None = None
@@ -142,6 +189,13 @@ class ChatDelta:
     model: str | None = None
     fingerprint: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    choice: int = 0
+    reasoning: str = ""
+    signature: str | None = None
+    refusal: str = ""
+    audio: AudioDelta | None = None
+    part: Part | None = None
+    extra: JsonObject | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
+
+FailureKind: TypeAlias = Literal[
+    "rate_limited", "overloaded", "timeout", "connection", "server", "content_filter", "context_length", "auth", "invalid"
+]
+"""Why a provider's attempt failed, for whoever decides what to try instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +31,7 @@ class Problem:
 
 
 class TidemillError(Exception):
-    """The root of all errors that are meant for a user. Never raised itself."""
+    """The root of all errors that are meant for a user. Never raised itself. `kind`: why an attempt at a provider failed."""
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something failed"
@@ -39,6 +44,7 @@ class TidemillError(Exception):
         where: str = "",
         problems: Sequence[Problem] = (),
         retry_after: float | None = None,
+        kind: FailureKind | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -46,6 +52,7 @@ class TidemillError(Exception):
         self.where = where
         self.problems = tuple(problems)
         self.retry_after = retry_after
+        self.kind: FailureKind | None = kind
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message

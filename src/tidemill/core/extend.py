@@ -7,14 +7,14 @@ built-in parts register in the same way. Each Protocol has a conformance kit in 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
-from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, EmbedResponse
+from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, Dialect, EmbedResponse
 from tidemill.core.difference import Difference
-from tidemill.core.errors import Invalid, Problem
+from tidemill.core.errors import Invalid, Problem, TidemillError
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Chunk, Document, Material, Parsed, Progress, Score, Version
 from tidemill.core.suggest import did_you_mean
@@ -37,7 +37,10 @@ class ChatProvider(Protocol):
     name: str
 
     async def chat(self, request: ChatRequest, *, connection: Connection) -> ChatResponse:
-        """Ask once and wait for the whole answer. Raises `Unavailable`, `RateLimited`, `Denied` or `Invalid`; never retries."""
+        """Ask once and wait for the whole answer. Raises `Unavailable`, `RateLimited`, `Denied` or `Invalid`; never retries.
+
+        The error's `kind` says why, for whoever chooses what to ask instead.
+        """
         ...
 
     def stream(self, request: ChatRequest, *, connection: Connection) -> AsyncIterator[ChatDelta]:
@@ -46,6 +49,71 @@ class ChatProvider(Protocol):
 
     async def close(self) -> None:
         """Release connections and child processes."""
+        ...
+
+
+class AnswerReader(Protocol):
+    """Reads an answer beside the bytes that pass on: what it said, what it used, and whether it came to its end."""
+
+    began: bool
+    """Whether something of the answer itself has come, so that no other model can be asked instead."""
+    ended: bool
+    """Whether the answer was whole."""
+    error: TidemillError | None
+    """What the provider refused or broke off with, though its status was a success."""
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes, cut anywhere. Never raises: what cannot be read is passed on and not counted."""
+        ...
+
+    def end(self) -> None:
+        """The last byte has come; `ended` is right from here on."""
+        ...
+
+    def response(self) -> ChatResponse:
+        """The answer so far."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawAnswer:
+    """A provider's answer as it was written. `status` is always a success: everything else is raised.
+
+    `headers` (names in lower case) are those of the provider that mean something to a client, `content-type` among them.
+    `chunks` are the bytes as they arrive; closing it closes the connection, so that the provider stops. `reader` is not fed
+    yet: whoever passes the chunks on feeds it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncGenerator[bytes]
+    reader: AnswerReader
+
+
+@runtime_checkable
+class ForwardsRaw(Protocol):
+    """What a provider has besides, when it takes a request of a dialect as it is written, and answers in the same.
+
+    A client of that dialect then gets the provider's own bytes, with nothing read or written anew.
+    """
+
+    dialects: frozenset[Dialect]
+
+    async def forward(
+        self,
+        dialect: Dialect,
+        body: bytes,
+        *,
+        model: str,
+        connection: Connection,
+        stream: bool,
+        headers: Mapping[str, str],
+    ) -> RawAnswer:
+        """Send `body`, in which `model` stands already, and wait for the answer's head.
+
+        `headers` (names in lower case) are those of the client that belong to the dialect: `content-type`, `anthropic-beta`.
+        Errors as for `ChatProvider.chat`, with their `kind`; never retries.
+        """
         ...
 
 

@@ -1,6 +1,9 @@
 """Messages and their parts: what goes into a model and what comes out, in every modality.
 
 Binary content is held by digest (a blob), by URL, or inline as base64 `data`; exactly one of the three.
+
+`extra` keeps what a dialect says and we have no name for, under the dialect's name: `{"anthropic.messages": {"cache_control":
+{…}}}`. It is written back in the same dialect, and is lost in any other. Empty, it is not written.
 """
 
 from __future__ import annotations
@@ -22,6 +25,31 @@ class Text:
 
     type: ClassVar[str] = "text"
     text: str
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reasoning:
+    """What a model thought before it answered.
+
+    `signature` is the provider's seal, without which it may not take the thought back; `data` is a thought that it gave sealed
+    and unreadable, with an empty `text`.
+    """
+
+    type: ClassVar[str] = "reasoning"
+    text: str = ""
+    signature: str | None = None
+    data: str | None = None
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """The model's own words for why it does not answer, where the provider tells them apart from an answer."""
+
+    type: ClassVar[str] = "refusal"
+    text: str
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +62,7 @@ class Media:
     url: str | None = None
     data: str | None = None
     name: str | None = None
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.blob, self.url, self.data)) != 1:
@@ -76,20 +105,42 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolResult:
-    """What a tool answered, for the call with the same `id`."""
+    """What a tool answered, for the call with the same `id`.
+
+    `content` is its text; `parts` is the whole where there is more than text, such as pictures, and empty otherwise.
+    """
 
     type: ClassVar[str] = "tool_result"
     id: str
     content: str
     is_error: bool = False
+    parts: tuple[Part, ...] = ()
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
 
-Part: TypeAlias = Text | Image | Audio | Video | File | ToolCall | ToolResult
-_PARTS: Mapping[str, type[Part]] = {each.type: each for each in (Text, Image, Audio, Video, File, ToolCall, ToolResult)}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Other:
+    """What one dialect has and the others have not, as it was written: a search that the provider made, a container's file.
+
+    `dialect` is its name, as in `openai.responses`.
+    """
+
+    type: ClassVar[str] = "other"
+    dialect: str
+    value: JsonObject = field(hash=False)
+
+
+Part: TypeAlias = Text | Image | Audio | Video | File | ToolCall | ToolResult | Reasoning | Refusal | Other
+_CLASSES: tuple[type[Part], ...] = (Text, Image, Audio, Video, File, ToolCall, ToolResult, Reasoning, Refusal, Other)
+_PARTS: Mapping[str, type[Part]] = {each.type: each for each in _CLASSES}
+_FIELDS: Mapping[type[Part], tuple[str, ...]] = {
+    each: tuple(one.name for one in fields(each) if one.name not in {"parts", "extra"}) for each in _CLASSES
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +149,7 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...] = field(default=())
+    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
 
     @classmethod
     def of(cls, role: Role, text: str) -> Message:
@@ -106,8 +158,8 @@ class Message:
 
     @property
     def text(self) -> str:
-        """All its text, joined."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
+        """All its text, joined; that of a refusal too, but not what the model thought."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text | Refusal))
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -116,30 +168,52 @@ class Message:
 
 
 def part_to_json(part: Part) -> JsonObject:
-    """A part as JSON: its `type` and its fields, without those that are None."""
-    values = {each.name: getattr(part, each.name) for each in fields(part)}
-    return {"type": part.type, **{name: value for name, value in values.items() if value is not None}}
+    """A part as JSON: its `type` and its fields, without those that are None, and without an empty `parts` or `extra`."""
+    written: dict[str, Json] = {"type": part.type}
+    for name in _FIELDS[type(part)]:
+        value = getattr(part, name)
+        if value is not None:
+            written[name] = value
+    if isinstance(part, ToolResult) and part.parts:
+        written["parts"] = [part_to_json(each) for each in part.parts]
+    if not isinstance(part, Other) and part.extra:
+        written["extra"] = part.extra
+    return written
 
 
 def message_to_json(message: Message) -> JsonObject:
-    """`{"role", "content"}`; content is text when that is all there is, else the list of parts."""
-    if len(message.parts) == 1 and isinstance(message.parts[0], Text):
-        return {"role": message.role, "content": message.parts[0].text}
-    return {"role": message.role, "content": [part_to_json(part) for part in message.parts]}
+    """`{"role", "content"}`, and `extra` if there is any; content is text when that is all there is, else the list of parts."""
+    parts = message.parts
+    content: Json
+    if len(parts) == 1 and isinstance(parts[0], Text) and not parts[0].extra:
+        content = parts[0].text
+    else:
+        content = [part_to_json(part) for part in parts]
+    if message.extra:
+        return {"role": message.role, "content": content, "extra": message.extra}
+    return {"role": message.role, "content": content}
 
 
 def message_from_json(value: Json, *, where: str = "message") -> Message:
     """Parse what `message_to_json` writes. Raises `Invalid`, naming `where`."""
-    if not isinstance(value, Mapping) or set(value) - {"role", "content"}:
+    if not isinstance(value, Mapping) or set(value) - {"role", "content", "extra"}:
         raise Invalid("a message is an object with role and content", where=where)
     role, content = value.get("role"), value.get("content")
     if role not in ROLES:
         raise Invalid(f"the role {role!r} is not known", where=where, hint=f"Known: {', '.join(ROLES)}.")
+    extra = _extra(value, where=where)
     if isinstance(content, str):
-        return Message.of(role, content)
+        return Message(role=role, parts=(Text(text=content),), extra=extra)
     if not isinstance(content, Sequence):
         raise Invalid("content is text or a list of parts", where=where)
-    return Message(role=role, parts=tuple(_part_from_json(each, where=where) for each in content))
+    return Message(role=role, parts=tuple(_part_from_json(each, where=where) for each in content), extra=extra)
+
+
+def _extra(value: JsonObject, *, where: str) -> JsonObject:
+    extra = value.get("extra", {})
+    if not isinstance(extra, Mapping):
+        raise Invalid("extra is an object: by dialect, what only that dialect says", where=where)
+    return extra
 
 
 def _part_from_json(value: Json, *, where: str) -> Part:
@@ -147,7 +221,14 @@ def _part_from_json(value: Json, *, where: str) -> Part:
     made = _PARTS.get(kind) if isinstance(kind, str) else None
     if made is None or not isinstance(value, Mapping):
         raise Invalid(f"the part {value!r} has no known type", where=where, hint=f"Known: {', '.join(_PARTS)}.")
-    values = {name: each for name, each in value.items() if name != "type"}
+    values: dict[str, object] = {name: each for name, each in value.items() if name != "type"}
+    if "extra" in values:
+        values["extra"] = _extra(value, where=where)
+    if "parts" in values:
+        inner = value["parts"]
+        if not isinstance(inner, Sequence) or isinstance(inner, str):
+            raise Invalid("parts is a list of parts", where=where)
+        values["parts"] = tuple(_part_from_json(each, where=where) for each in inner)
     try:
         return made(**cast("dict[str, Any]", values))
     except TypeError as error:
