@@ -125,6 +125,7 @@ def _chat_request(question: Question) -> ChatRequest:
         tool_choice=call.tool_choice,
         output_schema=call.output_schema,
         params=call.params,
+        extra=call.extra,
     )
 
 
@@ -149,6 +150,8 @@ def _of_model(result: ChatResult) -> Answer:
         cost=result.cost,
         logprobs=response.logprobs,
         fingerprint=response.fingerprint,
+        parts=response.message.parts,
+        extra=response.extra,
     )
 
 

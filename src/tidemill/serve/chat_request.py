@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, cast
 
 import msgspec
@@ -58,7 +58,10 @@ class _Body(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatCall:
-    """What a caller asks. `params` are the sampling parameters as sent; `inputs` is `metadata.inputs`."""
+    """What a caller asks. `params` are the sampling parameters as sent; `inputs` is `metadata.inputs`.
+
+    `extra` is what only the caller's dialect says, as in `ChatRequest`.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -70,6 +73,7 @@ class ChatCall:
     output_schema: JsonObject | None
     inputs: JsonObject
     user: str | None
+    extra: JsonObject = field(default_factory=dict[str, Json])
 
     @property
     def question(self) -> Message | None:

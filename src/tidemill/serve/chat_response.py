@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 from tidemill.core.chat import ChatDelta, FinishReason, TokenLogprob, Usage
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.parts import ToolCall
+from tidemill.core.parts import Part, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What an application answered. `cost` is in US dollars; `citations` are the passages that it had before it."""
+    """What an application answered. `cost` is in US dollars; `citations` are the passages that it had before it.
+
+    `parts` are the whole of a model's message, and `extra` what else its provider said; an application has text alone.
+    """
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
@@ -22,6 +25,8 @@ class Answer:
     logprobs: tuple[TokenLogprob, ...] = ()
     fingerprint: str | None = None
     citations: Sequence[JsonObject] = ()
+    parts: tuple[Part, ...] = ()
+    extra: JsonObject = field(default_factory=dict[str, Json])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

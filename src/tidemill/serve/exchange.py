@@ -110,13 +110,10 @@ class Exchange:
         fixed = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
         await self._start(200, {**fixed, **headers})
 
-    async def send_event(self, body: object) -> None:
-        """Send one event."""
-        await self._send({"type": "http.response.body", "body": b"data: " + dump_json(body) + b"\n\n", "more_body": True})
-
-    async def end_events(self) -> None:
-        """End the stream with the marker that clients wait for."""
-        await self._send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+    async def send_events(self, events: bytes, *, last: bool = False) -> None:
+        """Send the bytes of complete events, if there are any; the `last` end the response."""
+        if events or last:
+            await self._send({"type": "http.response.body", "body": events, "more_body": not last})
 
     async def _start(self, status: int, headers: Mapping[str, str]) -> None:
         self.has_started = True

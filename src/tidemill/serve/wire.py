@@ -1,4 +1,4 @@
-"""The data plane: `POST /v1/chat/completions` and `GET /v1/models`, and the telemetry of `otlp.py`, as raw ASGI.
+"""The data plane: the doors of `serve/dialects/`, `GET /v1/models`, and the telemetry of `otlp.py`, as raw ASGI.
 
 For an endpoint, chain, prompt or agent, sampling parameters of the request (`temperature`, `max_tokens` and their like) are
 not used: how it samples belongs to the release. For `model/NAME` they win over the model's own.
@@ -20,13 +20,14 @@ from tidemill.core.refs import check_name
 from tidemill.flows.run import Runner
 from tidemill.models.service import Models
 from tidemill.serve.answering import SPAN_KINDS, Answering, Question, prepare
-from tidemill.serve.chat_request import ChatCall, read_chat_call
-from tidemill.serve.chat_response import Answer, Envelope
+from tidemill.serve.chat_request import ChatCall
+from tidemill.serve.dialects.dialect import ChatDialect, Head, Writer
+from tidemill.serve.dialects.doors import CHAT, CHAT_DIALECTS
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
 from tidemill.serve.otlp import PATHS as OTLP_PATHS
 from tidemill.serve.otlp import OtlpDoor
-from tidemill.serve.problems import Refusal, WrongMethod, refusal_of, refusal_of_crash
+from tidemill.serve.problems import Refusal, WrongMethod
 from tidemill.serve.resolve import Resolver, Target
 from tidemill.serve.rollout import asker_of
 from tidemill.store import denials
@@ -79,16 +80,16 @@ class DataPlane:
             return
         except TidemillError as error:
             denials.refused(error)
-            await _refuse(exchange, refusal_of(error))
+            await _refuse(exchange, CHAT_DIALECTS.get(exchange.path, CHAT).refusal(error))
         except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the caller gets an answer)
             _log.exception("%s %s failed", exchange.method, exchange.path)
-            await _refuse(exchange, refusal_of_crash(trace=None))
+            await _refuse(exchange, CHAT_DIALECTS.get(exchange.path, CHAT).crash(trace=None))
 
     async def _route(self, exchange: Exchange) -> None:
         path = exchange.path
-        if path == "/v1/chat/completions":
+        if (dialect := CHAT_DIALECTS.get(path)) is not None:
             _need(exchange, "POST")
-            await self._chat(exchange)
+            await self._chat(exchange, dialect)
         elif path in OTLP_PATHS and self._otlp is not None:
             await self._otlp.answer(exchange)
         elif path == "/v1/models":
@@ -98,35 +99,36 @@ class DataPlane:
             _need(exchange, "GET")
             await self._show_model(exchange, unquote(path.removeprefix("/v1/models/")))
         else:
-            raise NotFound(f"there is no {path}", hint="Here are /v1/chat/completions and /v1/models.")
+            raise NotFound(f"there is no {path}", hint=f"Here are {', '.join(CHAT_DIALECTS)} and /v1/models.")
 
-    async def _chat(self, exchange: Exchange) -> None:
+    async def _chat(self, exchange: Exchange, dialect: ChatDialect) -> None:
         principal = await self._authenticate(exchange.headers)
         project = _project(exchange.headers, principal)
-        call = read_chat_call(await exchange.read(limit=self._max_body))
+        call = dialect.read(await exchange.read(limit=self._max_body))
         target = await self._resolver.resolve(call.model, project=project, principal=principal)
         if target.split is not None:
             target = target.decided(self._asker(exchange.headers, call))
         question = self._prepared(exchange.headers, call, target, project)
         span = self._trace(exchange.headers, question, target)
-        head = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
+        headers = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
         if target.variant is not None:
-            head["x-tidemill-variant"] = target.variant
-        envelope = Envelope(
-            id=f"chatcmpl-{span.trace_id}{span.span_id}", trace=span.trace_id, model=call.model,
+            headers["x-tidemill-variant"] = target.variant
+        head = Head(
+            id=f"{span.trace_id}{span.span_id}", trace=span.trace_id, model=call.model,
             release=target.bundle.release, created=self._clock.now_ns() // 10**9,
         )  # fmt: skip
+        writer = dialect.writer(head, call)
         answer = self._stream if call.stream else self._answer
         try:
             with span:
-                await exchange.until_gone(answer(exchange, question, span, envelope=envelope, headers=head))
+                await exchange.until_gone(answer(exchange, question, span, writer=writer, headers=headers))
         except TidemillError as error:
-            await _refuse(exchange, refusal_of(error), headers=head)
+            await _refuse(exchange, dialect.refusal(error), headers=headers, writer=writer)
         except Gone:
             raise
         except Exception:  # noqa: BLE001  (the same, with the trace)
             _log.exception("the request with trace %s failed", span.trace_id)
-            await _refuse(exchange, refusal_of_crash(trace=span.trace_id), headers=head)
+            await _refuse(exchange, dialect.crash(trace=span.trace_id), headers=headers, writer=writer)
 
     def _prepared(self, headers: Headers, call: ChatCall, target: Target, project: str) -> Question:
         """`prepare`; while a rollout runs, a refusal is traced too: a canary that takes no question has failed."""
@@ -142,29 +144,27 @@ class DataPlane:
             raise
 
     async def _answer(
-        self, exchange: Exchange, question: Question, span: Span, *, envelope: Envelope, headers: Mapping[str, str]
+        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: Mapping[str, str]
     ) -> None:
         answer = await self._answering.ask(question, span)
         span.end()  # before the caller can ask for the trace
         cost = {} if answer.cost is None else {"x-tidemill-cost": f"{answer.cost:.10f}".rstrip("0").rstrip(".")}
-        await exchange.send_json(200, envelope.completion(answer), headers={**headers, **cost})
+        await exchange.send_json(200, writer.whole(answer), headers={**headers, **cost})
 
     async def _stream(
-        self, exchange: Exchange, question: Question, span: Span, *, envelope: Envelope, headers: Mapping[str, str]
+        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: Mapping[str, str]
     ) -> None:
         """Nothing is sent before the first piece is there, so that a failure until then has its own status."""
         async with aclosing(self._answering.stream(question, span)) as pieces:
             async for piece in pieces:
                 if not exchange.has_started:
                     await exchange.start_events(headers=headers)
-                    await exchange.send_event(envelope.first_chunk())
+                    await exchange.send_events(writer.begin())
                 if isinstance(piece, ChatDelta):
-                    chunk = envelope.delta_chunk(piece)
-                    if chunk is not None:
-                        await exchange.send_event(chunk)
+                    await exchange.send_events(writer.piece(piece))
                 else:
                     span.end()  # before the caller can ask for the trace
-                    await _finish(exchange, piece, envelope=envelope, call=question.call)
+                    await exchange.send_events(writer.end(piece), last=True)
 
     def _trace(self, headers: Headers, question: Question, target: Target) -> Span:
         root = target.bundle.root
@@ -206,18 +206,12 @@ class DataPlane:
         return [{"id": name, "object": "model", "created": created, "owned_by": project} for name, created in names]
 
 
-async def _finish(exchange: Exchange, answer: Answer, *, envelope: Envelope, call: ChatCall) -> None:
-    await exchange.send_event(envelope.last_chunk(answer, extended=not call.include_usage))
-    if call.include_usage:
-        await exchange.send_event(envelope.usage_chunk(answer))
-    await exchange.end_events()
-
-
-async def _refuse(exchange: Exchange, refusal: Refusal, *, headers: Mapping[str, str] | None = None) -> None:
+async def _refuse(
+    exchange: Exchange, refusal: Refusal, *, headers: Mapping[str, str] | None = None, writer: Writer | None = None
+) -> None:
     """Send an error: as a response, or as the last event of a stream that has begun."""
     if exchange.has_started:
-        await exchange.send_event(refusal.body)
-        await exchange.end_events()
+        await exchange.send_events(b"" if writer is None else writer.broken(refusal), last=True)
         return
     retry = {} if refusal.retry_after is None else {"retry-after": str(max(1, round(refusal.retry_after)))}
     await exchange.send_json(refusal.status, refusal.body, headers={**(headers or {}), **retry})

@@ -51,7 +51,7 @@ class Writer(Protocol):
         ...
 
 
-class Dialect(Protocol):
+class ChatDialect(Protocol):
     """One way to ask for an answer. Made once; a request gets a `Writer` of its own."""
 
     name: str

@@ -1,0 +1,37 @@
+"""The dialect of `/v1/messages`.
+
+https://docs.anthropic.com/en/api/messages
+"""
+
+from __future__ import annotations
+
+from tidemill.core.errors import TidemillError
+from tidemill.serve.chat_request import ChatCall
+from tidemill.serve.dialects.dialect import Head, Writer
+from tidemill.serve.dialects.messages_blocks import NAME
+from tidemill.serve.dialects.messages_errors import messages_crash, messages_refusal
+from tidemill.serve.dialects.messages_read import read_messages_call
+from tidemill.serve.dialects.messages_write import MessagesWriter
+from tidemill.serve.problems import Refusal
+
+
+class Messages:
+    """Reads and writes messages."""
+
+    name = NAME
+
+    def read(self, content: bytes) -> ChatCall:
+        """Parse a request's body. Raises `Invalid` with the place in it."""
+        return read_messages_call(content)
+
+    def writer(self, head: Head, call: ChatCall) -> Writer:  # noqa: ARG002  (the Protocol's argument)
+        """What writes the answer to this request."""
+        return MessagesWriter(head)
+
+    def refusal(self, error: TidemillError) -> Refusal:
+        """An error in the dialect's own shape."""
+        return messages_refusal(error)
+
+    def crash(self, *, trace: str | None) -> Refusal:
+        """The answer for a fault of ours."""
+        return messages_crash(trace=trace)
