@@ -8,13 +8,18 @@ from typing import cast
 
 import orjson
 
-from tidemill.core.errors import Denied, Invalid, RateLimited, TidemillError, Unavailable
+from tidemill.core.errors import Denied, FailureKind, Invalid, RateLimited, TidemillError, Unavailable
 from tidemill.core.json import Json
 
 _TOO_LONG = re.compile(
     r"context.?(length|size|window)|prompt is too long|too many (input )?tokens|maximum (context|input)|input (is )?too long",
     re.IGNORECASE,
 )
+_FILTERED = re.compile(
+    r"content.?(filter|policy|management)|responsible.?ai|safety (system|filter|setting)|blocked by", re.IGNORECASE
+)
+_OVERLOADED = frozenset({503, 529})
+_SLOW = frozenset({408, 504, 524})
 _SHORT = 300
 
 
@@ -27,21 +32,31 @@ def refusal(
     message = f"{provider} answered {status}" + (f": {said}" if said else "")
     if status in {401, 403}:
         hint = f"Check api_key of {where}: the variable or file that it names must hold a key that may do this."
-        return Denied(message, where=where, hint=hint)
+        return Denied(message, where=where, hint=hint, kind="auth")
     if status == 429:
-        return RateLimited(message, where=where, retry_after=retry_after, hint=_wait(retry_after))
+        return RateLimited(message, where=where, retry_after=retry_after, hint=_wait(retry_after), kind="rate_limited")
     if status in {408, 409, 425} or status >= 500:
-        return Unavailable(
-            message, where=where, retry_after=retry_after, hint="The failure is the provider's; try again later."
-        )
+        hint = "The failure is the provider's; try again later."
+        return Unavailable(message, where=where, retry_after=retry_after, hint=hint, kind=_kind(status))
     if status < 400:
-        return Unavailable(message, where=where, hint=f"Redirects are not followed. Check base_url of {where}.")
+        hint = f"Redirects are not followed. Check base_url of {where}."
+        return Unavailable(message, where=where, hint=hint, kind="server")
     if status == 413 or _TOO_LONG.search(body):
         hint = "Shorten the prompt, retrieve fewer passages, or choose a model with a longer context."
-        return Invalid(f"the prompt is longer than the model's context: {message}", where=where, hint=hint)
+        message = f"the prompt is longer than the model's context: {message}"
+        return Invalid(message, where=where, hint=hint, kind="context_length")
+    if _FILTERED.search(body):
+        hint = "The provider's own filter refused what was sent. Change it, or ask another model."
+        return Invalid(message, where=where, hint=hint, kind="content_filter")
     if status in {404, 405}:
-        return Invalid(message, where=where, hint=f"Check the model's name and base_url of {where}.")
-    return Invalid(message, where=where, hint="The provider refused the request as it was written.")
+        return Invalid(message, where=where, hint=f"Check the model's name and base_url of {where}.", kind="invalid")
+    return Invalid(message, where=where, hint="The provider refused the request as it was written.", kind="invalid")
+
+
+def _kind(status: int) -> FailureKind:
+    if status in _OVERLOADED:
+        return "overloaded"
+    return "timeout" if status in _SLOW else "server"
 
 
 def _wait(retry_after: float | None) -> str:

@@ -42,7 +42,8 @@ class Wire:
             except orjson.JSONDecodeError:
                 raise self._not_json(response, content.decode("utf-8", "replace"), connection) from None
             if not isinstance(answer, Mapping):
-                raise Unavailable(f"{self._provider} answered with JSON that is not an object", where=_where(connection))
+                said = f"{self._provider} answered with JSON that is not an object"
+                raise Unavailable(said, where=_where(connection), kind="server")
             return answer
 
     async def events(
@@ -127,20 +128,22 @@ class Wire:
             f"{self._provider} answered {response.status} with {what}" + ("" if html else " where JSON was expected"),
             where=_where(connection),
             hint=f"Check base_url of {_where(connection)}: {response.url.origin()}{response.url.path} may not be an API.",
+            kind="server",
         )
 
     def _broken(self, error: Exception, connection: Connection) -> TidemillError:
         where = _where(connection)
         if isinstance(error, aiohttp.InvalidURL):
-            return Invalid(f"base_url cannot be used: {error}", where=where, hint=f"Check base_url of {where}.")
+            return Invalid(f"base_url cannot be used: {error}", where=where, hint=f"Check base_url of {where}.", kind="invalid")
         if isinstance(error, asyncio.TimeoutError):
             hint = f"Raise timeout of {where}, or look at why it is slow."
-            return Unavailable(f"{self._provider} was silent for {connection.timeout:g} s", where=where, hint=hint)
+            silent = f"{self._provider} was silent for {connection.timeout:g} s"
+            return Unavailable(silent, where=where, hint=hint, kind="timeout")
         if isinstance(error, aiohttp.ClientConnectorError):
             hint = f"Is it running? Check base_url of {where}."
-            return Unavailable(f"{self._provider} cannot be reached: {error}", where=where, hint=hint)
+            return Unavailable(f"{self._provider} cannot be reached: {error}", where=where, hint=hint, kind="connection")
         said = str(error) or type(error).__name__
-        return Unavailable(f"{self._provider} broke the connection off: {said}", where=where)
+        return Unavailable(f"{self._provider} broke the connection off: {said}", where=where, kind="connection")
 
 
 def _encode(body: JsonObject) -> bytes:
