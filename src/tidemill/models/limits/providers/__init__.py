@@ -1,0 +1,1 @@
+"""The servers that counters can be kept in, a file each."""
