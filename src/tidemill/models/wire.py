@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from tidemill.core.chat import Connection
 from tidemill.core.errors import Denied, Invalid, TidemillError, Unavailable
@@ -32,19 +33,49 @@ class Wire:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def ask(
-        self, url: str, body: JsonObject, *, headers: Mapping[str, str], connection: Connection, secret: str | None
+        self, url: str, body: JsonObject | bytes, *, headers: Mapping[str, str], connection: Connection, secret: str | None
     ) -> JsonObject:
         """POST `body` and read the JSON object that comes back. `secret` is struck out of any error."""
+        answer = await self.ask_any(url, body, headers=headers, connection=connection, secret=secret)
+        if not isinstance(answer, Mapping):
+            said = f"{self._provider} answered with JSON that is not an object"
+            raise Unavailable(said, where=_where(connection), kind="server")
+        return answer
+
+    async def ask_any(
+        self,
+        url: str,
+        body: JsonObject | bytes | None,
+        *,
+        headers: Mapping[str, str],
+        connection: Connection,
+        secret: str | None,
+    ) -> Json:
+        """POST `body`, or GET where it is None, and read the JSON that comes back, of any type."""
         async with self._post(url, body, headers=headers, connection=connection, secret=secret) as response:
             content = await _read(response, _LARGEST_ANSWER)
             try:
-                answer = cast("Json", orjson.loads(content))
+                return cast("Json", orjson.loads(content))
             except orjson.JSONDecodeError:
                 raise self._not_json(response, content.decode("utf-8", "replace"), connection) from None
-            if not isinstance(answer, Mapping):
-                said = f"{self._provider} answered with JSON that is not an object"
-                raise Unavailable(said, where=_where(connection), kind="server")
-            return answer
+
+    async def pieces(
+        self,
+        url: str,
+        body: JsonObject | bytes | None,
+        *,
+        headers: Mapping[str, str],
+        connection: Connection,
+        secret: str | None,
+    ) -> AsyncGenerator[bytes]:
+        """POST `body`, or GET where it is None, and yield the bytes of a stream in any form as they arrive."""
+        headers = {"accept-encoding": "identity", **headers}
+        async with self._post(url, body, headers=headers, connection=connection, secret=secret) as response:
+            if response.content_type in {"text/html", "application/json"}:
+                text = (await _read(response, _LARGEST_REFUSAL)).decode("utf-8", "replace")
+                raise self._not_json(response, text, connection)
+            async for piece in response.content.iter_any():
+                yield piece
 
     async def events(
         self, url: str, body: JsonObject, *, headers: Mapping[str, str], connection: Connection, secret: str | None
@@ -72,15 +103,26 @@ class Wire:
 
     @contextlib.asynccontextmanager
     async def _post(
-        self, url: str, body: JsonObject, *, headers: Mapping[str, str], connection: Connection, secret: str | None
+        self,
+        url: str,
+        body: JsonObject | bytes | None,
+        *,
+        headers: Mapping[str, str],
+        connection: Connection,
+        secret: str | None,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         response: aiohttp.ClientResponse | None = None
         try:
             if not connection.allow_private:
                 check_literal(urlsplit(url).hostname or "")
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=connection.timeout, sock_read=connection.timeout)
-            response = await self._session(connection).post(
-                url, data=_encode(body), headers=headers, timeout=timeout, allow_redirects=False
+            response = await self._session(connection).request(
+                "GET" if body is None else "POST",
+                URL(url, encoded="%" in url),  # what is escaped is sent as it was signed
+                data=body if body is None or isinstance(body, bytes) else _encode(body),
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
             )
             if response.status >= 300:
                 raise await self._refusal(response, connection, secret)
