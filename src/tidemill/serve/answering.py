@@ -49,6 +49,9 @@ class Question:
 def prepare(bundle: Bundle, call: ChatCall, *, project: str, environment: str) -> Question:
     """Fit a request to an application. Raises `Invalid` for what the application does not take."""
     is_model = bundle.root.kind == "model"
+    if call.unsayable:
+        first = call.unsayable[0]
+        raise Invalid(first.message, where=first.where, hint=first.hint, problems=call.unsayable[1:])
     if not is_model and call.tools:
         raise Invalid(
             f"{bundle.root.bare} has its own tools", where="tools", hint="Leave tools out, or call a model by its name."
@@ -151,6 +154,7 @@ def _of_model(result: ChatResult) -> Answer:
         logprobs=response.logprobs,
         fingerprint=response.fingerprint,
         parts=response.message.parts,
+        others=response.others,
         extra=response.extra,
     )
 

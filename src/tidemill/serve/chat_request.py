@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 import msgspec
 
 from tidemill.core.chat import ToolDefinition
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject, parse_json
 from tidemill.core.parts import Message
 from tidemill.serve.chat_parts import WireMessage, read_message
@@ -60,7 +60,8 @@ class _Body(msgspec.Struct, frozen=True):
 class ChatCall:
     """What a caller asks. `params` are the sampling parameters as sent; `inputs` is `metadata.inputs`.
 
-    `extra` is what only the caller's dialect says, as in `ChatRequest`.
+    `extra` is what only the caller's dialect says, as in `ChatRequest`; `unsayable` is what has to be refused wherever the
+    request is not passed on in that dialect.
     """
 
     model: str
@@ -74,6 +75,7 @@ class ChatCall:
     inputs: JsonObject
     user: str | None
     extra: JsonObject = field(default_factory=dict[str, Json])
+    unsayable: tuple[Problem, ...] = ()
 
     @property
     def question(self) -> Message | None:

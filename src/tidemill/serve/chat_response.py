@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tidemill.core.chat import ChatDelta, FinishReason, TokenLogprob, Usage
+from tidemill.core.chat import ChatDelta, Choice, FinishReason, TokenLogprob, Usage
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Part, ToolCall
 
@@ -14,7 +14,8 @@ from tidemill.core.parts import Part, ToolCall
 class Answer:
     """What an application answered. `cost` is in US dollars; `citations` are the passages that it had before it.
 
-    `parts` are the whole of a model's message, and `extra` what else its provider said; an application has text alone.
+    `parts` are the whole of a model's message, `others` the answers after the first where `n` asked for several, and `extra`
+    what else its provider said; an application has text alone.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Answer:
     fingerprint: str | None = None
     citations: Sequence[JsonObject] = ()
     parts: tuple[Part, ...] = ()
+    others: tuple[Choice, ...] = ()
     extra: JsonObject = field(default_factory=dict[str, Json])
 
 
