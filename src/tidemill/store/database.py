@@ -113,6 +113,10 @@ class Database:
         """
         return await self._writers.run(partial(self.write_sync, work))
 
+    async def tally(self, work: Callable[[Connection], T]) -> T:
+        """`write` for what nothing that `remember` keeps is read from: it stays remembered. For counts, written often."""
+        return await self._writers.run(partial(self._tally_sync, work))
+
     def read_sync(self, work: Callable[[Connection], T]) -> T:
         """`read` on this thread."""
         with self._reader_slots, self._explained():
@@ -134,6 +138,10 @@ class Database:
             raise
         finally:
             self._written += 1
+
+    def _tally_sync(self, work: Callable[[Connection], T]) -> T:
+        with self._explained():
+            return self._write_once(work)
 
     def scrub(self) -> None:
         """Let go of what was deleted where the database still has its bytes: the journal of SQLite, dead rows of PostgreSQL."""

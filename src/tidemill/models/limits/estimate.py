@@ -1,0 +1,177 @@
+"""What a call will take, before it is made: an estimate that learns from what calls took.
+
+Input is counted by the length of its text, with the share of tokens to characters that nine in ten calls of the model stayed
+below; output is what the request allows at most, else what nine in ten answers stayed below. Settling replaces all of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Final, cast
+
+import msgspec
+
+from tidemill.core.chat import ChatRequest, Usage
+from tidemill.core.json import Json
+from tidemill.core.parts import Media, ToolCall, ToolResult
+from tidemill.models.calls import Call
+from tidemill.models.limits.rules import NANO, nano_of
+from tidemill.pricing.prices import cost_of
+
+MOST_TOKENS: Final = 16_000_000
+"""More than any model takes: what a provider reports beyond it is not believed."""
+_SHARE: Final = 0.3  # tokens a character, before anything is learned: English has 0.22 to 0.28
+_A_MESSAGE: Final = 8  # tokens that its role and its ends take
+_A_PICTURE: Final = 1000
+_A_TOOL: Final = 60
+_OUTPUT: Final = 512
+_SAMPLES: Final = 64
+_RECKONED_EVERY: Final = 8
+_MODELS: Final = 1024
+_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_PRICED_FOR: Final = 3600.0  # seconds
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`cost` is in billionths of a US dollar; `characters` is the length of the text that the input was counted by."""
+
+    input_tokens: int
+    output_tokens: int
+    cost: int
+    characters: int
+
+    @property
+    def tokens(self) -> int:
+        """Of input and output."""
+        return self.input_tokens + self.output_tokens
+
+
+class Quantile:
+    """What nine in ten of the last samples stayed at or below; `first` until there are some."""
+
+    __slots__ = ("_first", "_fresh", "_samples", "value")
+
+    def __init__(self, first: float) -> None:
+        self.value = first
+        self._first = first
+        self._fresh = 0
+        self._samples: deque[float] = deque(maxlen=_SAMPLES)
+
+    def add(self, sample: float) -> None:
+        """Learn from one more."""
+        self._samples.append(sample)
+        self._fresh += 1
+        if self._fresh >= min(_RECKONED_EVERY, len(self._samples)):
+            self._fresh = 0
+            ordered = sorted(self._samples)
+            self.value = ordered[-(-len(ordered) * 9 // 10) - 1]
+
+
+class _Learned:
+    __slots__ = ("cost", "output", "priced", "rates", "share")
+
+    def __init__(self) -> None:
+        self.share = Quantile(_SHARE)
+        self.output = Quantile(_OUTPUT)
+        self.cost = Quantile(0.0)
+        self.rates: tuple[float, float] | None = None
+        self.priced = float("-inf")
+
+
+class Estimator:
+    """Of every model of every project. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._learned: OrderedDict[tuple[str, str], _Learned] = OrderedDict()
+
+    def estimate(self, call: Call, *, now: float) -> Estimate:
+        """What the call will take. `now` is in monotonic seconds."""
+        known = self._of(call)
+        characters, more = _size(call)
+        given = round(characters * known.share.value) + more
+        made = 0
+        if call.operation in {"chat", "completions"}:
+            made = _most_output(call.request, known)
+        return Estimate(
+            input_tokens=given, output_tokens=made, cost=self._cost(call, known, given, made, now), characters=characters
+        )
+
+    def learn(self, call: Call, estimate: Estimate, usage: Usage, cost: float | None) -> None:
+        """Take in what a call took that came to its end."""
+        known = self._of(call)
+        if estimate.characters > 0 and usage.input_tokens > 0:
+            known.share.add(min(4.0, usage.input_tokens / estimate.characters))
+        if usage.output_tokens > 0:
+            known.output.add(usage.output_tokens)
+        if cost:
+            known.cost.add(cost)
+
+    def _of(self, call: Call) -> _Learned:
+        key = (call.caller.project, call.model.bare)
+        known = self._learned.get(key)
+        if known is None:
+            known = self._learned[key] = _Learned()
+            if len(self._learned) > _MODELS:
+                self._learned.popitem(last=False)
+        return known
+
+    def _cost(self, call: Call, known: _Learned, given: int, made: int, now: float) -> int:
+        if now - known.priced > _PRICED_FOR:
+            known.priced = now
+            known.rates = _rates(
+                str(call.model.spec.get("provider") or ""), str(call.model.spec.get("model") or call.model.name)
+            )
+        if known.rates is None:
+            return nano_of(known.cost.value)
+        return round(given * known.rates[0] + made * known.rates[1])
+
+
+def bounded(usage: Usage) -> tuple[Usage, bool]:
+    """What a provider reported, as far as it can be believed; and whether it could not: counts below 0 or beyond any model."""
+    counts = (usage.input_tokens, usage.output_tokens)
+    if 0 <= counts[0] <= MOST_TOKENS and 0 <= counts[1] <= MOST_TOKENS:
+        return usage, False
+    given, made = (min(MOST_TOKENS, max(0, each)) for each in counts)
+    return Usage(input_tokens=given, output_tokens=made), True
+
+
+def _rates(provider: str, model: str) -> tuple[float, float] | None:
+    """Billionths of a dollar for a token of input and one of output; None where no price is known."""
+    million = 1_000_000
+    given = cost_of(provider, model, Usage(input_tokens=million))
+    made = cost_of(provider, model, Usage(output_tokens=million))
+    return None if given is None or made is None else (given * NANO / million, made * NANO / million)
+
+
+def _size(call: Call) -> tuple[int, int]:
+    """Characters of text that the model reads, and tokens for what is no text."""
+    request = call.request
+    if request is None:
+        if call.texts:
+            return sum(map(len, call.texts)), 0
+        return 0 if call.raw is None or not call.raw.fields else len(call.raw.body), 0
+    characters, more = 0, len(request.tools) * _A_TOOL
+    for message in request.messages:
+        more += _A_MESSAGE
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                characters += len(part.arguments)
+            elif isinstance(part, ToolResult):
+                characters += len(part.content)
+            elif isinstance(part, Media):
+                more += _A_PICTURE
+            else:
+                characters += len(getattr(part, "text", ""))
+    return characters, more
+
+
+def _most_output(request: ChatRequest | None, known: _Learned) -> int:
+    if request is None:
+        return round(known.output.value)
+    params = request.params
+    most: Json = next((params[each] for each in _LIMITS if params.get(each) is not None), None)
+    answers = params.get("n")
+    times = answers if isinstance(answers, int) and not isinstance(answers, bool) and 0 < answers <= 128 else 1
+    if isinstance(most, int) and most >= 0:
+        return min(MOST_TOKENS, cast("int", most)) * times
+    return round(known.output.value) * times
