@@ -12,7 +12,7 @@ from tidemill.core.errors import Invalid
 
 KINDS = frozenset(
     "prompt model embedder adapter connection dataset document index chain agent tool function guardrail scorer judge gate"
-    " endpoint pipeline policy monitor tune release evaluation environment telemetry".split()
+    " endpoint pipeline policy monitor tune release evaluation environment telemetry route".split()
 )  # fmt: skip
 _NAME = r"[a-z0-9][a-z0-9._-]{0,127}"
 _GRAMMAR = re.compile(rf"(?:(?P<project>{_NAME}):)?(?P<kind>[a-z]+)/(?P<name>{_NAME})(?:@(?P<version>[a-z0-9][a-z0-9._:-]*))?")

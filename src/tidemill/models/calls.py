@@ -6,7 +6,7 @@ Protocol here; without one, its step is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -38,13 +38,15 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     headers: Mapping[str, str]
     stream: bool = False
     counts: bool = True
+    rename: Callable[[str], bytes] | None = None
 
 
 class Call(msgspec.Struct, kw_only=True):
     """One call. `model` is what was asked for: a model, an embedder, or a route to several of them.
 
     `request` is there for every chat, also beside `raw`; `texts` for what is embedded. `started` is in monotonic seconds.
-    `notes` collects what the parts on the way want to say in the answer's headers (names in lower case).
+    `notes` collects what the parts on the way want to say in the answer's headers (names in lower case). `wasted` is what
+    attempts cost that gave no answer, in US dollars: the slower of two.
     """
 
     operation: Operation
@@ -57,6 +59,7 @@ class Call(msgspec.Struct, kw_only=True):
     raw: RawRequest | None = None
     texts: tuple[str, ...] = ()
     notes: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    wasted: float = 0.0
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True, gc=False):

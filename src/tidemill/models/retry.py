@@ -33,18 +33,23 @@ class RetryPolicy:
         """Seconds to wait after attempt number `attempt` (from 1) failed with `error`."""
         if error.retry_after is not None:
             return error.retry_after * (1 + self.jitter() / 10)
+        return self.pause(attempt)
+
+    def pause(self, attempt: int) -> float:
+        """The same where the provider named no time."""
         return min(self.longest_delay, self.first_delay * 2 ** (attempt - 1)) * (1 - self.jitter() / 2)
 
 
 @dataclass(kw_only=True, slots=True)
 class RetryBudget:
-    """Keeps retries from drowning a provider that is down: each spends one, each success earns a tenth, up to `most`.
+    """Keeps what is asked a second time from drowning a provider: each spends one, what goes well earns `share`, up to `most`.
 
-    As in gRPC's retry throttling (A6).
+    As in gRPC's retry throttling (A6). Hedged requests are held to one of their own.
     """
 
     most: float = 100.0
     left: float = field(default=100.0)
+    share: float = 0.1
 
     def spend(self) -> bool:
         """Take one retry, if there is one."""
@@ -54,8 +59,8 @@ class RetryBudget:
         return True
 
     def earn(self) -> None:
-        """Note a success."""
-        self.left = min(self.most, self.left + 0.1)
+        """Note what went well."""
+        self.left = min(self.most, self.left + self.share)
 
 
 def can_retry(error: TidemillError) -> bool:

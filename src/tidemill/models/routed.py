@@ -1,0 +1,338 @@
+"""Asking the targets of a route: one attempt after the other, or two beside each other, as `routing.course` decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeAlias, TypeVar, cast
+
+import anyio.to_thread
+
+from tidemill.core.chat import ChatRequest, Usage
+from tidemill.core.clock import Clock, SystemClock
+from tidemill.core.errors import FailureKind, TidemillError, Unavailable
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import Message
+from tidemill.core.records import Version
+from tidemill.core.refs import Ref, parse_ref
+from tidemill.models.calls import Attempt, Call, Routed, Spent
+from tidemill.models.retry import RetryPolicy
+from tidemill.models.routing import course as courses
+from tidemill.models.routing.endings import ended, kind_of
+from tidemill.models.routing.facts import Facts, LanguageOf
+from tidemill.models.routing.spec import Route, Target, compile_route
+from tidemill.models.routing.state import Board, TargetState
+from tidemill.pricing.prices import cost_of
+from tidemill.telemetry import Span, genai
+
+FindVersion: TypeAlias = Callable[[str, Ref], Awaitable[Version]]
+"""(project, reference with a digest) to the version. Raises `NotFound`."""
+Ping: TypeAlias = Callable[[Version, str, str], Awaitable[None]]
+"""(model, project, environment): ask something small. Raises what a call raises."""
+
+T = TypeVar("T")
+_COMPILED: Final = 256
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """A route with the models that its targets were locked to, by the targets' index."""
+
+    route: Route
+    models: tuple[Version, ...]
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {each.name: self.models[each.index].digest for each in self.route.targets}
+
+
+@dataclass(kw_only=True, slots=True)
+class _Made(Generic[T]):
+    """What an attempt came to: an answer, or an error."""
+
+    attempt: courses.Attempt
+    span: Span
+    answer: T | None = None
+    error: TidemillError | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Request(Generic[T]):
+    """One call on its way through a route."""
+
+    call: Call
+    attempt: Attempt[T]
+    plan: _Plan
+    course: courses.Course
+    facts: Facts
+    failed: dict[str, TidemillError]
+    is_won: bool = False
+
+
+class Routes:
+    """Routes calls of `kind: route`. Belongs to one event loop; `close` it there.
+
+    `chance` (as `random.random`) and `clock` decide what chance and time decide. `ping` makes health probes.
+    """
+
+    def __init__(
+        self,
+        *,
+        version_of: FindVersion,
+        clock: Clock | None = None,
+        retry: RetryPolicy | None = None,
+        chance: Callable[[], float] = random.random,
+        language_of: LanguageOf | None = None,
+        ping: Ping | None = None,
+    ) -> None:
+        self._version_of = version_of
+        self._clock = clock or SystemClock()
+        self._retry = retry or RetryPolicy()
+        self._chance = chance
+        self._language_of = language_of
+        self.ping = ping
+        self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
+        self._board = Board(chance=chance)
+        self._under_way: dict[int, tuple[courses.Course, courses.Attempt, Span]] = {}
+        self._healing: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self, call: Call, attempt: Attempt[T]) -> Routed[T]:
+        """Make attempts until one is good.
+
+        Raises the error of a request that no other target would take either, else `RateLimited` or `Unavailable` when every
+        target failed or is left alone.
+        """
+        plan = await self._plan(call.model)
+        request = self._begin(call, attempt, plan)
+        while True:
+            step = request.course.next(self._clock.monotonic())
+            if isinstance(step, courses.End):
+                raise self._ended(request, step)
+            if isinstance(step, courses.Wait):
+                await asyncio.sleep(step.seconds)
+                continue
+            made = await self._race(request, step)
+            if made.error is None:
+                return self._won(request, made)
+            request.failed[made.attempt.target.name] = made.error
+            if not request.course.moves_on(kind_of(made.error)):
+                raise made.error
+
+    def settled(self, call: Call, model: Version, spent: Spent, *, seconds: float) -> None:  # noqa: ARG002  (the Protocol's)
+        """An answer that `run` gave came to its end, or broke off."""
+        found = self._under_way.pop(id(call), None)
+        if found is None:
+            return
+        course, attempt, span = found
+        span.set(usage=spent.usage, cost=spent.cost)
+        if spent.cancelled:
+            course.abandoned(attempt)
+            span.set(error="cancelled")
+        elif spent.error is not None:
+            kind = kind_of(spent.error)
+            course.failed(attempt, kind, self._clock.monotonic(), said=spent.error.message)
+            span.set(error=spent.error.message, attributes={genai.FAILURE: kind})
+        else:
+            course.served(attempt, self._clock.monotonic())
+        span.end()
+
+    async def show(self, version: Version, *, project: str, environment: str) -> JsonObject:
+        """A route's breakers, latencies and shares in this process."""
+        plan = await self._plan(version)
+        return self._board.show(project, environment, plan.route, plan.keys, self._clock.monotonic())
+
+    async def close(self) -> None:
+        """Stop the health probes."""
+        tasks = tuple(self._healing.values())
+        self._healing.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _plan(self, version: Version) -> _Plan:
+        key = (version.project, version.digest)
+        plan = self._plans.get(key)
+        if plan is None:
+            route = await anyio.to_thread.run_sync(compile_route, version)
+            refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
+            models = [await self._version_of(version.project, ref) for ref in refs]
+            plan = self._plans[key] = _Plan(route=route, models=tuple(models))
+            if len(self._plans) > _COMPILED:
+                self._plans.popitem(last=False)
+        return plan
+
+    def _begin(self, call: Call, attempt: Attempt[T], plan: _Plan) -> _Request[T]:
+        route, caller = plan.route, call.caller
+        state = self._board.of(caller.project, caller.environment, route.name)
+        states = [state.target(each.digest, route.breaker, retry_share=route.retry_share) for each in plan.models]
+        asked = call.request or ChatRequest(model="", messages=tuple(Message.of("user", each) for each in call.texts))
+
+        def price_of(target: Target, tokens_in: int, tokens_out: int) -> float | None:
+            return _listed(plan.models[target.index], tokens_in, tokens_out)
+
+        facts = Facts(asked, caller=caller, stream=call.stream, price_of=price_of, language_of=self._language_of)
+        now = self._clock.monotonic()
+        course = courses.Course(route, state, states, facts=facts, now=now, policy=self._retry, chance=self._chance)
+        call.span.set(attributes={genai.ROUTE: route.name})
+        return _Request(call=call, attempt=attempt, plan=plan, course=course, facts=facts, failed={})
+
+    async def _race(self, request: _Request[T], step: courses.Attempt) -> _Made[T]:
+        """Make an attempt; when it is slow and the route says so, another beside it, and take what is good first."""
+        after = request.course.hedge_after(step, self._clock.monotonic())
+        if after is None:
+            return await self._make(request, step)
+        running = {asyncio.create_task(self._make(request, step))}
+        made: _Made[T] | None = None
+        try:
+            done, _ = await asyncio.wait(running, timeout=after + step.delay)
+            if not done and (second := request.course.hedge(step, self._clock.monotonic())) is not None:
+                running.add(asyncio.create_task(self._make(request, second)))
+            while running and (made is None or made.error is not None):
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    made = await self._better(request, made, each.result())
+            request.is_won = made is not None and made.error is None
+        finally:
+            await self._stop(request, running)
+        assert made is not None, "a race has a first"
+        return made
+
+    async def _better(self, request: _Request[T], one: _Made[T] | None, other: _Made[T]) -> _Made[T]:
+        """The good one of two; of two good ones the second is let go, of two failures the first is noted."""
+        if one is None:
+            return other
+        if one.error is None:
+            if other.error is None:
+                await self._let_go(request, other)
+            return one
+        request.failed[one.attempt.target.name] = one.error
+        return other
+
+    async def _stop(self, request: _Request[T], running: set[asyncio.Task[_Made[T]]]) -> None:
+        """Cancel those that came too late; one that came in the same moment is let go."""
+        for task in running:
+            task.cancel()
+        for found in await asyncio.gather(*running, return_exceptions=True):
+            if isinstance(found, _Made) and found.error is None:
+                await self._let_go(request, found)
+
+    async def _let_go(self, request: _Request[T], made: _Made[T]) -> None:
+        await request.attempt.discard(cast("T", made.answer))
+        self._stopped(request, made.attempt, made.span)
+
+    def _stopped(self, request: _Request[T], attempt: courses.Attempt, span: Span) -> None:
+        """An attempt was stopped. What a slower one had been sent costs all the same, as far as can be told."""
+        request.course.abandoned(attempt)
+        if not request.is_won:
+            span.set(error="cancelled")
+            span.end()
+            return
+        model = request.plan.models[attempt.target.index]
+        tokens = request.facts.length
+        price = attempt.target.price
+        cost = _listed(model, tokens, 0) if price is None else price.of(tokens, 0)
+        request.call.wasted += cost or 0.0
+        span.set(error="another was quicker", usage=Usage(input_tokens=tokens), cost=cost, attributes={genai.ESTIMATED: True})
+        span.end()
+
+    async def _make(self, request: _Request[T], step: courses.Attempt) -> _Made[T]:
+        """One attempt, with its span. The span of a good one is ended by `settled`."""
+        attributes: dict[str, Json] = {genai.TARGET: step.target.name, genai.ATTEMPT: step.number, genai.WHY: step.why}
+        span = request.call.span.child(step.target.name, kind="llm", attributes=attributes)
+        try:
+            if step.delay:
+                await asyncio.sleep(step.delay)
+            async with asyncio.timeout(step.timeout):
+                answer = await request.attempt(request.plan.models[step.target.index], timeout=step.timeout)
+        except asyncio.CancelledError:
+            self._stopped(request, step, span)
+            raise
+        except TimeoutError:
+            error: TidemillError = Unavailable(f"{step.target.name} gave nothing for {step.timeout:.3g} s", kind="timeout")
+        except TidemillError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001  (a provider that crashes must not take the request with it)
+            _log.exception("%s failed in a way that no provider should", step.target.name)
+            error = Unavailable(f"{step.target.name} failed: {type(failure).__name__}", kind="server")
+        else:
+            return _Made(attempt=step, span=span, answer=answer)
+        return self._failed(request, step, span, error)
+
+    def _failed(self, request: _Request[T], step: courses.Attempt, span: Span, error: TidemillError) -> _Made[T]:
+        kind = kind_of(error)
+        now = self._clock.monotonic()
+        request.course.failed(step, kind, now, retry_after=error.retry_after, said=error.message)
+        span.set(error=error.message, attributes={genai.FAILURE: kind})
+        span.end()
+        if request.plan.route.health is not None and step.state.breaker.state(now) == "open":
+            self._heal(request.plan, step.target, step.state, request.call)
+        return _Made(attempt=step, span=span, error=error)
+
+    def _won(self, request: _Request[T], made: _Made[T]) -> Routed[T]:
+        call, step = request.call, made.attempt
+        now = self._clock.monotonic()
+        if call.stream:
+            request.course.began(step, now)
+        self._under_way[id(call)] = (request.course, step, made.span)
+        call.notes["x-tidemill-target"] = step.target.name
+        call.notes["x-tidemill-attempts"] = str(request.course.attempts)
+        call.span.set(attributes={genai.TARGET: step.target.name, genai.ATTEMPTS: request.course.attempts})
+        model = request.plan.models[step.target.index]
+        return Routed(answer=cast("T", made.answer), model=model, attempts=request.course.attempts)
+
+    def _ended(self, request: _Request[T], end: courses.End) -> TidemillError:
+        """What the caller is told when nobody is left."""
+        request.course.unserved()
+        request.call.notes["x-tidemill-attempts"] = str(request.course.attempts)
+        left = request.call.caller.left(self._clock.monotonic())
+        return ended(request.plan.route, request.failed, end, is_late=left is not None and left <= 0)
+
+    def _heal(self, plan: _Plan, target: Target, state: TargetState, call: Call) -> None:
+        if self.ping is None or id(state) in self._healing:
+            return
+        work = self._until_well(plan, target, state, call.caller.project, call.caller.environment)
+        task = asyncio.create_task(work)
+        self._healing[id(state)] = task
+        task.add_done_callback(lambda _: self._healing.pop(id(state), None))
+
+    async def _until_well(self, plan: _Plan, target: Target, state: TargetState, project: str, environment: str) -> None:
+        """Ask a target that is left alone something small from time to time, until it answers."""
+        assert plan.route.health is not None
+        assert self.ping is not None
+        while True:
+            pause = state.breaker.wait(self._clock.monotonic())
+            await asyncio.sleep(pause if 0 < pause < plan.route.health.every else plan.route.health.every)
+            if state.breaker.state(self._clock.monotonic()) == "closed":
+                return
+            leave = state.breaker.admit(self._clock.monotonic())
+            if leave is None:
+                continue
+            try:
+                async with asyncio.timeout(plan.route.timeout):
+                    await self.ping(plan.models[target.index], project, environment)
+            except (TidemillError, TimeoutError) as error:
+                kind: FailureKind = "timeout" if isinstance(error, TimeoutError) else kind_of(error)
+                state.failures[kind] += 1
+                state.breaker.failed(leave, self._clock.monotonic())
+            except BaseException:
+                state.breaker.abandoned(leave)
+                raise
+            else:
+                state.breaker.succeeded(leave, self._clock.monotonic())
+
+
+def _listed(model: Version, tokens_in: int, tokens_out: int) -> float | None:
+    """US dollars by the price list."""
+    provider, name = str(model.spec.get("provider")), str(model.spec.get("model") or model.name)
+    return cost_of(provider, name, Usage(input_tokens=tokens_in, output_tokens=tokens_out))
+
+
+def ping_request() -> ChatRequest:
+    """The something small of a health probe."""
+    params: Mapping[str, Json] = {"max_tokens": 1}
+    return ChatRequest(model="", messages=(Message.of("user", "ping"),), params=params)
