@@ -40,7 +40,8 @@ class Connection:
     """Where a model is reached, in one environment. Outside every digest.
 
     `timeout` is in seconds, for connecting and for each silence between two pieces of an answer.
-    `allow_private` lets the provider's host resolve to a loopback, link-local or private address.
+    `allow_private` lets the provider's host resolve to a loopback, link-local or private address. `options` are what one
+    provider needs besides, such as an API's version or a region; a provider names those that it reads.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Connection:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     allow_private: bool = False
     environment: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "top_logprobs": (0, 20),
 }  # fmt: skip
 _WHOLE = frozenset({"max_tokens", "seed", "top_logprobs"})
+_CONNECTED = ("chat_providers", "embed_providers", "rerank_providers")
 _TEST_ONLY = ("reply", "script", "first_token_ms", "tokens_per_second", "fail_rate", "seed")
 
 
@@ -74,6 +75,7 @@ class _ConnectionBody(_Body):
     headers: dict[str, str] = Field(default_factory=dict[str, str])
     allow_private: bool = False
     environment: str | None = None
+    options: dict[str, str] = Field(default_factory=dict[str, str])
 
 
 class ModelKind:
@@ -153,9 +155,11 @@ class ConnectionKind:
         """Check the body. Its spec has every field of `core.chat.Connection` but name and environment; `api_key` as written."""
         given = parse_body(_ConnectionBody, body, what="the connection is not valid")
         problems = [
-            *_provider_problems(given.provider, "chat_providers", "embed_providers"),
+            *_provider_problems(given.provider, *_CONNECTED),
             *credential_problems(given.headers),
         ]
+        if not problems:
+            problems = _needed_problems(given)
         if given.base_url is not None:
             problems += url_problem(given.base_url)
         if given.api_key is not None:
@@ -165,7 +169,7 @@ class ConnectionKind:
                 problems.append(Problem(message=error.message, where="api_key", hint=error.hint))
         _refuse(problems)
         spec: dict[str, Json] = {"provider": given.provider, "timeout": given.timeout, "allow_private": given.allow_private}
-        for name in ("base_url", "api_key", "headers"):
+        for name in ("base_url", "api_key", "headers", "options"):
             if getattr(given, name):
                 spec[name] = getattr(given, name)
         return Parsed(spec=spec)
@@ -208,6 +212,27 @@ def _provider_problems(provider: str, *groups: str) -> list[Problem]:
     if nearest(provider, known) is None:
         hint += " Anything that speaks OpenAI's dialect is provider: openai with a connection's base_url."
     return [Problem(message=f"the provider {provider!r} is not known here", where="provider", hint=hint)]
+
+
+def _needed_problems(given: _ConnectionBody) -> list[Problem]:
+    """What the provider itself says of a connection: the options that it reads, and an address where it has none of its own."""
+    groups = [group for group in _CONNECTED if given.provider in extension_names(group)]
+    made = [load_extension(group, given.provider) for group in groups]
+    known = {name: text for each in made for name, text in getattr(each, "connection_options", {}).items()}
+    problems = [
+        Problem(
+            message=f"{given.provider} reads no option {name!r}",
+            where=f"options.{name}",
+            hint=did_you_mean(name, known) if known else f"A connection of {given.provider} has no options.",
+        )
+        for name in given.options
+        if name not in known
+    ]
+    example = next((text for each in made if (text := getattr(each, "needs_base_url", ""))), "")
+    if example and given.base_url is None:
+        message = f"a connection of {given.provider} needs base_url"
+        problems.append(Problem(message=message, where="base_url", hint=f"Write it as in {example}."))
+    return problems
 
 
 def _adapter(given: str | None) -> tuple[dict[str, str], list[Problem]]:

@@ -134,6 +134,7 @@ def _connection(config: Config) -> Connection:
         timeout=float(spec.get("timeout") or 60.0),
         headers=dict(spec.get("headers") or {}),
         allow_private=bool(spec.get("allow_private", False)),
+        options=cast("Mapping[str, str]", spec.get("options") or {}),
         environment=config.environment,
     )
 
