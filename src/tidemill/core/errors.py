@@ -163,6 +163,27 @@ class RateLimited(Unavailable):
     title = "Rate limited"
 
 
+class DeadlineExceeded(Unavailable):
+    """The time that the caller allowed is over."""
+
+    code = "deadline_exceeded"
+    title = "Out of time"
+
+
+class Overloaded(Unavailable):
+    """There is more to do than can be done: the least important is turned away, and told when to come back."""
+
+    code = "overloaded"
+    title = "Overloaded"
+
+
+class BudgetExceeded(TidemillError):
+    """The money is gone; no waiting helps before the budget's next period."""
+
+    code = "budget_exceeded"
+    title = "Budget used up"
+
+
 class StorageFull(Unavailable):
     """The disk has no room left. Nothing that was acknowledged is lost."""
 
@@ -185,6 +206,7 @@ class MissingExtra(TidemillError):
 _CLASSES: tuple[type[TidemillError], ...] = (
     TidemillError, Invalid, NotFound, Conflict, Denied, Unauthenticated, Unavailable, RateLimited, StorageFull, MissingExtra,
     PreconditionFailed, KeyReused, TooLarge, UriTooLong, HeadersTooLarge, UnsupportedMedia, MethodNotAllowed, BodyTimeout,
+    DeadlineExceeded, Overloaded, BudgetExceeded,
 )  # fmt: skip
 BY_CODE: Mapping[str, type[TidemillError]] = {each.code: each for each in _CLASSES}
 
@@ -193,13 +215,15 @@ HTTP_STATUS: Mapping[str, int] = {
     "unavailable": 503, "rate_limited": 429, "storage_full": 507, "missing_extra": 501,
     "precondition_failed": 412, "key_reused": 422, "too_large": 413, "uri_too_long": 414, "headers_too_large": 431,
     "unsupported_media": 415, "method_not_allowed": 405, "body_timeout": 408,
+    "deadline_exceeded": 504, "overloaded": 503, "budget_exceeded": 403,
 }  # fmt: skip
 
 EXIT_CODE: Mapping[str, int] = {
     "internal": 70, "invalid": 2, "not_found": 3, "conflict": 6, "denied": 4, "unauthenticated": 4,
     "unavailable": 5, "rate_limited": 5, "storage_full": 5, "missing_extra": 5,
     "precondition_failed": 6, "key_reused": 2, "too_large": 2, "uri_too_long": 2, "headers_too_large": 2,
-    "unsupported_media": 2, "method_not_allowed": 2, "body_timeout": 2,
+    "unsupported_media": 2, "method_not_allowed": 2, "body_timeout": 2, "deadline_exceeded": 5,
+    "overloaded": 5, "budget_exceeded": 4,
 }  # fmt: skip
 
 

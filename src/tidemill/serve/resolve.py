@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from tidemill.core.errors import Denied, Invalid, NotFound
+from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.records import Bundle
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.core.suggest import did_you_mean
@@ -66,8 +66,7 @@ class Resolver:
             principal.check_endpoint(ref.name)
             live = await self._live.get(project, ref.name)
             return Target(bundle=live.bundle, endpoint=ref.name, environment=live.endpoint.environment, split=live.split)
-        if principal.endpoints is not None:
-            raise Denied(f"key {principal.key_id} is for endpoints only, not for {ref.bare}", hint="Ask for a key that is not.")
+        principal.check_application(ref.kind, ref.name)
         return Target(bundle=await self._bundle(project, ref))
 
     async def names(self, *, project: str, principal: Principal) -> list[tuple[str, int]]:
@@ -79,9 +78,8 @@ class Resolver:
                 for each in endpoints.list_endpoints(db, project)
                 if principal.endpoints is None or each.name in principal.endpoints
             ]
-            if principal.endpoints is None:
-                found += [each for kind in ROOTS for each in _artifacts(db, project, kind)]
-            return found
+            direct = [each for kind in ROOTS for each in _artifacts(db, project, kind)]
+            return found + [each for each in direct if principal.may_call(*each[0].split("/", 1))]
 
         return await self._database.read(read)
 

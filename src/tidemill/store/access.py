@@ -42,7 +42,8 @@ class Principal:
     """Who is asking. `project` None: not yet known, see `within`; `is_admin`: every project; `endpoints` None: all of them.
 
     `rights` None: all that the role has. `standing` is what is granted to whose key or session it is, when they are a member.
-    `models` names the models that the key may call (None: all), `limits` what it may use, `team` whose budget it draws on.
+    `models` names the models that the key may call by name, `limits` what it may use, `team` whose budget it draws on. A key
+    that names endpoints or models is for those only.
     """
 
     project: str | None
@@ -110,11 +111,19 @@ class Principal:
         if self.endpoints is not None and name not in self.endpoints:
             raise Denied(f"key {self.key_id} is not for endpoint/{name}", hint="Ask for a key that is.")
 
-    def check_model(self, name: str) -> None:
-        """Raise `Denied` when the key is not for this model."""
-        if self.models is not None and name not in self.models:
-            known = ", ".join(f"model/{each}" for each in sorted(self.models))
-            raise Denied(f"key {self.key_id} is not for model/{name}", where="model", hint=f"It is for {known or 'no model'}.")
+    def may_call(self, kind: str, name: str) -> bool:
+        """Whether the key may call this model, route or application by its name."""
+        return self.endpoints is None or (self.models is not None and _named(kind, name) in self.models)
+
+    def check_application(self, kind: str, name: str) -> None:
+        """Raise `Denied` when the key may not call this model, route or application by its name."""
+        if self.may_call(kind, name):
+            return
+        what = f"key {self.key_id} is not for {kind}/{name}"
+        if self.models is None:
+            raise Denied(f"{what}: it is for endpoints only", where="model", hint="Ask for a key that is.")
+        known = ", ".join(each if "/" in each else f"model/{each}" for each in sorted(self.models))
+        raise Denied(what, where="model", hint=f"It is for {known or 'no model'}. Ask for a key that is.")
 
     def _by_key(self, right: Right) -> Decision:
         if not self.is_key:
@@ -229,18 +238,6 @@ def rotate_key(db: Connection, project: str, key_id: str, *, overlap_ns: int, no
     return get_key(db, project, new_id), text
 
 
-def change_key(db: Connection, project: str, key_id: str, *, limits: JsonObject | None, now_ns: int, by: str = "") -> Key:
-    """Give a key other limits, in use or not; None: none of its own. Raises `NotFound`, `Conflict` for one that is revoked."""
-    key = get_key(db, project, key_id)
-    if key.revoked_ns is not None:
-        raise Conflict(f"key {key_id} is revoked", hint="Make another one: tidemill keys create")
-    if key.limits != limits:
-        db.execute(update(keys).where(keys.c.id == key_id, keys.c.project == project).values(limits=limits))
-        detail: JsonObject = {"before": key.limits, "limits": limits}
-        audit.append(db, project, who=by, action="key.limits", target=f"key/{key_id}", detail=detail, now_ns=now_ns)
-    return get_key(db, project, key_id)
-
-
 def revoke_key(db: Connection, project: str, key_id: str, *, now_ns: int, by: str = "") -> Key:
     """Let a key in no more. Raises `NotFound`; a key that is revoked already stays so."""
     where = (keys.c.id == key_id, keys.c.project == project)
@@ -343,7 +340,7 @@ def _principal(db: Connection, row: Row[Any]) -> Principal:
     return Principal(
         project=key.project,
         is_admin=False,
-        endpoints=None if key.endpoints is None else frozenset(key.endpoints),
+        endpoints=None if key.endpoints is None and key.models is None else frozenset(key.endpoints or ()),
         key_id=key.id,
         role=key.role,
         person=key.person,
@@ -391,4 +388,11 @@ def _endpoint(given: str) -> str:
 
 
 def _model(given: str) -> str:
-    return check_name(given.removeprefix("model/"), what="model")
+    kind, slash, name = given.rpartition("/")
+    if slash and kind not in {"model", "route"}:
+        raise Invalid(f"{given!r} is neither a model nor a route", where="models", hint="Write NAME, model/NAME or route/NAME.")
+    return _named(kind or "model", check_name(name, what="model"))
+
+
+def _named(kind: str, name: str) -> str:
+    return name if kind == "model" else f"{kind}/{name}"

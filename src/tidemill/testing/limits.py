@@ -76,7 +76,7 @@ async def _check_periods(counters: Counters, prefix: str) -> None:
     held = await granted(counters, ask(50))
     assert [each.used for each in held.standings] == [90], "a seed only raises what is counted"
     assert not (await refused(counters, ask(20))).gone, "what others hold may be given back"
-    assert await counters.settle(held, [55]) == [95], "what was used stays"
+    assert list(await counters.settle(held, [55])) == [95], "what was used stays"
     assert (await refused(counters, ask(20))).gone, "what was used does not come back"
     assert await counters.settle(await granted(counters, ask(5)), [0]) == [95], "what was not used is given back"
 

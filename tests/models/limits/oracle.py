@@ -21,6 +21,9 @@ class Oracle:
             return sum(amount for key, at, amount in self.lines if key == claim.key and at > second - SLOTS)
         return self.used.get(claim.key, 0) + sum(amount for key, amount in self.held if key == claim.key)
 
+    def settled(self, claim):
+        return self.used.get(claim.key, 0) if claim.meter.shape == "period" else self.count(claim)
+
     def reserve(self, claims):
         for claim in claims:
             if self.count(claim) + claim.amount > claim.meter.limit:
@@ -40,7 +43,7 @@ class Oracle:
                 self.held.remove(line)
             elif claim.meter.shape == "period":
                 self.held.remove(line)
-                self.used[claim.key] = max(0, self.used.get(claim.key, 0) + each)
+                self.used[claim.key] = self.used.get(claim.key, 0) + max(0, each)
             elif line[1] > second - SLOTS:
                 line[2] = max(0, each)
             elif each > line[2]:

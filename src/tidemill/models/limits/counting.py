@@ -88,7 +88,7 @@ class Counters(Protocol):
         ...
 
     async def settle(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
-        """Say what each claim came to, in the claims' order; what each meter then counts, held or used.
+        """Say what each claim came to, in the claims' order; what each meter then counts as used (of a level: under way).
 
         What was held is given back; nothing falls below 0. Of a claim on a level nothing stays. Raises `Unavailable`.
         """

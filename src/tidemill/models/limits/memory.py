@@ -39,6 +39,10 @@ class MemoryCounters:
 
     async def settle(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
         """Say what each claim came to."""
+        return self.settle_now(grant, used)
+
+    def settle_now(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
+        """The same, at once."""
         now = self._clock.monotonic()
         return [self._settle(claim, slot, now, each) for claim, slot, each in zip(grant.claims, grant.slots, used, strict=True)]
 
@@ -98,8 +102,8 @@ class MemoryCounters:
             if spent is None:  # swept since: the next one to ask seeds it with what is kept
                 return used
             spent.held = max(0, spent.held - claim.amount)
-            spent.used = max(0, spent.used + used)
-            return spent.used + spent.held
+            spent.used += max(0, used)
+            return spent.used
         sliding = self._sliding.get(claim.key)
         if sliding is None:
             sliding = self._sliding[claim.key] = Sliding()

@@ -57,7 +57,7 @@ class Sliding:
 
     def correct(self, slot: int, *, reserved: int, used: int) -> None:
         """Say what was used of what a slot reserved; never below 0. What went beyond counts now when the slot is gone."""
-        more = used - reserved
+        more = max(0, used) - reserved
         if self.head - SLOTS < slot <= self.head:
             place = slot % SLOTS
             more = max(more, -self.slots[place])

@@ -138,7 +138,7 @@ end
 local shown = {}
 for i = 1, #KEYS do
   local shape, slot = ARGV[i * 4], tonumber(ARGV[i * 4 + 1])
-  local amount, used = tonumber(ARGV[i * 4 + 2]), tonumber(ARGV[i * 4 + 3])
+  local amount, used = tonumber(ARGV[i * 4 + 2]), math.max(0, tonumber(ARGV[i * 4 + 3]))
   if shape == 'minute' then
     local head, sum = advance(KEYS[i])
     local more = used - amount
@@ -158,7 +158,8 @@ for i = 1, #KEYS do
     give_back(KEYS[i], amount)
     if shape == 'period' and redis.call('HEXISTS', KEYS[i], 'u') == 1 then redis.call('HINCRBY', KEYS[i], 'u', text(used)) end
     local total, others = held(KEYS[i])
-    shown[i] = text(total + others)
+    if shape == 'level' then total = others end
+    shown[i] = text(total)
   end
 end
 return shown
