@@ -70,6 +70,18 @@ _TEXT: Final[Mapping[str, tuple[str, str]]] = {
         "The disk has no room left. What was acknowledged is kept; this request changed nothing.",
         "Make room and send it again.",
     ),
+    "deadline_exceeded": (
+        "The time that the request allowed was over before there was an answer.",
+        "Allow more time, or ask a model that is quicker.",
+    ),
+    "overloaded": (
+        "There is more to do than can be done, and this request was the least important, or waited too long for its turn.",
+        "Wait for the seconds in `Retry-After`, then send the same request again.",
+    ),
+    "budget_exceeded": (
+        "A budget is used up: `detail` says whose, and how much was used. Waiting does not help before its next period.",
+        "Ask whoever sets the budget for more, or wait for the next period.",
+    ),
     "missing_extra": (
         "The server was installed without the optional part that this needs.",
         "Type the command that `hint` gives, and restart the server.",

@@ -12,9 +12,12 @@ from tidemill.api.caller import AnyCaller, Body, Caller, Limit, Page, page
 from tidemill.api.etags import IfMatch, tag, tag_beside
 from tidemill.api.router import Router
 from tidemill.api.times import iso
+from tidemill.api.usage import usage_of_keys
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Denied
-from tidemill.store import access
+from tidemill.core.json import dump_json
+from tidemill.models.limits.rules import read_limits
+from tidemill.store import access, key_limits
 from tidemill.store.grants import RIGHTS, Right, in_order
 
 router = Router(tags=["keys"])
@@ -26,7 +29,8 @@ class NewKey(Body):
     """What the key may do, and whose it is.
 
     `endpoints` names the only ones that it may call, empty means all; `may` narrows what the role may do, None means all of it;
-    `expires` is how long it works, as in `30d`.
+    `expires` is how long it works, as in `30d`. `models` names the only models (and routes) that it may call by name, `limits`
+    is as in a document of `kind: limits`, `team` the one whose limits hold for it, too.
     """
 
     endpoints: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
@@ -34,6 +38,15 @@ class NewKey(Body):
     person: Annotated[str, Field(max_length=128)] | None = None
     may: Annotated[tuple[Right, ...], Field(min_length=1, max_length=7)] | None = None
     expires: Duration | None = None
+    models: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    limits: dict[str, Any] | None = None
+    team: Annotated[str, Field(max_length=128)] | None = None
+
+
+class KeyChange(Body):
+    """The key's limits from now on; None: none of its own."""
+
+    limits: dict[str, Any] | None
 
 
 class Rotation(Body):
@@ -44,10 +57,11 @@ class Rotation(Body):
 
 @router.get("/keys")
 async def list_keys(call: AnyCaller, limit: Limit = 100, cursor: str | None = None) -> Page:
-    """Every key of the project, without secrets, oldest first; `used` is to the minute."""
+    """Every key, without secrets, oldest first; `used` is to the minute, `month` what it used this month (UTC)."""
     found = await call.platform.database.read(lambda db: access.page_of_keys(db, call.project, limit=limit, cursor=cursor))
     now_ns = call.platform.entry.now_ns()
-    return page([_key_json(each, now_ns=now_ns) for each in found.items], found.next)
+    used = await usage_of_keys(call, [each.id for each in found.items])
+    return page([_key_json(each, now_ns=now_ns) | {"month": used[each.id]} for each in found.items], found.next)
 
 
 @router.get("/keys/{key_id}")
@@ -67,6 +81,7 @@ async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[
     expires_ns = None if body.expires is None else now_ns + round(parse_duration(body.expires, what="expires") * 1e9)
     wanted = RIGHTS[body.role] if body.may is None else RIGHTS[body.role] & set(body.may)
     check_no_more(call, wanted, to=body.person)
+    limits = None if body.limits is None else read_limits(body.limits, where="limits")
 
     def work(db: Connection) -> tuple[access.Key, str]:
         key_id, secret = access.create_key(
@@ -77,6 +92,9 @@ async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[
             person=body.person,
             may=body.may,
             expires_ns=expires_ns,
+            models=body.models or None,
+            limits=limits,
+            team=body.team,
             by=call.who,
             now_ns=now_ns,
         )
@@ -84,6 +102,19 @@ async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[
 
     key, secret = await call.platform.database.write(work)
     return _made(key, secret, now_ns=now_ns)
+
+
+@router.patch("/keys/{key_id}")
+async def change_key(call: AnyCaller, key_id: str, if_match: IfMatch, body: KeyChange) -> dict[str, Any]:
+    """Give a key other limits. What it used counts on; calls that are under way are not stopped."""
+    now_ns = call.platform.entry.now_ns()
+    limits = None if body.limits is None else read_limits(body.limits, where="limits") or None
+
+    def work(db: Connection) -> access.Key:
+        if_match.check_state(lambda: _tag(access.get_key(db, call.project, key_id), now_ns=now_ns))
+        return key_limits.change_key(db, call.project, key_id, limits=limits, now_ns=now_ns, by=call.who)
+
+    return _key_json(await call.platform.database.write(work), now_ns=now_ns)
 
 
 @router.post("/keys/{key_id}:rotate", status_code=201)
@@ -119,7 +150,8 @@ async def revoke_key(call: AnyCaller, key_id: str, if_match: IfMatch) -> Respons
 
 
 def _tag(key: access.Key, *, now_ns: int) -> str:
-    return tag(key.id, key.state(now_ns), key.revoked_ns, key.expires_ns)
+    limits = None if key.limits is None else dump_json(key.limits).decode()
+    return tag(key.id, key.state(now_ns), key.revoked_ns, key.expires_ns, limits)
 
 
 def check_no_more(call: Caller, wanted: frozenset[Right], *, to: str | None = None) -> None:
@@ -141,6 +173,9 @@ def _key_json(key: access.Key, *, now_ns: int) -> dict[str, Any]:
         "role": key.role,
         "person": key.person,
         "endpoints": list(key.endpoints or ()),
+        "models": list(key.models or ()),
+        "limits": key.limits or {},
+        "team": key.team,
         "may": None if key.rights is None else in_order(key.rights),
         "created": iso(key.created_ns),
         "expires": iso(key.expires_ns),

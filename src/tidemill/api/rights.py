@@ -52,6 +52,7 @@ _ROUTES: Final[Mapping[str, Right]] = {
     "POST /approvals": "approve",
     "DELETE /approvals/{approval}": "approve",
     "POST /keys": "administer",
+    "PATCH /keys/{key_id}": "administer",
     "DELETE /keys/{key_id}": "administer",
     "POST /keys/{key_id}:rotate": "administer",
     "PATCH ": "administer",
@@ -121,7 +122,7 @@ _ASKED_WITHIN: Final = frozenset(
 """Routes whose target stands in the body, or behind an id: they ask `Caller.check` once they know it."""
 _KINDS: Final[Mapping[str, str]] = {
     "endpoints": "endpoint", "datasets": "dataset", "indexes": "index", "gates": "gate", "pipelines": "pipeline",
-    "monitors": "monitor", "models": "model", "prompts": "prompt", "environments": "environment",
+    "monitors": "monitor", "models": "model", "prompts": "prompt", "routes": "route", "environments": "environment",
 }  # fmt: skip
 _WORDS: Final[Mapping[Right, str]] = {
     "read": "look", "ingest": "send telemetry", "annotate": "give feedback", "attest": "make evidence",

@@ -21,6 +21,7 @@ from tidemill.store import trace_erasures
 from tidemill.store.encryption import decrypt, encrypt
 from tidemill.store.erase import erase_rows, forget_texts, rows_of_traces
 from tidemill.store.trace_erasures import PURPOSE, TraceErasure, What
+from tidemill.store.usage import forget_subjects
 from tidemill.telemetry.privacy import erasure as spans
 from tidemill.telemetry.rules.book import USERS
 from tidemill.telemetry.rules.redact import keyed_hash
@@ -176,6 +177,9 @@ class TraceEraseJob:
         if values:
             await spans.delete_person(self._platform.telemetry, wanted.project, wanted.what, values, before_ns=wanted.at_ns)
         users = values if wanted.what == "user" else ()
+        if users:
+            await self._platform.limits.ledger.flush()
+            await database.write(lambda db: forget_subjects(db, wanted.project, [f"user/{each}" for each in users]))
         said = await database.write(lambda db: trace_erasures.forget_feedback(db, wanted, users=users))
         emptied = await database.write(lambda db: trace_erasures.forget_answers(db, wanted))
         done.add(feedback=said, kept_answers=emptied)

@@ -8,7 +8,7 @@ from typing import Literal, TypedDict, cast
 from tidemill.client.calls import Calls
 from tidemill.client.connect import segment
 from tidemill.client.govern import AuditEntryJson, AuditReportJson
-from tidemill.client.shapes import KeyJson
+from tidemill.client.shapes import KeyJson, KeyUsageJson, UsedJson
 from tidemill.core.json import Json, JsonObject
 
 Right = Literal["read", "ingest", "annotate", "attest", "develop", "deploy", "approve", "administer"]
@@ -191,14 +191,33 @@ class AccessCalls(Calls):
         person: str | None = None,
         may: Sequence[str] | None = None,
         expires: str | None = None,
+        models: Sequence[str] = (),
+        limits: JsonObject | None = None,
+        team: str | None = None,
     ) -> KeyJson:
         """Make an API key, a person's when one is named; `key` in the answer is shown only now.
 
-        `may` narrows what the role may do, `expires` (`30d`) ends it.
+        `may` narrows what the role may do, `expires` (`30d`) ends it. `models` are the only ones that it may call by name;
+        `limits` is as in a document of `kind: limits`, as in `{"rpm": 60, "budget": "10/month"}`; `team` is the one whose
+        limits hold for it, too.
         """
         body: JsonObject = {"endpoints": list(endpoints), "role": role, "person": person, "expires": expires}
-        limits: JsonObject = {} if may is None else {"may": list(may)}
-        return cast("KeyJson", await self._line.send("POST", "/keys", body={**body, **limits}))
+        narrowed: JsonObject = {} if may is None else {"may": list(may)}
+        more: JsonObject = {"models": list(models), "limits": limits, "team": team}
+        return cast("KeyJson", await self._line.send("POST", "/keys", body={**body, **narrowed, **more}))
+
+    async def limit_key(self, key_id: str, limits: JsonObject | None) -> KeyJson:
+        """Give a key other limits, in use or not; None: none of its own."""
+        return cast("KeyJson", await self._line.send("PATCH", f"/keys/{segment(key_id)}", body={"limits": limits}))
+
+    async def key_usage(self, key_id: str, *, days: int = 30) -> KeyUsageJson:
+        """What a key used on each of the last days (UTC), and how it stands against its limits."""
+        params = {"days": days}
+        return cast("KeyUsageJson", await self._line.send("GET", f"/keys/{segment(key_id)}/usage", params=params))
+
+    async def usage(self, *, by: str = "key", days: int = 30) -> Sequence[UsedJson]:
+        """What each key (user, team, endpoint, model) used in the last days (UTC), the most expensive first."""
+        return await self._list("/usage", UsedJson, params={"by": by, "days": days})
 
     async def rotate_key(self, key_id: str, *, overlap: str = "0s") -> KeyJson:
         """Make a key that may the same, and end this one after `overlap` (`1h`); `key` in the answer is shown only now."""

@@ -12,13 +12,14 @@ from typing import cast
 from tidemill.core.database_url import has_password, read_database_url
 from tidemill.core.durations import parse_duration
 from tidemill.core.errors import Invalid
+from tidemill.core.gateway import Gateway, read_gateway
 from tidemill.core.limits import Limits, read_limits
 from tidemill.core.refs import check_name
 from tidemill.core.suggest import did_you_mean
 
 PROJECT_FILE = "tidemill.toml"
 DATA_FOLDER = ".tidemill"
-_KNOWN = ("project", "environment", "paths", "data", "limits", "database", "blobs", "retention")
+_KNOWN = ("project", "environment", "paths", "data", "limits", "database", "blobs", "retention", "gateway")
 _RETENTION = "30d"
 
 
@@ -31,7 +32,7 @@ class Settings:
     `database` is where the metadata is, as written (a URL, `env:NAME` or `file:PATH`; see `database_url`), None for SQLite in
     the data folder; `blobs` the folder of the blobs, None for the one in the data folder; `retention` for how many seconds what
     is deleted can be restored. `log_format` (text, json) and `log_level` say what a server writes to standard error,
-    `own_spans` (off, slow, all) which of its own requests it records.
+    `own_spans` (off, slow, all) which of its own requests it records. `gateway` bounds calls of models.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class Settings:
     log_format: str = "text"
     log_level: str = "warning"
     own_spans: str = "slow"
+    gateway: Gateway = field(default_factory=Gateway)
 
     def database_url(self) -> str | None:
         """The URL of the PostgreSQL database, None for SQLite. Raises `Invalid` or `NotFound`, and never shows what it read."""
@@ -69,7 +71,7 @@ def load_settings(
     """Read `tidemill.toml` and the environment.
 
     The variables are `TIDEMILL_URL`, `_TOKEN`, `_PROJECT`, `_DATA`, `_ENVIRONMENT`, `_DATABASE`, `_BLOBS`,
-    `_RETENTION`, `_LOG_FORMAT`, `_LOG_LEVEL` and `_OWN_SPANS`.
+    `_RETENTION`, `_LOG_FORMAT`, `_LOG_LEVEL`, `_OWN_SPANS` and `_COUNTERS`.
     Raises `Invalid` for a file that is not TOML, an unknown key or a wrong type.
     """
     env = os.environ if environ is None else environ
@@ -93,6 +95,9 @@ def load_settings(
         log_format=env.get("TIDEMILL_LOG_FORMAT") or "text",
         log_level=env.get("TIDEMILL_LOG_LEVEL") or "warning",
         own_spans=_own_spans(env.get("TIDEMILL_OWN_SPANS") or "slow"),
+        gateway=read_gateway(
+            file.get("gateway"), counters=env.get("TIDEMILL_COUNTERS") or None, where=str(root / PROJECT_FILE)
+        ),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from models.calls import ask, version
 
+from models.calls import ask, version
 from tidemill.core.chat import Usage
 from tidemill.core.errors import BudgetExceeded, RateLimited, Unavailable
 from tidemill.models.caller import Caller

@@ -105,13 +105,61 @@ class AlertShape(TypedDict):
     actions: list[ActionShape]
 
 
+class UsageShape(TypedDict):
+    """What was used; `refused` counts requests that a limit turned away, `cost` is in US dollars."""
+
+    requests: int
+    refused: int
+    input_tokens: int
+    output_tokens: int
+    cost: float
+
+
+class SubjectUsageShape(UsageShape):
+    """What one key (`key/ID`), user, team, endpoint or model used."""
+
+    subject: str
+
+
+class DayUsageShape(UsageShape):
+    """What was used on one day (UTC)."""
+
+    day: str
+
+
+class LimitShape(TypedDict):
+    """One limit; `per` is null for calls at a time, `limit` where there is only a warning. Money is in US dollars."""
+
+    unit: str
+    per: str | None
+    limit: float | None
+    soft: NotRequired[float]
+    used: NotRequired[float]
+
+
+class KeyUsageShape(TypedDict):
+    """What a key used, and how it stands against its limits."""
+
+    id: str
+    days: list[DayUsageShape]
+    total: UsageShape
+    limits: list[LimitShape]
+
+
 class KeyShape(TypedDict):
-    """A key, without its text. `endpoints` are the only ones that it may call, none: all."""
+    """A key, without its text. `endpoints` and `models` are the only ones that it may call by name, none of either: all.
+
+    `month` (in lists) is what it used this month (UTC).
+    """
 
     id: str
     role: str
     person: str | None
     endpoints: list[str]
+    models: list[str]
+    limits: dict[str, Any]
+    team: str | None
+    month: NotRequired[UsageShape]
     may: list[str] | None
     created: str
     expires: str | None

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from tidemill.client.access import AccessJson, LinkJson, PersonJson, ProjectJson, RuleJson, SessionJson, WhoJson
 from tidemill.client.govern import AuditEntryJson, AuditReportJson
-from tidemill.client.shapes import KeyJson
+from tidemill.client.shapes import KeyJson, KeyUsageJson, UsedJson
 from tidemill.client.sync.waiting import Waiting
+from tidemill.core.json import JsonObject
 
 
 class AccessCalls(Waiting):
@@ -86,14 +87,33 @@ class AccessCalls(Waiting):
         person: str | None = None,
         may: Sequence[str] | None = None,
         expires: str | None = None,
+        models: Sequence[str] = (),
+        limits: JsonObject | None = None,
+        team: str | None = None,
     ) -> KeyJson:
         """Make an API key, a person's when one is named; `key` in the answer is shown only now.
 
-        `may` narrows what the role may do, `expires` (`30d`) ends it.
+        `may` narrows what the role may do, `expires` (`30d`) ends it. `models` are the only ones that it may call by name;
+        `limits` is as in a document of `kind: limits`, as in `{"rpm": 60, "budget": "10/month"}`; `team` is the one whose
+        limits hold for it, too.
         """
         return self._wait(
-            lambda: self._client.create_key(endpoints=endpoints, role=role, person=person, may=may, expires=expires)
+            lambda: self._client.create_key(
+                endpoints=endpoints, role=role, person=person, may=may, expires=expires, models=models, limits=limits, team=team
+            )
         )
+
+    def limit_key(self, key_id: str, limits: JsonObject | None) -> KeyJson:
+        """Give a key other limits, in use or not; None: none of its own."""
+        return self._wait(lambda: self._client.limit_key(key_id, limits))
+
+    def key_usage(self, key_id: str, *, days: int = 30) -> KeyUsageJson:
+        """What a key used on each of the last days (UTC), and how it stands against its limits."""
+        return self._wait(lambda: self._client.key_usage(key_id, days=days))
+
+    def usage(self, *, by: str = "key", days: int = 30) -> Sequence[UsedJson]:
+        """What each key (user, team, endpoint, model) used in the last days (UTC), the most expensive first."""
+        return self._wait(lambda: self._client.usage(by=by, days=days))
 
     def rotate_key(self, key_id: str, *, overlap: str = "0s") -> KeyJson:
         """Make a key that may the same, and end this one after `overlap` (`1h`); `key` in the answer is shown only now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
@@ -14,7 +13,6 @@ from tidemill.models.limits.memory import MemoryCounters
 
 Policy: TypeAlias = Literal["open", "closed"]
 _TRIED_AGAIN: Final = 1.0  # seconds
-_MOST_UNSETTLED: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
@@ -31,8 +29,6 @@ class Guarded:
         self._own = MemoryCounters(clock) if policy == "open" else None
         self._away_since: float | None = None
         self._alone: set[str] = set()
-        self._unsettled: list[tuple[Grant, Sequence[int]]] = []
-        self._catching_up: asyncio.Task[None] | None = None
 
     @property
     def is_away(self) -> bool:
@@ -58,15 +54,14 @@ class Guarded:
         return found
 
     async def settle(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
-        """Say what each claim came to, where it was reserved; when that is away, as soon as it is back."""
+        """Say what each claim came to, where it was reserved; when that is away, its periods are seeded once it is back."""
         if self._own is not None and grant.source is self._own:
             return await self._own.settle(grant, used)
         try:
             return await self._counters.settle(grant, used)
         except Unavailable as error:
             self._note_away(error)
-            if len(self._unsettled) < _MOST_UNSETTLED:
-                self._unsettled.append((grant, used))
+            self._alone.update(each.key for each in grant.claims if each.meter.shape == "period")
             return [0 for _ in used]
 
     async def seed(self, used: Mapping[str, int]) -> None:
@@ -81,13 +76,10 @@ class Guarded:
 
     async def close(self) -> None:
         """Let go of both."""
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            await asyncio.gather(self._catching_up, return_exceptions=True)
         await self._counters.close()
 
     async def _caught_up(self, claims: Sequence[Claim], found: Grant | Shortage | Unseeded) -> Grant | Shortage | Unseeded:
-        """What was found, or, of periods in which this process counted alone, that they are to be seeded again."""
+        """What was found, or, of periods in which something was counted here alone, that they are to be seeded again."""
         alone = [each for each in claims if each.key in self._alone] if self._alone else []
         if not alone:
             if isinstance(found, Grant):
@@ -117,10 +109,3 @@ class Guarded:
         if self._away_since is not None:
             _log.warning("the server that keeps the limits is back")
             self._away_since = None
-            if self._unsettled and (self._catching_up is None or self._catching_up.done()):
-                self._catching_up = asyncio.create_task(self._catch_up())
-
-    async def _catch_up(self) -> None:
-        while self._unsettled and self._away_since is None:
-            grant, used = self._unsettled.pop()
-            await self.settle(grant, used)

@@ -51,12 +51,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Grant(msgspec.Struct, kw_only=True):
-    """Leave to go ahead: every claim is reserved. `slots` says where, for those that slide; `source` who gave it."""
+    """Leave to go ahead: every claim is reserved.
+
+    `slots` says where, for those that slide; `source` who gave it, `holder` under which name it is held there.
+    """
 
     claims: Sequence[Claim]
     standings: Sequence[Standing]
     slots: Sequence[int]
     source: object = None
+    holder: str = ""
 
 
 class Shortage(msgspec.Struct, kw_only=True):

@@ -1,6 +1,6 @@
 """What a call will take, before it is made: an estimate that learns from what calls took.
 
-Input is counted by the length of its text, with the share of tokens to characters that nine in ten calls of the model stayed
+Input is counted by the length of its text, with the share of tokens to bytes that nine in ten calls of the model stayed
 below; output is what the request allows at most, else what nine in ten answers stayed below. Settling replaces all of it.
 """
 
@@ -20,11 +20,12 @@ from tidemill.pricing.prices import cost_of
 
 MOST_TOKENS: Final = 16_000_000
 """More than any model takes: what a provider reports beyond it is not believed."""
-_SHARE: Final = 0.3  # tokens a character, before anything is learned: English has 0.22 to 0.28
+_SHARE: Final = 0.3  # tokens a byte, before anything is learned: English has 0.22 to 0.28
 _A_MESSAGE: Final = 8  # tokens that its role and its ends take
 _A_PICTURE: Final = 1000
 _A_TOOL: Final = 60
 _OUTPUT: Final = 512
+_LONG: Final = 200  # bytes: of less, what frames a text is more than the text
 _SAMPLES: Final = 64
 _RECKONED_EVERY: Final = 8
 _MODELS: Final = 1024
@@ -33,12 +34,13 @@ _PRICED_FOR: Final = 3600.0  # seconds
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """`cost` is in billionths of a US dollar; `characters` is the length of the text that the input was counted by."""
+    """`cost` is in billionths of a US dollar; `size` is the input's bytes of text and `besides` the tokens of all else."""
 
     input_tokens: int
     output_tokens: int
     cost: int
-    characters: int
+    size: int
+    besides: int
 
     @property
     def tokens(self) -> int:
@@ -87,20 +89,30 @@ class Estimator:
     def estimate(self, call: Call, *, now: float) -> Estimate:
         """What the call will take. `now` is in monotonic seconds."""
         known = self._of(call)
-        characters, more = _size(call)
-        given = round(characters * known.share.value) + more
+        size, more = _size(call)
+        given = round(size * known.share.value) + more
         made = 0
         if call.operation in {"chat", "completions"}:
             made = _most_output(call.request, known)
         return Estimate(
-            input_tokens=given, output_tokens=made, cost=self._cost(call, known, given, made, now), characters=characters
+            input_tokens=given, output_tokens=made, cost=self._cost(call, known, given, made, now), size=size, besides=more
         )
+
+    def with_input(self, call: Call, estimate: Estimate, tokens: int, *, now: float) -> Estimate:
+        """The same with an input that was counted."""
+        cost = self._cost(call, self._of(call), tokens, estimate.output_tokens, now)
+        return msgspec.structs.replace(estimate, input_tokens=tokens, cost=cost)
+
+    def price(self, call: Call, usage: Usage, *, now: float) -> int:
+        """Billionths of a US dollar for what a call took that the provider did not price: it broke off, or was left."""
+        known = self._of(call)
+        return self._cost(call, known, usage.input_tokens, usage.output_tokens, now) if usage.input_tokens else 0
 
     def learn(self, call: Call, estimate: Estimate, usage: Usage, cost: float | None) -> None:
         """Take in what a call took that came to its end."""
         known = self._of(call)
-        if estimate.characters > 0 and usage.input_tokens > 0:
-            known.share.add(min(4.0, usage.input_tokens / estimate.characters))
+        if estimate.size >= _LONG and usage.input_tokens > estimate.besides:
+            known.share.add(min(2.0, (usage.input_tokens - estimate.besides) / estimate.size))
         if usage.output_tokens > 0:
             known.output.add(usage.output_tokens)
         if cost:
@@ -144,25 +156,30 @@ def _rates(provider: str, model: str) -> tuple[float, float] | None:
 
 
 def _size(call: Call) -> tuple[int, int]:
-    """Characters of text that the model reads, and tokens for what is no text."""
+    """Bytes of text that the model reads, and tokens for what is no text."""
     request = call.request
     if request is None:
         if call.texts:
-            return sum(map(len, call.texts)), 0
+            return sum(map(_bytes, call.texts)), 0
         return 0 if call.raw is None or not call.raw.fields else len(call.raw.body), 0
-    characters, more = 0, len(request.tools) * _A_TOOL
+    size, more = 0, len(request.tools) * _A_TOOL
     for message in request.messages:
         more += _A_MESSAGE
         for part in message.parts:
             if isinstance(part, ToolCall):
-                characters += len(part.arguments)
+                size += _bytes(part.arguments)
             elif isinstance(part, ToolResult):
-                characters += len(part.content)
+                size += _bytes(part.content)
             elif isinstance(part, Media):
                 more += _A_PICTURE
             else:
-                characters += len(getattr(part, "text", ""))
-    return characters, more
+                size += _bytes(getattr(part, "text", ""))
+    return size, more
+
+
+def _bytes(text: str) -> int:
+    """The length of a text in UTF-8, of which tokens are made in every language."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _most_output(request: ChatRequest | None, known: _Learned) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import msgspec
 
 from tidemill.core.clock import Clock
 from tidemill.core.errors import TidemillError, Unavailable
+from tidemill.models.caller import Caller
 from tidemill.models.calls import Call, Spent
 from tidemill.models.limits.counting import Claim, Counters, Grant, Meter, Shortage, Standing, Unseeded
 from tidemill.models.limits.estimate import Estimate, Estimator, bounded
@@ -26,8 +27,14 @@ from tidemill.models.limits.windows import Period, first_day
 from tidemill.store.database import Database
 from tidemill.store.usage import Used, day_of
 
-_TRIES: Final = 3
+_TRIES: Final = 4
+_COUNTED: Final = frozenset({"tokens", "money"})
 _TOLD: Final = 10_000
+_SAID: Final = 20_000
+_NOTHING: Final[Mapping[str, str]] = {}
+CountTokens: TypeAlias = Callable[[Call], Awaitable[int | None]]
+"""The tokens that a model reads of a call, None where nobody here can say."""
+_Who: TypeAlias = tuple[str, str | None, str | None, str | None, str | None]
 _PERIODS: Final[tuple[Period, ...]] = ("day", "month", "total")
 _log = logging.getLogger(__name__)
 
@@ -45,7 +52,8 @@ class Crossed(msgspec.Struct, frozen=True, kw_only=True):
 class Limits:
     """Who may call how much (see `models.calls.Limiter`). Belongs to one event loop; `close` it there.
 
-    `on_crossed` is told once a period and process when a budget passes its soft mark or is used up.
+    `on_crossed` is told once a period and process when a budget passes its soft mark or is used up. `count_tokens` counts a
+    call's input exactly where that can be done; it is asked before an estimate turns a call away.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Limits:
         places: Places,
         ledger: Ledger | None = None,
         on_crossed: Callable[[Crossed], None] | None = None,
+        count_tokens: CountTokens | None = None,
     ) -> None:
         self.counters = counters
         self.ledger = ledger or Ledger(database)
@@ -65,7 +74,9 @@ class Limits:
         self._clock = clock
         self._places = places
         self._on_crossed = on_crossed
+        self._count_tokens = count_tokens
         self._told: set[tuple[str, bool]] = set()
+        self._said: dict[_Who, Mapping[str, str]] = {}
         self._settling: set[asyncio.Task[None]] = set()
 
     async def admit(self, call: Call) -> Leave:
@@ -79,8 +90,8 @@ class Limits:
         estimate = self._estimator.estimate(call, now=call.started)
         grant = None
         if plan.meters:
-            grant = await self._reserve(plan, call, estimate)
-            call.notes.update(headers_of(grant.standings))
+            grant, estimate = await self._reserve(plan, call, estimate)
+            self._say(call, headers_of(grant.standings))
         leave = Leave(self, call, plan, grant, estimate, day)
         try:
             leave.ticket = await self._places.take(
@@ -93,13 +104,18 @@ class Limits:
             raise
         return leave
 
+    def headers_for(self, caller: Caller) -> Mapping[str, str]:
+        """How the limits of whoever calls stood at their last call, as headers; for answers that several calls went into."""
+        return self._said.get(_who(caller), _NOTHING)
+
     async def close(self) -> None:
         """Settle what is under way, write what was used, and let go of the counters."""
         await asyncio.gather(*self._settling, return_exceptions=True)
         await self.ledger.stop()
         await self.counters.close()
 
-    async def _reserve(self, plan: Plan, call: Call, estimate: Estimate) -> Grant:
+    async def _reserve(self, plan: Plan, call: Call, estimate: Estimate) -> tuple[Grant, Estimate]:
+        counted = False
         for _ in range(_TRIES):
             now_ns = self._clock.now_ns()
             claims = plan.claims(now_ns, tokens=estimate.tokens, money=estimate.cost)
@@ -108,12 +124,26 @@ class Limits:
                 await self._seed(call.caller.project, found.claims, now_ns)
                 continue
             if isinstance(found, Grant):
-                return found
-            raise self._refusal(plan, call, found, now_ns)
+                return found, estimate
+            less = await self._counted(call, estimate) if found.meter.unit in _COUNTED and not counted else None
+            counted = True
+            if less is None:
+                raise self._refusal(plan, call, found, now_ns)
+            estimate = less
         raise Unavailable("the limits could not be looked at", hint="Try again.", retry_after=1.0)
 
+    async def _counted(self, call: Call, estimate: Estimate) -> Estimate | None:
+        """A smaller estimate, when the input can be counted exactly and was taken for more than it is."""
+        exact = None if self._count_tokens is None else await self._count_tokens(call)
+        if exact is None or exact >= estimate.input_tokens:
+            return None
+        return self._estimator.with_input(call, estimate, exact, now=call.started)
+
     def _refusal(self, plan: Plan, call: Call, short: Shortage, now_ns: int) -> TidemillError:
-        call.notes.update(headers_of(short.standings))
+        headers = headers_of(short.standings)
+        if short.retry_after is None and not short.gone:
+            headers["x-should-retry"] = "false"
+        self._say(call, headers)
         self._count(plan, call.caller.project, day_of(now_ns), Used(refused=1))
         if short.meter.unit == "money" and short.gone:
             self._tell(call.caller.project, short.meter, keyed(short.meter, now_ns), short.used, is_hard=True)
@@ -137,6 +167,8 @@ class Limits:
             model = call.model.bare
             _log.warning("%s reported a usage that cannot be: %r; it was bounded", model, spent.usage)
         cost = nano_of(spent.cost)
+        if spent.cost is None and spent.estimated:
+            cost = self._estimator.price(call, usage, now=call.started)
         used = Used(requests=1, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost=cost)
         self._count(leave.plan, call.caller.project, leave.day, used)
         if not (is_absurd or spent.estimated or spent.cancelled or spent.error or spent.saved is not None):
@@ -178,6 +210,13 @@ class Limits:
             if soft is not None and amount and count >= soft > count - amount:
                 self._tell(leave.call.caller.project, claim.meter, claim.key, count, is_hard=False)
 
+    def _say(self, call: Call, headers: dict[str, str]) -> None:
+        call.notes.update(headers)
+        who = _who(call.caller)
+        self._said[who] = headers
+        if len(self._said) > _SAID:
+            del self._said[next(iter(self._said))]
+
     def _tell(self, project: str, meter: Meter, key: str, used: int, *, is_hard: bool) -> None:
         if (key, is_hard) in self._told:
             return
@@ -196,9 +235,7 @@ class Leave:
 
     __slots__ = ("_limits", "_open", "call", "day", "estimate", "grant", "plan", "ticket")
 
-    def __init__(
-        self, limits: Limits, call: Call, plan: Plan, grant: Grant | None, estimate: Estimate, day: int
-    ) -> None:
+    def __init__(self, limits: Limits, call: Call, plan: Plan, grant: Grant | None, estimate: Estimate, day: int) -> None:
         self._limits = limits
         self._open = True
         self.call = call
@@ -239,6 +276,10 @@ class Leave:
         if was_open and self.ticket is not None:
             self._limits.give_back(self.ticket)
         return was_open
+
+
+def _who(caller: Caller) -> _Who:
+    return caller.project, caller.key, caller.user, caller.team, caller.endpoint
 
 
 def _amount_of(claim: Claim, used: Used) -> int:

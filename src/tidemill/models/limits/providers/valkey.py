@@ -1,7 +1,8 @@
 """Counters in a Valkey server, for processes that share limits: one round trip a request, exact across all of them.
 
 One server, or one with replicas (no cluster: a call's counters are changed in one step). Each process says every few seconds
-that it lives; what one held that has died counts no more after `_LIVES` seconds.
+that it lives; what one held that has died counts no more after `_LIVES` seconds. When an answer does not come it is not known
+whether something is held for it, so the process goes on under another name, and what it held under the old one is free.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _AGAIN: Final = 1.0  # seconds, when only what others hold is in the way
 _MINUTE_KEPT: Final = 180  # seconds
 _KEPT: Final = 7 * 86_400  # seconds, of levels and of all time
 _DAY: Final = 86_400
+_NAMES: Final = 100
 _PREFIX: Final = "tidemill:limits:"
 _Reply: TypeAlias = list[object]
 
@@ -50,13 +52,15 @@ class ValkeyCounters:
         self._clock = clock
         self._time = time
         self._process = process or secrets.token_hex(8)
+        self._before: list[str] = []
         self._beating: asyncio.Task[None] | None = None
         self._beaten = float("-inf")
 
     async def reserve(self, claims: Sequence[Claim]) -> Grant | Shortage | Unseeded:
         """Reserve every claim, or none. Raises `Unavailable`."""
         await self._live()
-        arguments = self._head()
+        holder = self._process
+        arguments = self._head(holder)
         for each in claims:
             meter = each.meter
             arguments += (meter.shape, str(meter.limit), str(each.amount), str(self._kept(meter)))
@@ -64,14 +68,14 @@ class ValkeyCounters:
         if reply[0] == "granted":
             _, slots, counts, now = reply
             standings = self._standings(claims, cast("list[str]", counts), float(str(now)))
-            return Grant(claims=claims, standings=standings, slots=cast("list[int]", slots))
+            return Grant(claims=claims, standings=standings, slots=cast("list[int]", slots), holder=holder)
         if reply[0] == "unseeded":
             return Unseeded(claims=[claims[index - 1] for index in cast("list[int]", reply[1])])
         return self._shortage(claims, reply)
 
     async def settle(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
         """Say what each claim came to. Raises `Unavailable`."""
-        arguments = self._head()
+        arguments = self._head(grant.holder)
         for claim, slot, each in zip(grant.claims, grant.slots, used, strict=True):
             arguments += (claim.meter.shape, str(slot), str(claim.amount), str(each))
         reply = await self._run(self._settle, [_PREFIX + each.key for each in grant.claims], arguments)
@@ -93,14 +97,16 @@ class ValkeyCounters:
             await self._server.delete(f"{_PREFIX}alive:{self._process}")
         await self._server.aclose()
 
-    def _head(self) -> list[str]:
+    def _head(self, holder: str) -> list[str]:
         now = "" if self._time is None else repr(self._time.monotonic())
-        return [now, self._process, f"{_PREFIX}alive:"]
+        return [now, holder, f"{_PREFIX}alive:"]
 
     async def _run(self, script: object, keys: Sequence[str], arguments: Sequence[str]) -> object:
         try:
             return await script(keys=keys, args=arguments)  # pyright: ignore  # noqa: PGH003  (the client has no types for it)
         except self._errors as error:
+            self._before = [*self._before, self._process][-_NAMES:]
+            self._process, self._beaten = secrets.token_hex(8), float("-inf")
             raise Unavailable("the server that keeps the limits does not answer", hint="Look at its address.") from error
 
     async def _live(self) -> None:
@@ -115,6 +121,9 @@ class ValkeyCounters:
         began = self._clock.monotonic()
         try:
             await self._server.set(f"{_PREFIX}alive:{self._process}", "1", ex=_LIVES)
+            if self._before:
+                await self._server.delete(*(f"{_PREFIX}alive:{each}" for each in self._before))
+                self._before = []
         except self._errors as error:
             raise Unavailable("the server that keeps the limits does not answer", hint="Look at its address.") from error
         self._beaten = began
