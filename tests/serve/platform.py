@@ -13,9 +13,10 @@ from tidemill.core.documents import load_documents
 from tidemill.core.extend import load_extension
 from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
+from tidemill.models.routed import Routes
 from tidemill.models.service import Models
 from tidemill.serve import DataPlane, LiveEndpoints
-from tidemill.store import access, config, endpoints, release
+from tidemill.store import access, config, endpoints, registry, release
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
 from tidemill.store.files import FilesFolder
@@ -24,7 +25,7 @@ from tidemill.telemetry.recorder import Recorder
 from tidemill.testing.policies import LetAll
 
 PROJECT = "tide"
-KINDS = ("agent", "guardrail", "chain", "connection", "embedder", "endpoint", "index", "model", "prompt")
+KINDS = ("agent", "guardrail", "chain", "connection", "embedder", "endpoint", "index", "model", "prompt", "route")
 ADMIN = access.new_admin_token()
 
 
@@ -38,6 +39,8 @@ class Platform:
         self.kinds = {name: load_extension("kinds", name)() for name in KINDS}
         self.blobs = Blobs(folder / "blobs", PROJECT)
         self.models = Models(connection_for=self._connection, clock=self.clock)
+        self.routes = Routes(direct=self.models.router, version_of=self._version, clock=self.clock)
+        self.models.router = self.routes
         indexes = Indexes(
             database=self.database, blobs=lambda project: Blobs(folder / "blobs", project), models=self.models, clock=self.clock
         )
@@ -58,6 +61,9 @@ class Platform:
 
     async def _connection(self, project, name, environment):
         return await self.database.read(lambda db: config.connection_for(db, project, name, environment))
+
+    async def _version(self, project, ref):
+        return await self.database.read(lambda db: registry.get_version(db, project, ref))
 
     async def _authenticate(self, headers):
         presented = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key")
@@ -116,6 +122,7 @@ class Platform:
         return await self.closing.enter_async_context(httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30))
 
     async def close(self):
+        await self.routes.close()
         await self.models.close()
         self.database.close()
 

@@ -19,7 +19,7 @@ def test_an_app_or_a_release_answers(app):
     [
         ({"ap": "chain/tide"}, "ap", "Did you mean app?"),
         ({"rollout": {}}, "rollout", "Leave it out."),
-        ({"app": "dataset/x"}, "app", "One of chain, agent, prompt, model can."),
+        ({"app": "dataset/x"}, "app", "One of chain, agent, prompt, model, route can."),
         ({"app": 7}, "app", "Write chain/NAME."),
         ({"app": "Chain/X"}, "app", "Write kind/name"),
         ({"app": "chain/a", "release": "chain/b"}, "release", "Keep one."),

@@ -11,7 +11,7 @@ from tidemill.core.refs import is_digest
 from tidemill.store.saved_queries import get_saved_query
 from tidemill.telemetry.expression import EVERYTHING, And, Expression, parse, replace_values, values_of
 
-_KINDS: Final = ("chain", "agent", "function", "endpoint", "prompt", "model")
+_KINDS: Final = ("chain", "agent", "function", "endpoint", "prompt", "model", "route")
 
 
 async def read_filter(call: Caller, text: str | None, *, saved: str | None = None) -> Expression:

@@ -50,6 +50,9 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
             "Find, compare and add models and embedders",
             'tidemill models list --q "small instruct" --licence permissive',
         ),
+        "routes": Command(
+            "routes", "See how the models behind one name do: breakers, latencies, shares", "tidemill routes show answers"
+        ),
         "prompts": Command("prompts", "See prompts", "tidemill prompts list"),
         "data": Command(
             "data", "See datasets and their rows, make samples of traces", "tidemill data show dataset/questions --limit 5"

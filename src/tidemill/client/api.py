@@ -34,6 +34,7 @@ from tidemill.client.pull import PullCalls
 from tidemill.client.registry import RegistryCalls
 from tidemill.client.retry import RETRIES, TIMEOUT, Retries
 from tidemill.client.rollouts import RolloutCalls
+from tidemill.client.routes import RouteCalls
 from tidemill.client.runs import RunCalls
 from tidemill.client.traces import TraceCalls
 from tidemill.client.traces_import import TraceImportCalls
@@ -67,6 +68,7 @@ class AsyncClient(
     PullCalls,
     RegistryCalls,
     RolloutCalls,
+    RouteCalls,
     RunCalls,
     TraceCalls,
     TraceImportCalls,

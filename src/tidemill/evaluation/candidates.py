@@ -26,7 +26,7 @@ def with_model(bundle: Bundle, model: Version) -> Bundle:
 
     def _swap_refs(version: Version) -> Version:
         refs = {
-            written: model.digest if parse_ref(written).kind == "model" else swap(bundle.versions[digest]).digest
+            written: model.digest if parse_ref(written).kind in {"model", "route"} else swap(bundle.versions[digest]).digest
             for written, digest in version.refs.items()
         }
         if version is bundle.root and version.kind == "prompt" and "model" not in version.spec:

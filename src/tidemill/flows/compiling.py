@@ -46,7 +46,7 @@ class _Compiler:
                 return self._alone(root, AgentWork(self._bundle, root, task=None, is_root=True))
             case "prompt":
                 return self._alone(root, PromptWork(root, self._own_model(root), params={}, is_root=True))
-            case "model":
+            case "model" | "route":
                 return self._alone(root, PromptWork(None, root, params={}, is_root=True))
             case _:
                 hint = "Run a chain, an agent, a prompt or a model."

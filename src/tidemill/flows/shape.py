@@ -18,7 +18,7 @@ def declared_inputs(root: Version) -> tuple[Variable, ...]:
     match root.kind:
         case "prompt":
             return from_spec(root.spec.get("variables"))
-        case "model":
+        case "model" | "route":
             return (Variable(name=INPUT),)
         case _:
             return from_spec(root.spec.get("inputs"))

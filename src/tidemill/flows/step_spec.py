@@ -220,7 +220,7 @@ def _read_fallbacks(fields: Fields, step_id: str, action: str, *, reading: Readi
     """Each fallback as a whole step: what it names, on top of the step that it stands in for; or a value."""
     found: list[Json] = []
     for at, each in one_or_many(fields.value["fallback"], where=fields.at("fallback")):
-        if isinstance(each, str) and is_ref(each) and each.startswith("model/"):
+        if isinstance(each, str) and is_ref(each) and each.startswith(("model/", "route/")):
             reading.references[at] = each
             own = Fields({"model": each}, problems=Problems(), where=at)
             found.append({"id": step_id, **_read_override(own, fields, action, reading=Reading(problems=Problems()))})

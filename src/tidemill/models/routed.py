@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar, cast
 
 import anyio.to_thread
+import msgspec
 
 from tidemill.core.chat import ChatRequest, Usage
 from tidemill.core.clock import Clock, SystemClock
-from tidemill.core.errors import FailureKind, TidemillError, Unavailable
+from tidemill.core.errors import FailureKind, MissingExtra, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
-from tidemill.models.calls import Attempt, Call, Routed, Spent
+from tidemill.models.caller import Caller
+from tidemill.models.calls import Attempt, Call, Routed, Router, Spent
 from tidemill.models.retry import RetryPolicy
 from tidemill.models.routing import course as courses
 from tidemill.models.routing.endings import ended, kind_of
@@ -72,17 +74,21 @@ class _Request(Generic[T]):
     facts: Facts
     failed: dict[str, TidemillError]
     is_won: bool = False
+    held: _Made[T] | None = None
+    """An answer that a provider's filter stopped, for when nobody gives a better one."""
 
 
 class Routes:
-    """Routes calls of `kind: route`. Belongs to one event loop; `close` it there.
+    """A `Router`: calls of `kind: route` here, all others by `direct`. Belongs to one event loop; `close` it there.
 
-    `chance` (as `random.random`) and `clock` decide what chance and time decide. `ping` makes health probes.
+    `chance` (as `random.random`) and `clock` decide what chance and time decide. `ping` makes health probes; without it there
+    are none. Without `language_of` a route that reads the language is refused.
     """
 
     def __init__(
         self,
         *,
+        direct: Router,
         version_of: FindVersion,
         clock: Clock | None = None,
         retry: RetryPolicy | None = None,
@@ -90,12 +96,13 @@ class Routes:
         language_of: LanguageOf | None = None,
         ping: Ping | None = None,
     ) -> None:
+        self._direct = direct
         self._version_of = version_of
         self._clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
         self._chance = chance
         self._language_of = language_of
-        self.ping = ping
+        self._ping = ping
         self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
         self._board = Board(chance=chance)
         self._under_way: dict[int, tuple[courses.Course, courses.Attempt, Span]] = {}
@@ -107,26 +114,34 @@ class Routes:
         Raises the error of a request that no other target would take either, else `RateLimited` or `Unavailable` when every
         target failed or is left alone.
         """
+        if call.model.kind != "route":
+            return await self._direct.run(call, attempt)
         plan = await self._plan(call.model)
         request = self._begin(call, attempt, plan)
         while True:
             step = request.course.next(self._clock.monotonic())
             if isinstance(step, courses.End):
+                if request.held is not None:
+                    return self._won(request, request.held)
                 raise self._ended(request, step)
             if isinstance(step, courses.Wait):
                 await asyncio.sleep(step.seconds)
                 continue
             made = await self._race(request, step)
-            if made.error is None:
+            if made.error is None and not self._is_stopped_by_filter(request, made):
+                await self._drop_held(request)
                 return self._won(request, made)
-            request.failed[made.attempt.target.name] = made.error
-            if not request.course.moves_on(kind_of(made.error)):
-                raise made.error
+            if made.error is not None:
+                request.failed[made.attempt.target.name] = made.error
+                if not request.course.moves_on(kind_of(made.error)):
+                    await self._drop_held(request)
+                    raise made.error
 
-    def settled(self, call: Call, model: Version, spent: Spent, *, seconds: float) -> None:  # noqa: ARG002  (the Protocol's)
+    def settled(self, call: Call, model: Version, spent: Spent, *, seconds: float) -> None:
         """An answer that `run` gave came to its end, or broke off."""
         found = self._under_way.pop(id(call), None)
         if found is None:
+            self._direct.settled(call, model, spent, seconds=seconds)
             return
         course, attempt, span = found
         span.set(usage=spent.usage, cost=spent.cost)
@@ -137,6 +152,7 @@ class Routes:
             kind = kind_of(spent.error)
             course.failed(attempt, kind, self._clock.monotonic(), said=spent.error.message)
             span.set(error=spent.error.message, attributes={genai.FAILURE: kind})
+            call.span.set(attributes={genai.FAILURE: kind})
         else:
             course.served(attempt, self._clock.monotonic())
         span.end()
@@ -158,13 +174,21 @@ class Routes:
         key = (version.project, version.digest)
         plan = self._plans.get(key)
         if plan is None:
-            route = await anyio.to_thread.run_sync(compile_route, version)
+            route = await anyio.to_thread.run_sync(self._compile, version)
             refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
             models = [await self._version_of(version.project, ref) for ref in refs]
             plan = self._plans[key] = _Plan(route=route, models=tuple(models))
             if len(self._plans) > _COMPILED:
                 self._plans.popitem(last=False)
         return plan
+
+    def _compile(self, version: Version) -> Route:
+        route = compile_route(version)
+        if "language" in route.reads:
+            if self._language_of is None:
+                raise MissingExtra("safety", needed_for=f"a condition of {route.name} on the language")
+            self._language_of("which language is this?")  # loads what it needs
+        return route
 
     def _begin(self, call: Call, attempt: Attempt[T], plan: _Plan) -> _Request[T]:
         route, caller = plan.route, call.caller
@@ -180,6 +204,24 @@ class Routes:
         course = courses.Course(route, state, states, facts=facts, now=now, policy=self._retry, chance=self._chance)
         call.span.set(attributes={genai.ROUTE: route.name})
         return _Request(call=call, attempt=attempt, plan=plan, course=course, facts=facts, failed={})
+
+    def _is_stopped_by_filter(self, request: _Request[T], made: _Made[T]) -> bool:
+        """Whether the answer is one that another target may give whole. It is held until one does."""
+        if request.held is not None or not request.course.moves_on("content_filter"):
+            return False
+        if not request.attempt.filtered(cast("T", made.answer)):
+            return False
+        said = "the provider's content filter stopped the answer"
+        request.course.failed(made.attempt, "content_filter", self._clock.monotonic(), said=said)
+        made.span.set(error=said, attributes={genai.FAILURE: "content_filter"})
+        request.held = made
+        return True
+
+    async def _drop_held(self, request: _Request[T]) -> None:
+        held, request.held = request.held, None
+        if held is not None:
+            await request.attempt.discard(cast("T", held.answer))
+            held.span.end()
 
     async def _race(self, request: _Request[T], step: courses.Attempt) -> _Made[T]:
         """Make an attempt; when it is slow and the route says so, another beside it, and take what is good first."""
@@ -227,7 +269,7 @@ class Routes:
 
     def _stopped(self, request: _Request[T], attempt: courses.Attempt, span: Span) -> None:
         """An attempt was stopped. What a slower one had been sent costs all the same, as far as can be told."""
-        request.course.abandoned(attempt)
+        request.course.abandoned(attempt, was_beaten=request.is_won)
         if not request.is_won:
             span.set(error="cancelled")
             span.end()
@@ -278,6 +320,7 @@ class Routes:
         now = self._clock.monotonic()
         if call.stream:
             request.course.began(step, now)
+            call.caller = _bounded(call.caller, now + request.plan.route.longest)
         self._under_way[id(call)] = (request.course, step, made.span)
         call.notes["x-tidemill-target"] = step.target.name
         call.notes["x-tidemill-attempts"] = str(request.course.attempts)
@@ -288,12 +331,12 @@ class Routes:
     def _ended(self, request: _Request[T], end: courses.End) -> TidemillError:
         """What the caller is told when nobody is left."""
         request.course.unserved()
-        request.call.notes["x-tidemill-attempts"] = str(request.course.attempts)
+        request.call.span.set(attributes={genai.ATTEMPTS: request.course.attempts})
         left = request.call.caller.left(self._clock.monotonic())
         return ended(request.plan.route, request.failed, end, is_late=left is not None and left <= 0)
 
     def _heal(self, plan: _Plan, target: Target, state: TargetState, call: Call) -> None:
-        if self.ping is None or id(state) in self._healing:
+        if self._ping is None or id(state) in self._healing:
             return
         work = self._until_well(plan, target, state, call.caller.project, call.caller.environment)
         task = asyncio.create_task(work)
@@ -303,7 +346,7 @@ class Routes:
     async def _until_well(self, plan: _Plan, target: Target, state: TargetState, project: str, environment: str) -> None:
         """Ask a target that is left alone something small from time to time, until it answers."""
         assert plan.route.health is not None
-        assert self.ping is not None
+        assert self._ping is not None
         while True:
             pause = state.breaker.wait(self._clock.monotonic())
             await asyncio.sleep(pause if 0 < pause < plan.route.health.every else plan.route.health.every)
@@ -314,7 +357,7 @@ class Routes:
                 continue
             try:
                 async with asyncio.timeout(plan.route.timeout):
-                    await self.ping(plan.models[target.index], project, environment)
+                    await self._ping(plan.models[target.index], project, environment)
             except (TidemillError, TimeoutError) as error:
                 kind: FailureKind = "timeout" if isinstance(error, TimeoutError) else kind_of(error)
                 state.failures[kind] += 1
@@ -324,6 +367,13 @@ class Routes:
                 raise
             else:
                 state.breaker.succeeded(leave, self._clock.monotonic())
+
+
+def _bounded(caller: Caller, most: float) -> Caller:
+    """The caller with a deadline of at most `most` (monotonic seconds), so that no stream goes on for ever."""
+    if caller.deadline is not None and caller.deadline <= most:
+        return caller
+    return msgspec.structs.replace(caller, deadline=most)
 
 
 def _listed(model: Version, tokens_in: int, tokens_out: int) -> float | None:

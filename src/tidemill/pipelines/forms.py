@@ -37,7 +37,7 @@ class Form:
     """Whether it may wait long for a person or for traffic."""
 
 
-_APPS: Final = ("chain", "agent", "prompt", "model")
+_APPS: Final = ("chain", "agent", "prompt", "model", "route")
 _APP: Final = Key(type="ref", kinds=(*_APPS, "release", "endpoint"), required=True, field="release")
 _RELEASE: Final = Key(type="name", kinds=("release",), required=True, field="release")
 _ENDPOINT: Final = Key(type="name", kinds=("endpoint",), required=True, field="endpoint")

@@ -180,9 +180,10 @@ class Fields:
 
 
 def checked_ref(value: str, *, kind: str, where: str, problems: Problems) -> str | None:
-    """The reference in full, or None after noting the problem."""
+    """The reference in full, or None after noting the problem. A route stands wherever a model does."""
+    named = value.partition("@")[0].rpartition(":")[2]
     try:
-        return str(parse_ref(value, kind=kind))
+        return str(parse_ref(value, kind="route" if kind == "model" and named.startswith("route/") else kind))
     except Invalid as error:
         problems.add(error.message, where=where, hint=error.hint)
         return None

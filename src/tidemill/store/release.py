@@ -33,7 +33,7 @@ from tidemill.store.signing import Signature
 from tidemill.store.tables import versions
 
 ENGINE = "tidemill-engine/1"
-ROOT_KINDS = ("chain", "agent", "prompt", "model", "function")
+ROOT_KINDS = ("chain", "agent", "prompt", "model", "route", "function")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

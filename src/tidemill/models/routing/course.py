@@ -25,6 +25,7 @@ _AGAIN: Final[frozenset[FailureKind]] = frozenset({"rate_limited", "overloaded",
 _COOLING: Final = 1.0  # seconds after a rate limit that names no time
 _LONGEST_COOLING: Final = 60.0
 _PATIENCE: Final = 0.02  # seconds between looks while a probe is out
+_LONG_ENOUGH: Final = 1.0  # seconds of silence that count against a target of which nothing is known
 _MARGIN: Final = 1.25  # an estimate of the length may be so far off
 
 
@@ -163,8 +164,8 @@ class Course:
         state = self._close(attempt)
         if state is None:
             return
-        if kind == "timeout" and attempt.is_bound_by_caller:
-            state.breaker.abandoned(attempt.leave)  # its caller was in a hurry
+        if kind == "timeout" and self._was_in_a_hurry(attempt, now):
+            state.breaker.abandoned(attempt.leave)
         elif kind in _FAULTS:
             state.breaker.failed(attempt.leave, now)
         elif kind == "rate_limited":
@@ -182,11 +183,11 @@ class Course:
         if kind == "context_length":
             self._shortest = max(self._shortest, attempt.target.context or 0)
 
-    def abandoned(self, attempt: Attempt) -> None:
+    def abandoned(self, attempt: Attempt, *, was_beaten: bool = False) -> None:
         """The attempt was stopped: its caller left, or another was quicker."""
         state = self._close(attempt)
         if state is not None:
-            state.lost += attempt.is_hedge or self._hedged
+            state.lost += was_beaten
             state.breaker.abandoned(attempt.leave)
 
     def unserved(self) -> None:
@@ -282,6 +283,31 @@ class Course:
         is_probe = self._states[ranked.target.index].breaker.state(now) != "closed"
         return f"{ranked.why}, as a probe" if is_probe else ranked.why
 
+    def _was_in_a_hurry(self, attempt: Attempt, now: float) -> bool:
+        """Whether a target ran out of its caller's time, and not of what it may take: then it says nothing of the target."""
+        if not attempt.is_bound_by_caller:
+            return False
+        usual = attempt.state.latencies(stream=self._facts.stream).recent.quantile(0.95, now)
+        return attempt.timeout < (_LONG_ENOUGH if usual is None else 2 * usual)
+
+    def _time_for(self, state: TargetState, target: Target, now: float) -> tuple[float, bool]:
+        """How long an attempt may take, and whether it is the caller's deadline that says so.
+
+        While others could still be asked, it is half of the time that is left, or what the target usually takes.
+        """
+        most = self._route.first_token if self._facts.stream else self._route.timeout
+        left = self._facts.caller.left(now)
+        if left is None:
+            return most, False
+        others = any(
+            each.target is not target and each.target.index not in self._tried and self._why_not(each.target, now) is None
+            for each in self._candidates()
+        )
+        if others:
+            usual = state.latencies(stream=self._facts.stream).recent.quantile(0.95, now)
+            left = min(left, max(left / 2, 1.5 * (usual or 0.0)))
+        return min(most, left), left < most
+
     def _attempt(self, target: Target, why: str, now: float, *, delay: float) -> Attempt:
         state = self._states[target.index]
         leave = state.breaker.admit(now + delay)
@@ -291,11 +317,10 @@ class Course:
         tried.times += 1
         state.attempts += 1
         state.outstanding += 1
-        most = self._route.first_token if self._facts.stream else self._route.timeout
-        left = self._facts.caller.left(now + delay)
+        timeout, is_bound = self._time_for(state, target, now + delay)
         return Attempt(
             target=target, state=state, number=self._attempts, why=why, delay=delay, leave=leave, started=now + delay,
-            timeout=most if left is None else min(most, left), is_bound_by_caller=left is not None and left < most,
+            timeout=timeout, is_bound_by_caller=is_bound,
         )  # fmt: skip
 
     def _close(self, attempt: Attempt) -> TargetState | None:

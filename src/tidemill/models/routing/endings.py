@@ -28,7 +28,7 @@ def ended(route: Route, failed: Mapping[str, TidemillError], end: End, *, is_lat
 
     What a target said of the request itself is told as it was said: it is the caller's to mend.
     """
-    kinds = [kind_of(each) for each in failed.values()]
+    kinds: list[FailureKind] = [kind_of(each) for each in failed.values()]
     for each, error in zip(kinds, failed.values(), strict=True):
         if each in _OF_THE_REQUEST:
             return error
@@ -41,7 +41,8 @@ def ended(route: Route, failed: Mapping[str, TidemillError], end: End, *, is_lat
         hint = "Give one of its targets no condition, so that there is always one."
         return Invalid(f"no target of {route.name} takes this request: {said}", hint=hint, kind="invalid")
     hint = f"See how they are: tidemill routes show {route.name.partition('/')[2]}"
-    kind: FailureKind = "timeout" if is_late else kinds[-1] if kinds else "overloaded"
+    last: FailureKind = kinds[-1] if kinds else "overloaded"
+    kind: FailureKind = "timeout" if is_late else last
     return Unavailable(f"no target of {route.name} answered: {said}", hint=hint, retry_after=after, kind=kind)
 
 

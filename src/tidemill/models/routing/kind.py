@@ -54,6 +54,11 @@ class _Target(_Body):
     price: _Price | None = None
 
 
+def _spelt_out(value: object) -> object:
+    """A target that is only a reference."""
+    return {"model": value} if isinstance(value, str) else value
+
+
 class _Fallback(_Body):
     on: list[FailureKind] | None = None
     attempts: Annotated[int, Field(ge=1, le=16)] | None = None
@@ -86,7 +91,7 @@ class _Health(_Body):
 
 
 class _RouteBody(_Body):
-    targets: Annotated[list[str | _Target], Field(min_length=1, max_length=_MOST_TARGETS)]
+    targets: Annotated[list[Annotated[_Target, BeforeValidator(_spelt_out)]], Field(min_length=1, max_length=_MOST_TARGETS)]
     strategy: Strategy | None = None
     sticky: Sticky | None = None
     affinity: _Affinity | None = None
@@ -113,8 +118,8 @@ class RouteKind:
         targets: list[Json] = []
         for index, each in enumerate(given.targets):
             place = f"targets.{index}"
-            target = _Target(model=each) if isinstance(each, str) else each
-            targets.append(_target(target, place, references, problems, written=isinstance(each, str)))
+            written = isinstance(cast("Sequence[Json]", body["targets"])[index], str)
+            targets.append(_target(each, place, references, problems, written=written))
         if all(isinstance(each, Mapping) and each.get("after") for each in targets):
             problems.append(
                 Problem(message="every target waits for another to fail", where="targets", hint="Take after: out of one.")
