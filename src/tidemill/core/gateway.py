@@ -34,6 +34,9 @@ class Gateway:
     """What holds while that server is away: each process counts by itself (open), or nothing is let through (closed)."""
 
 
+_DEFAULT: Final = Gateway()
+
+
 def read_gateway(given: object, *, counters: str | None = None, where: str = "") -> Gateway:
     """The table `[gateway]`; `counters` (from the environment) takes the place of its own. Raises `Invalid`."""
     if given is not None and not isinstance(given, Mapping):
@@ -53,9 +56,9 @@ def read_gateway(given: object, *, counters: str | None = None, where: str = "")
             hint='Keep it outside: counters = "env:VARIABLE".',
         )
     return Gateway(
-        max_calls=_whole(table, "max_calls", Gateway.max_calls, where),
-        max_waiting=_whole(table, "max_waiting", Gateway.max_waiting, where),
-        max_wait=parse_duration(table.get("max_wait", 10.0), what="gateway.max_wait"),
+        max_calls=_whole(table, "max_calls", _DEFAULT.max_calls, where),
+        max_waiting=_whole(table, "max_waiting", _DEFAULT.max_waiting, where),
+        max_wait=parse_duration(table.get("max_wait", _DEFAULT.max_wait), what="gateway.max_wait"),
         counters=counters or (None if written is None else str(written)),
         without_counters="open" if policy == "open" else "closed",
     )

@@ -92,6 +92,8 @@ class Limits:
         if plan.meters:
             grant, estimate = await self._reserve(plan, call, estimate)
             self._say(call, headers_of(grant.standings))
+        elif self._said:
+            self._said.pop(_who(caller), None)
         leave = Leave(self, call, plan, grant, estimate, day)
         try:
             leave.ticket = await self._places.take(
