@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from bench.measure import report
-from bench.parts import HERE, open_parts
+from bench.parts import CALLER, HERE, open_parts
 from tidemill.core.chat import ChatRequest
 from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.parts import Message, Text
@@ -119,7 +119,7 @@ async def bare_said(models, model):
     async def ask(n):
         request = ChatRequest(model="", messages=(Message(role="user", parts=(Text(text=str(n)),)),))
         with recorder.trace("bench", kind="llm", project=HERE["project"]) as span:
-            return (await models.chat(model, request, **HERE, span=span)).response.message.text
+            return (await models.chat(model, request, caller=CALLER, span=span)).response.message.text
 
     return ask
 

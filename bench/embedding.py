@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402  (after the engines were given their one thread
 import onnxruntime  # noqa: E402
 from tokenizers import Tokenizer  # noqa: E402
 
-from bench.parts import HERE, open_parts  # noqa: E402
+from bench.parts import CALLER, open_parts  # noqa: E402
 from tidemill.core.records import Document  # noqa: E402
 from tidemill.data.chunk import StructureChunker  # noqa: E402
 from tidemill.models.packages import package_file  # noqa: E402
@@ -72,12 +72,12 @@ async def measure(*, count=CHUNKS, rounds=ROUNDS):
     texts, plain = chunks(count), Plain()
     async with open_parts() as parts:
         embedder = parts.apply("{kind: embedder, name: minilm, provider: local}")["embedder/minilm"]
-        await parts.models.embed(embedder, texts[:1], **HERE)
+        await parts.models.embed(embedder, texts[:1], caller=CALLER)
         plain.batch(texts[:1])
         best = dict.fromkeys(("ours", *BATCHES), 0.0)
         for _ in range(rounds):
             start = time.process_time()
-            ours = await parts.models.embed(embedder, texts, **HERE)
+            ours = await parts.models.embed(embedder, texts, caller=CALLER)
             best["ours"] = max(best["ours"], count / (time.process_time() - start))
             for size in BATCHES:
                 start = time.process_time()

@@ -13,7 +13,7 @@ import sys
 import time
 
 from bench.measure import one_thread, report
-from bench.parts import HERE, open_parts
+from bench.parts import CALLER, HERE, open_parts
 from tidemill.core.chat import ChatRequest
 from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.parts import Message
@@ -98,7 +98,7 @@ async def plain_loop(parts, model, samples, scorers, *, recorder):
             text = f"Answer in a few words.\n\n{sample.input}"
             request = ChatRequest(model="", messages=(Message.of("user", text),))
             with recorder.trace("bench", kind="llm", project=HERE["project"]) as span:
-                output = (await parts.models.chat(model, request, **HERE, span=span)).response.message.text
+                output = (await parts.models.chat(model, request, caller=CALLER, span=span)).response.message.text
             fields = {"output": output, "reference": sample.reference}
             results.append([await each.scorer.score(fields) for each in scorers])
 

@@ -15,6 +15,7 @@ from tidemill.core.documents import load_documents
 from tidemill.core.extend import load_extension
 from tidemill.data.index import Indexes
 from tidemill.flows.run import Runner
+from tidemill.models.caller import Caller
 from tidemill.models.service import Models
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
@@ -23,6 +24,7 @@ from tidemill.store.plan import apply_plan
 from tidemill.store.release import load_bundle, make_release
 
 HERE = {"project": "default", "environment": "local"}
+CALLER = Caller.internal(**HERE)
 KINDS = ("chain", "embedder", "function", "index", "model", "prompt")
 
 

@@ -9,6 +9,7 @@ from tidemill.core.chat import ChatRequest, Connection
 from tidemill.core.clock import Ids, SystemClock
 from tidemill.core.records import SpanRecord, Version
 from tidemill.models import Models
+from tidemill.models.caller import Caller
 from tidemill.models.retry import RetryPolicy
 from tidemill.telemetry import Recorder, Span
 
@@ -55,7 +56,7 @@ def call(models, traced) -> Callable[..., Awaitable]:
 
     async def make(model: Version, request: ChatRequest):
         with traced.span() as span:
-            return await models.chat(model, request, project="p", environment="local", span=span)
+            return await models.chat(model, request, caller=Caller.internal("p", "local"), span=span)
 
     return make
 
@@ -66,7 +67,7 @@ def streamed(models, traced) -> Callable[..., Awaitable]:
 
     async def make(model: Version, request: ChatRequest):
         with traced.span() as span:
-            stream = models.stream(model, request, project="p", environment="local", span=span)
+            stream = models.stream(model, request, caller=Caller.internal("p", "local"), span=span)
             return [delta async for delta in stream], stream.result
 
     return make

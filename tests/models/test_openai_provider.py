@@ -13,6 +13,7 @@ from models.upstream import DONE, USAGE, answering, chunk, completion, serve_ups
 from tidemill.core.chat import ChatRequest, Connection, Secret, ToolDefinition
 from tidemill.core.errors import Denied, Invalid, RateLimited, Unavailable
 from tidemill.core.parts import File, Image, Message, Text, ToolCall, ToolResult
+from tidemill.models.caller import Caller
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +138,7 @@ async def test_a_stream_may_end_without_done_and_without_a_last_line_end(streame
 @pytest.mark.parametrize("last", [chunk("b"), chunk("b")[:20]])
 async def test_half_a_stream_is_an_error_after_what_came(models, traced, upstream, abort, last):
     upstream.behave = writing(chunk("a"), last, abort=abort)
-    stream = models.stream(MODEL, ask("go"), project="p", environment="local", span=traced.span())
+    stream = models.stream(MODEL, ask("go"), caller=Caller.internal("p", "local"), span=traced.span())
     assert (await anext(stream)).text == "a"
     with pytest.raises(Unavailable, match=r"ended early|broke the connection off"):
         [each async for each in stream]
@@ -157,7 +158,7 @@ async def test_a_stream_that_breaks_before_its_first_piece_is_tried_again(stream
 
 async def test_an_error_inside_a_stream(models, traced, upstream):
     upstream.behave = writing(chunk("a"), b'data: {"error":{"message":"the engine overheated","code":503}}\n\n')
-    stream = models.stream(MODEL, ask("go"), project="p", environment="local", span=traced.span())
+    stream = models.stream(MODEL, ask("go"), caller=Caller.internal("p", "local"), span=traced.span())
     await anext(stream)
     with pytest.raises(Unavailable, match="the engine overheated"):
         await anext(stream)
@@ -197,7 +198,7 @@ async def test_a_stream_that_is_a_web_page_or_plain_json(models, traced, upstrea
     for reply, words in (((200, "<html><title>Login</title>", {}), "Login"), ((200, completion(), {}), "JSON was expected")):
         upstream.behave = answering(reply)
         with pytest.raises(Unavailable, match=words):
-            await anext(models.stream(MODEL, ask("go"), project="p", environment="local", span=traced.span()))
+            await anext(models.stream(MODEL, ask("go"), caller=Caller.internal("p", "local"), span=traced.span()))
 
 
 async def test_a_passing_failure_is_tried_again(call, upstream):
@@ -250,7 +251,7 @@ async def test_a_stall_ends_at_the_timeout(call, models, traced, connections, up
     with pytest.raises(Unavailable, match=r"silent for 0\.05 s"):
         await call(MODEL, ask("hi"))
     upstream.behave = writing(chunk("a"), then=asyncio.Event().wait)
-    stream = models.stream(MODEL, ask("hi"), project="p", environment="local", span=traced.span())
+    stream = models.stream(MODEL, ask("hi"), caller=Caller.internal("p", "local"), span=traced.span())
     assert (await anext(stream)).text == "a"
     with pytest.raises(Unavailable, match="silent"):
         await anext(stream)
@@ -262,7 +263,7 @@ async def test_a_cancelled_call_reaches_the_provider(models, traced, upstream):
 
     upstream.behave = behave
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: models.chat(MODEL, ask("hi"), project="p", environment="local", span=traced.span()))
+        tasks.start_soon(lambda: models.chat(MODEL, ask("hi"), caller=Caller.internal("p", "local"), span=traced.span()))
         await upstream.arrived.wait()
         tasks.cancel_scope.cancel()
     with anyio.fail_after(5):
@@ -271,7 +272,7 @@ async def test_a_cancelled_call_reaches_the_provider(models, traced, upstream):
 
 async def test_a_stream_that_is_left_reaches_the_provider(models, traced, upstream):
     upstream.behave = writing(chunk("a"), then=asyncio.Event().wait)
-    async with models.stream(MODEL, ask("hi"), project="p", environment="local", span=traced.span()) as stream:
+    async with models.stream(MODEL, ask("hi"), caller=Caller.internal("p", "local"), span=traced.span()) as stream:
         assert (await anext(stream)).text == "a"
     with anyio.fail_after(5):
         await upstream.left.wait()
@@ -330,7 +331,7 @@ async def test_embeddings_in_order_and_in_batches(models, traced, upstream):
     embedder = version("embedder", provider="openai", model="e", dimensions=2)
     with traced.span("embedding") as span:
         answer = await models.embed(
-            embedder, [f"t{index}" for index in range(600)], project="p", environment="local", span=span
+            embedder, [f"t{index}" for index in range(600)], caller=Caller.internal("p", "local"), span=span
         )
     assert [struct.unpack("<2f", answer.vectors.row(index))[0] for index in range(600)] == [
         float(index) for index in range(600)
@@ -346,12 +347,12 @@ async def test_embeddings_in_order_and_in_batches(models, traced, upstream):
 async def test_embeddings_that_are_none(models, upstream, data):
     upstream.behave = answering((200, {"data": data}, {}))
     with pytest.raises(Unavailable):
-        await models.embed(version("embedder", provider="openai", model="e"), ["a", "b"], project="p", environment="local")
+        await models.embed(version("embedder", provider="openai", model="e"), ["a", "b"], caller=Caller.internal("p", "local"))
 
 
 async def test_embeddings_in_base64(models, upstream):
     packed = base64.b64encode(struct.pack("<2f", 0.5, 2)).decode()
     upstream.behave = answering((200, {"data": [{"index": 0, "embedding": packed}]}, {}))
     embedder = version("embedder", provider="openai", model="e", params={"encoding_format": "base64"})
-    answer = await models.embed(embedder, ["a"], project="p", environment="local")
+    answer = await models.embed(embedder, ["a"], caller=Caller.internal("p", "local"))
     assert struct.unpack("<2f", answer.vectors.row(0)) == (0.5, 2.0)

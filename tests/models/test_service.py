@@ -14,6 +14,7 @@ from tidemill.core.clock import FixedClock
 from tidemill.core.errors import Conflict, Invalid, MissingExtra, RateLimited, StorageFull, Unavailable
 from tidemill.core.parts import Image, Message
 from tidemill.models import Models
+from tidemill.models.caller import Caller
 from tidemill.models.providers.test import TestChat, TestEmbed
 from tidemill.models.retry import RetryBudget, RetryPolicy, can_retry, retrying
 from tidemill.testing.models import check_chat_provider, check_embed_provider
@@ -23,7 +24,7 @@ ECHO = version(provider="test")
 
 @pytest.mark.anyio
 async def test_a_result_is_there_only_after_the_end(models, traced):
-    stream = models.stream(ECHO, ask("one two"), project="p", environment="local", span=traced.span())
+    stream = models.stream(ECHO, ask("one two"), caller=Caller.internal("p", "local"), span=traced.span())
     await anext(stream)
     with pytest.raises(Conflict, match="has not ended"):
         _ = stream.result
@@ -53,11 +54,11 @@ async def test_parts_held_by_digest_are_fetched(traced):
     async with serve_upstream() as server:
         server.behave = answering((200, completion(), {}))
         models = Models(connection_for=connection_for, read_blob=read_blob)
-        await models.chat(gpt, request, project="p", environment="staging", span=traced.span())
+        await models.chat(gpt, request, caller=Caller.internal("p", "staging"), span=traced.span())
         await models.close()
         without = Models(connection_for=connection_for)
         with pytest.raises(Invalid, match="held by digest"):
-            await without.chat(gpt, request, project="p", environment="staging", span=traced.span())
+            await without.chat(gpt, request, caller=Caller.internal("p", "staging"), span=traced.span())
         await without.close()
     image = server.bodies[0]["messages"][0]["content"][0]["image_url"]["url"]
     assert image == "data:image/png;base64,cDpzaGEyNTY6YWI="

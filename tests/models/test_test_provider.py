@@ -10,6 +10,7 @@ from models.calls import ask, version
 from tidemill.core.chat import ChatRequest
 from tidemill.core.errors import Denied, Invalid, RateLimited, TidemillError, Unavailable
 from tidemill.core.parts import Message, Text, ToolCall, ToolResult
+from tidemill.models.caller import Caller
 
 pytestmark = pytest.mark.anyio
 
@@ -98,7 +99,7 @@ async def test_status_fails_as_that_status_would(call, traced, status, kind, att
 async def test_after_tokens_breaks_the_stream_off(models, traced):
     model = scripted({"reply": "one two three four", "after_tokens": 2})
     span = traced.span()
-    stream = models.stream(model, ask("x"), project="p", environment="local", span=span)
+    stream = models.stream(model, ask("x"), caller=Caller.internal("p", "local"), span=span)
     assert [(await anext(stream)).text, (await anext(stream)).text] == ["one", " two"]
     with pytest.raises(Unavailable, match="ended early"), span:
         await anext(stream)
@@ -108,7 +109,7 @@ async def test_after_tokens_breaks_the_stream_off(models, traced):
 
 async def test_after_tokens_with_a_status_and_longer_than_the_reply(models, traced):
     for row in ({"reply": "one two", "after_tokens": 1, "status": 429}, {"reply": "one", "after_tokens": 9}):
-        stream = models.stream(scripted(row), ask("x"), project="p", environment="local", span=traced.span())
+        stream = models.stream(scripted(row), ask("x"), caller=Caller.internal("p", "local"), span=traced.span())
         assert (await anext(stream)).text == "one"
         with pytest.raises(Unavailable):
             await anext(stream)
@@ -118,12 +119,12 @@ async def test_fail_rate_is_by_chance_but_the_same_every_time(models, traced):
     async def failing(seed: int) -> list[bool]:
         from tidemill.models.providers.test import TestChat
 
-        models._chat_providers["test"] = TestChat()
+        models._reach._chat["test"] = TestChat()
         model = version(provider="test", fail_rate=0.75, seed=seed)
         outcomes = []
         for number in range(60):
             try:
-                await models.chat(model, ask(f"q{number}"), project=f"{seed}", environment="local", span=traced.span())
+                await models.chat(model, ask(f"q{number}"), caller=Caller.internal(f"{seed}", "local"), span=traced.span())
                 outcomes.append(True)
             except Unavailable:
                 outcomes.append(False)
@@ -191,24 +192,26 @@ async def test_a_script_without_a_row_for_the_result_repeats_the_result(call):
 async def test_vectors_are_near_where_words_are_shared(models):
     embedder = version("embedder", provider="test", dimensions=32)
     texts = ["the tide mill", "the tide mill turns", "quarterly revenue", ""]
-    answer = await models.embed(embedder, texts, project="p", environment="local")
+    answer = await models.embed(embedder, texts, caller=Caller.internal("p", "local"))
     assert (answer.vectors.count, answer.vectors.dimensions, answer.usage.input_tokens) == (4, 32, 9)
     rows = [struct.unpack("<32f", answer.vectors.row(index)) for index in range(4)]
     assert all(math.isclose(sum(each * each for each in row), 1.0, rel_tol=1e-5) for row in rows)
     near = sum(a * b for a, b in zip(rows[0], rows[1], strict=True))
     far = sum(a * b for a, b in zip(rows[0], rows[2], strict=True))
     assert near > 0.7 > far
-    assert (await models.embed(embedder, texts[:1], project="p", environment="local")).vectors.row(0) == answer.vectors.row(0)
+    assert (await models.embed(embedder, texts[:1], caller=Caller.internal("p", "local"))).vectors.row(0) == answer.vectors.row(
+        0
+    )
 
 
 async def test_many_batches_come_back_in_order(models):
     embedder = version("embedder", provider="test", dimensions=16)
     texts = [f"word{index}" for index in range(2500)]
-    whole = await models.embed(embedder, texts, project="p", environment="local")
+    whole = await models.embed(embedder, texts, caller=Caller.internal("p", "local"))
     assert whole.vectors.count == 2500
-    one = await models.embed(embedder, texts[2400:2401], project="p", environment="local")
+    one = await models.embed(embedder, texts[2400:2401], caller=Caller.internal("p", "local"))
     assert one.vectors.row(0) == whole.vectors.row(2400)
-    assert (await models.embed(embedder, [], project="p", environment="local")).vectors.count == 0
+    assert (await models.embed(embedder, [], caller=Caller.internal("p", "local"))).vectors.count == 0
 
 
 async def test_an_unknown_connection_or_provider_is_named(call, connections):

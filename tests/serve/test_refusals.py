@@ -79,7 +79,7 @@ async def test_bad_json_unknown_paths_and_wrong_methods(tmp_path):
             response = await http.post("/v1/chat/completions", content=content)
             assert response.status_code == 400, content[:10]
             assert "not valid JSON" in response.json()["error"]["message"]
-        assert (await http.post("/v1/completions", json={})).status_code == 404
+        assert (await http.post("/v1/incantations", json={})).status_code == 404
         assert (await http.get("/v1/chat/completions")).status_code == 405
 
 

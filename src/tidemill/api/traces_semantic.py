@@ -10,6 +10,7 @@ from tidemill.api.caller import Caller, Page, page
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
+from tidemill.models.caller import Caller as Internal
 from tidemill.models.service import Models
 from tidemill.store.registry import get_version
 from tidemill.telemetry.expression import Expression
@@ -31,7 +32,8 @@ class ModelEmbedder:
 
     async def __call__(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """The vectors, in order. Raises what the embedder's provider does."""
-        found = await self._models.embed(self._version, texts, project=self._version.project, environment=self._environment)
+        asking = Internal.internal(self._version.project, self._environment)
+        found = await self._models.embed(self._version, texts, caller=asking)
         vectors = found.vectors
         return [array.array("f", vectors.row(place)).tolist() for place in range(vectors.count)]
 

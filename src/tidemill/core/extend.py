@@ -94,10 +94,15 @@ class RawAnswer:
 class ForwardsRaw(Protocol):
     """What a provider has besides, when it takes a request of a dialect as it is written, and answers in the same.
 
-    A client of that dialect then gets the provider's own bytes, with nothing read or written anew.
+    A client of that dialect then gets the provider's own bytes, with nothing read or written anew. Where there is a method
+    `speaks(dialect, connection)`, it says whether the server of this connection has the dialect.
     """
 
     dialects: frozenset[Dialect]
+
+    def raw_params(self, dialect: Dialect, params: JsonObject, *, connection: Connection) -> JsonObject:
+        """A model's own parameters (by OpenAI's names) in a dialect's words; what it has no word for is left out."""
+        ...
 
     async def forward(
         self,

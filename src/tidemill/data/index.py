@@ -21,6 +21,7 @@ from tidemill.data.query import QueryVectors
 from tidemill.data.search import Hits, LoadedIndex
 from tidemill.data.specs import SearchMode
 from tidemill.data.vectors import pack_rows
+from tidemill.models.caller import Caller
 from tidemill.models.service import Models
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
@@ -102,6 +103,7 @@ class Indexes:
         project: str,
         environment: str,
         span: Span | None = None,
+        caller: Caller | None = None,
     ) -> Hits:
         """The best `k` chunks, best first; `k` and `mode` default to the index's own. Builds the index when it is not built.
 
@@ -117,7 +119,7 @@ class Indexes:
         is_new = False  # whether the query had to be embedded now
         if by_vector and embedder is not None:
             vector, is_new = await self._queries.get(
-                query, embedder=embedder, project=project, environment=environment, span=span
+                query, embedder=embedder, caller=caller or Caller.internal(project, environment), span=span
             )
         by_text = mode != "vector"
         found = await to_thread.run_sync(lambda: loaded.search(query, vector=vector, by_text=by_text, k=k, filter=filter))
@@ -227,7 +229,7 @@ class Indexes:
                 await report(Progress(done=len(texts) - len(wanted) + start, total=len(texts), unit="chunks"))
             group = wanted[start : start + EMBED_AT_ONCE]
             response = await self._models.embed(
-                embedder, [texts[each] for each in group], project=project, environment=environment
+                embedder, [texts[each] for each in group], caller=Caller.internal(project, environment)
             )
             made = {digest: response.vectors.row(place) for place, digest in enumerate(group)}
             now = self._clock.now_ns()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.core.records import Version
 from tidemill.data.vectors import pack_rows
+from tidemill.models.caller import Caller
 from tidemill.models.service import Models
 from tidemill.telemetry import Span
 
@@ -28,16 +29,14 @@ class QueryVectors:
         """Whether the query's vector is remembered."""
         return (project, environment, embedder.digest, query) in self._known
 
-    async def get(
-        self, query: str, *, embedder: Version, project: str, environment: str, span: Span | None
-    ) -> tuple[Scores, bool]:
+    async def get(self, query: str, *, embedder: Version, caller: Caller, span: Span | None) -> tuple[Scores, bool]:
         """The query's vector, of length 1, and whether the embedder was asked, which is then a span below `span`."""
-        key = (project, environment, embedder.digest, query)
+        key = (caller.project, caller.environment, embedder.digest, query)
         known = self._known.get(key)
         is_new = known is None
         if known is None:
             with nullcontext() if span is None else span.child("embed", kind="embedding", input=query) as inner:
-                response = await self._models.embed(embedder, [query], project=project, environment=environment, span=inner)
+                response = await self._models.embed(embedder, [query], caller=caller, span=inner)
             known = pack_rows([response.vectors.row(0)])[0]
         self._known[key] = known
         self._known.move_to_end(key)

@@ -72,9 +72,9 @@ class Asker:
         context, models = call.run.context, call.run.engine.models
         span.set(input={"messages": [message_to_json(each) for each in request.messages]})
         if not call.streams:
-            result = await models.chat(self.model, request, project=context.project, environment=context.environment, span=span)
+            result = await models.chat(self.model, request, caller=context.asking, span=span)
         else:
-            stream = models.stream(self.model, request, project=context.project, environment=context.environment, span=span)
+            stream = models.stream(self.model, request, caller=context.asking, span=span)
             async with contextlib.aclosing(stream):
                 async for delta in stream:
                     if delta.text or delta.tool_call:

@@ -58,6 +58,7 @@ class RetrieveWork:
             project=call.run.context.project,
             environment=call.run.context.environment,
             span=call.span,
+            caller=call.run.context.asking,
         )
         value: Json = [passage(each) for each in hits]
         return Outcome(value=value, calls=Calls(retrieve=1, embed=hits.embedded), warm=hits.remembered)

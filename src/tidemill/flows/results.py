@@ -9,6 +9,7 @@ from tidemill.core.chat import FinishReason, ToolDefinition, Usage
 from tidemill.core.errors import Denied
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
+from tidemill.models.caller import Caller
 from tidemill.telemetry import Span
 
 ENGINE = "tidemill-engine/1"
@@ -50,7 +51,7 @@ class RunContext:
     `span` is the started root span; it stays the caller's to end. `reuse` allows outputs from the step cache; `replicate`
     tells repeated samples of one input apart. `targets` limits a chain to these steps and what they need. `messages` is the
     whole conversation, for models, prompts and agents. `params`, `tools`, `tool_choice` and `output_schema` go on top of what a
-    model, a prompt or an agent says; a chain's steps do not see them.
+    model, a prompt or an agent says; a chain's steps do not see them. `caller` is for whom it is made; None: the platform itself.
     """
 
     project: str
@@ -64,6 +65,12 @@ class RunContext:
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: str | None = None
     output_schema: JsonObject | None = None
+    caller: Caller | None = None
+
+    @property
+    def asking(self) -> Caller:
+        """For whom models are called."""
+        return self.caller or Caller.internal(self.project, self.environment)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

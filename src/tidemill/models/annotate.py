@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from tidemill.core.chat import ChatRequest, ChatResponse, Connection, EmbedResponse
 from tidemill.core.json import Json
 from tidemill.core.parts import message_to_json
+from tidemill.models.calls import Operation, Spent
 from tidemill.models.stream import ChatResult
 from tidemill.telemetry import Span, genai
 
@@ -21,9 +20,7 @@ _REQUEST = {
 }
 
 
-def note_request(
-    span: Span, *, operation: Literal["chat", "embeddings"], model: str, connection: Connection, environment: str
-) -> None:
+def note_request(span: Span, *, operation: Operation, model: str, connection: Connection, environment: str) -> None:
     """Write down what is about to be asked, so that it stands there also when the call fails."""
     span.set(
         model=model,
@@ -71,6 +68,34 @@ def note_response(span: Span, response: ChatResponse) -> None:
     if response.fingerprint:
         attributes[genai.FINGERPRINT] = response.fingerprint
     span.set(output=message_to_json(response.message), usage=response.usage, attributes=attributes)
+
+
+def note_served(span: Span, *, model: str, connection: Connection) -> None:
+    """Write down who answered, where several were asked."""
+    attributes: dict[str, Json] = {
+        genai.PROVIDER: connection.provider,
+        genai.REQUEST_MODEL: model,
+        genai.CONNECTION: connection.name,
+    }
+    span.set(model=model, attributes=attributes)
+
+
+def note_kept(span: Span, result: ChatResult) -> None:
+    """Write down a kept answer, which used and cost nothing."""
+    response = result.response
+    attributes: dict[str, Json] = {
+        genai.OPERATION: "chat",
+        genai.CACHED: True,
+        genai.RESPONSE_FINISH_REASONS: [response.finish_reason],
+    }
+    if response.model:
+        attributes[genai.RESPONSE_MODEL] = response.model
+    span.set(output=message_to_json(response.message), cost=0.0, attributes=attributes)
+
+
+def note_spent(span: Span, spent: Spent) -> None:
+    """Write down what an answer that broke off came to."""
+    span.set(usage=spent.usage, cost=spent.cost, attributes={genai.ESTIMATED: True} if spent.estimated else None)
 
 
 def note_embedding(span: Span, response: EmbedResponse, *, cost: float | None) -> None:

@@ -39,6 +39,7 @@ class RawRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stream: bool = False
     counts: bool = True
     rename: Callable[[str], bytes] | None = None
+    refused: TidemillError | None = None
 
 
 class Call(msgspec.Struct, kw_only=True):
@@ -93,7 +94,14 @@ class Limiter(Protocol):
     """Who may call how much."""
 
     async def admit(self, call: Call) -> Permit:
-        """Reserve an estimate, waiting in the queue if need be. Raises `RateLimited` or `Denied`, saying which limit."""
+        """Reserve an estimate, waiting in the queue if need be.
+
+        Raises `RateLimited`, `BudgetExceeded` or `Overloaded`, saying which limit.
+        """
+        ...
+
+    def headers_for(self, caller: Caller) -> Mapping[str, str]:
+        """How the limits of whoever calls stood at their last call, as headers (names in lower case)."""
         ...
 
 
@@ -141,6 +149,10 @@ class Attempt(Protocol, Generic[T]):
 
     async def discard(self, opened: T, /) -> None:
         """Let go of an answer that is not taken after all, as of the slower of two."""
+        ...
+
+    def filtered(self, opened: T, /) -> bool:
+        """Whether a whole answer was cut short by the provider's own filter, so that another may be asked."""
         ...
 
 

@@ -8,11 +8,18 @@ import orjson
 
 from tidemill.core.json import Json, JsonObject
 
+_NOTHING: JsonObject = {}
+
 
 def child(value: JsonObject, key: str) -> JsonObject:
     """The object at `key`."""
     found = value.get(key)
     return found if isinstance(found, Mapping) else {}
+
+
+def said(extra: JsonObject, dialect: str) -> JsonObject:
+    """What an `extra` says in one dialect."""
+    return child(extra, dialect) if extra else _NOTHING
 
 
 def children(value: JsonObject, key: str) -> list[JsonObject]:

@@ -16,7 +16,9 @@ class ChatResult:
     """An answer and what it took.
 
     `cost` is in US dollars, None when no price is known. `latency_ms` is the caller's wait, retries included; `first_token_ms`
-    is known for streams only. `connection` is the name of the connection that served it.
+    is known for streams only. `connection` is the name of the connection that served it, `model` the model that answered as it
+    is referred to: of a route, the one that was chosen. `cached` says how a kept answer was found (`exact`, `semantic`,
+    `flight`), empty when it was made anew; `saved` is what it made unnecessary, in US dollars.
     """
 
     response: ChatResponse
@@ -25,6 +27,9 @@ class ChatResult:
     first_token_ms: float | None
     connection: str
     attempts: int
+    model: str = ""
+    cached: str = ""
+    saved: float | None = None
 
 
 class ChatStream:

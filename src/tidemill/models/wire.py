@@ -23,6 +23,7 @@ from tidemill.version import __version__
 
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _LARGEST_REFUSAL = 64 * 1024
+_SHOWN = ("content-type", "x-request-id", "request-id", "openai-processing-ms", "openai-version")
 
 
 class Wire:
@@ -101,6 +102,26 @@ class Wire:
         for session in sessions:
             await session.close()
 
+    async def open(
+        self, url: str, body: bytes, *, headers: Mapping[str, str], connection: Connection, secret: str | None
+    ) -> tuple[Mapping[str, str], AsyncGenerator[bytes]]:
+        """POST `body`; the headers of a success that a client may see, and its bytes as they arrive, in whatever form.
+
+        The bytes have to be iterated, or the connection stays open; closing them closes it.
+        """
+        headers = {**headers, "accept-encoding": "identity"}
+        response = await self._send(url, body, headers=headers, connection=connection, secret=secret)
+        return _shown(response), self._bytes(response, connection)
+
+    async def _bytes(self, response: aiohttp.ClientResponse, connection: Connection) -> AsyncGenerator[bytes]:
+        try:
+            async for piece in response.content.iter_any():
+                yield piece
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._broken(error, connection) from error
+        finally:
+            _let_go(response)
+
     @contextlib.asynccontextmanager
     async def _post(
         self,
@@ -111,6 +132,24 @@ class Wire:
         connection: Connection,
         secret: str | None,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        response = await self._send(url, body, headers=headers, connection=connection, secret=secret)
+        try:
+            yield response
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._broken(error, connection) from error
+        finally:
+            _let_go(response)
+
+    async def _send(
+        self,
+        url: str,
+        body: JsonObject | bytes | None,
+        *,
+        headers: Mapping[str, str],
+        connection: Connection,
+        secret: str | None,
+    ) -> aiohttp.ClientResponse:
+        """Wait for the head of a success; everything else is raised."""
         response: aiohttp.ClientResponse | None = None
         try:
             if not connection.allow_private:
@@ -124,19 +163,17 @@ class Wire:
                 timeout=timeout,
                 allow_redirects=False,
             )
-            if response.status >= 300:
-                raise await self._refusal(response, connection, secret)
-            yield response
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise self._broken(error, connection) from error
-        except Denied as error:
-            error.where = error.where or _where(connection)
+            if response.status < 300:
+                return response
+            raise await self._refusal(response, connection, secret)
+        except BaseException as error:
+            if response is not None:
+                _let_go(response)
+            if isinstance(error, TimeoutError | aiohttp.ClientError | OSError):
+                raise self._broken(error, connection) from error
+            if isinstance(error, Denied):
+                error.where = error.where or _where(connection)
             raise
-        finally:
-            if response is not None and not response.content.at_eof():
-                response.close()
-            elif response is not None:
-                response.release()
 
     def _session(self, connection: Connection) -> aiohttp.ClientSession:
         session = self._sessions.get(connection.allow_private)
@@ -186,6 +223,19 @@ class Wire:
             return Unavailable(f"{self._provider} cannot be reached: {error}", where=where, hint=hint, kind="connection")
         said = str(error) or type(error).__name__
         return Unavailable(f"{self._provider} broke the connection off: {said}", where=where, kind="connection")
+
+
+def _let_go(response: aiohttp.ClientResponse) -> None:
+    """Give a connection back when the answer was read to its end; else close it, so that the provider stops."""
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()
+
+
+def _shown(response: aiohttp.ClientResponse) -> Mapping[str, str]:
+    """Headers that mean something to a client; not those that say whose account it is, or what is left of its limits."""
+    return {name: response.headers[name] for name in _SHOWN if name in response.headers}
 
 
 def _encode(body: JsonObject) -> bytes:

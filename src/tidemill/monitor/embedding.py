@@ -12,6 +12,7 @@ from tidemill.core.extend import load_extension
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Progress, Version
 from tidemill.data.vectors import pack_rows
+from tidemill.models.caller import Caller
 from tidemill.models.service import Models
 from tidemill.store import embeddings
 from tidemill.store.database import Database
@@ -56,7 +57,7 @@ async def embed_texts(
     for start in range(0, len(missing), _BATCH):
         await report(Progress(done=len(by_digest) - len(missing) + start, total=len(by_digest), unit="texts embedded"))
         batch = missing[start : start + _BATCH]
-        answer = await models.embed(embedder, [by_digest[each] for each in batch], project=project, environment=environment)
+        answer = await models.embed(embedder, [by_digest[each] for each in batch], caller=Caller.internal(project, environment))
         fresh = {each: answer.vectors.row(place) for place, each in enumerate(batch)}
         put = functools.partial(
             embeddings.put_vectors, project=project, embedder_digest=embedder.digest, entries=fresh, now_ns=clock.now_ns()

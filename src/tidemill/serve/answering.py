@@ -7,13 +7,18 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from tidemill.core.chat import ChatDelta, ChatRequest
 from tidemill.core.errors import Invalid, TidemillError
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.parts import message_to_json
-from tidemill.core.records import Bundle, SpanKind
+from tidemill.core.parts import Other, message_to_json
+from tidemill.core.records import Bundle, SpanKind, Version
 from tidemill.flows.results import RunContext, RunResult
 from tidemill.flows.run import Runner
+from tidemill.models.answered import Answered
+from tidemill.models.caller import Caller
+from tidemill.models.calls import RawRequest
 from tidemill.models.service import Models
 from tidemill.models.stream import ChatResult
 from tidemill.prompts.text import text_of
@@ -24,19 +29,36 @@ from tidemill.serve.inputs import inputs_for
 from tidemill.serve.problems import from_run
 from tidemill.telemetry.recorder import Span
 
-SPAN_KINDS: Final[Mapping[str, SpanKind]] = {"model": "llm", "agent": "agent", "prompt": "chain", "chain": "chain"}
+SPAN_KINDS: Final[Mapping[str, SpanKind]] = {
+    "model": "llm",
+    "route": "llm",
+    "agent": "agent",
+    "prompt": "chain",
+    "chain": "chain",
+}
 """The kind of the root span, by the kind of the application's root."""
+
+MODELS: Final = frozenset({"model", "route"})
+"""Kinds that answer with what a provider said, and not with what a flow made of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """One request, ready to be asked: of which application, with what, in which project."""
+    """One request, ready to be asked: of which application, with what, for whom.
+
+    `raw` is the request as it was written, where it may be passed on as it is.
+    """
 
     bundle: Bundle
     call: ChatCall
     inputs: JsonObject
-    project: str
-    environment: str
+    caller: Caller
+    raw: RawRequest | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a model answers by itself, or a route to several."""
+        return self.bundle.root.kind in MODELS
 
     @property
     def shown(self) -> Json:
@@ -46,24 +68,36 @@ class Question:
         return [message_to_json(each) for each in self.call.messages]
 
 
-def prepare(bundle: Bundle, call: ChatCall, *, project: str, environment: str) -> Question:
+def prepare(bundle: Bundle, call: ChatCall, *, caller: Caller, raw: RawRequest | None = None) -> Question:
     """Fit a request to an application. Raises `Invalid` for what the application does not take."""
-    is_model = bundle.root.kind == "model"
+    is_model = bundle.root.kind in MODELS
     if call.unsayable:
         first = call.unsayable[0]
-        raise Invalid(first.message, where=first.where, hint=first.hint, problems=call.unsayable[1:])
-    if not is_model and call.tools:
-        raise Invalid(
-            f"{bundle.root.bare} has its own tools", where="tools", hint="Leave tools out, or call a model by its name."
-        )
-    if not is_model and call.output_schema is not None:
-        raise Invalid(
-            f"{bundle.root.bare} has its own output format",
-            where="response_format",
-            hint="Leave response_format out, or call a model by its name.",
-        )
-    inputs: JsonObject = {} if is_model else inputs_for(bundle.root, call)
-    return Question(bundle=bundle, call=call, inputs=inputs, project=project, environment=environment)
+        refused = Invalid(first.message, where=first.where, hint=first.hint, problems=call.unsayable[1:], kind="invalid")
+        if not is_model or raw is None:
+            raise refused
+        raw = msgspec.structs.replace(raw, refused=refused)
+    if is_model:
+        return Question(bundle=bundle, call=call, inputs={}, caller=caller, raw=raw)
+    _check_flow(bundle.root, call)
+    return Question(bundle=bundle, call=call, inputs=inputs_for(bundle.root, call), caller=caller)
+
+
+def _check_flow(root: Version, call: ChatCall) -> None:
+    """What belongs to the release, and what only a model can be asked."""
+    if call.tools:
+        raise Invalid(f"{root.bare} has its own tools", where="tools", hint="Leave tools out, or call a model by its name.")
+    if call.output_schema is not None:
+        hint = "Leave response_format out, or call a model by its name."
+        raise Invalid(f"{root.bare} has its own output format", where="response_format", hint=hint)
+    if call.params.get("n") not in {None, 1}:
+        raise Invalid(f"{root.bare} gives one answer to a request", where="n", hint="Leave n out, or call a model by its name.")
+    for index, message in enumerate(call.messages):
+        for place, part in enumerate(message.parts):
+            if isinstance(part, Other):
+                said = f"a content part of type {part.value.get('type')!r} is not supported"
+                hint = "Send text, or call a model whose provider knows it."
+                raise Invalid(said, where=f"messages[{index}].content[{place}]", hint=hint)
 
 
 class Answering:
@@ -73,41 +107,43 @@ class Answering:
         self._models = models
         self._runner = runner
 
-    async def ask(self, question: Question, span: Span) -> Answer:
-        """The whole answer. Cancelling it cancels the calls of models below it."""
+    async def begin(self, question: Question, span: Span) -> Answered:
+        """The answer of a model, or the beginning of its stream. Cancelling it cancels the call."""
+        call = question.call
         try:
-            if question.bundle.root.kind == "model":
-                found = await self._models.chat(
-                    question.bundle.root, _chat_request(question), project=question.project,
-                    environment=question.environment, span=span,
-                )  # fmt: skip
-                return _of_model(found)
+            return await self._models.begin(
+                question.bundle.root, _chat_request(question), caller=question.caller, span=span, stream=call.stream,
+                raw=question.raw,
+            )  # fmt: skip
+        except TidemillError as error:
+            raise from_run(error) from error
+
+    async def ask(self, question: Question, span: Span) -> Answer:
+        """The whole answer of a flow. Cancelling it cancels the calls of models below it."""
+        try:
             result = await self._runner.run(question.bundle, question.inputs, context=_context(question, span))
         except TidemillError as error:
             raise from_run(error) from error
         return _of_run(question, result, span)
 
     async def stream(self, question: Question, span: Span) -> AsyncGenerator[ChatDelta | Answer]:
-        """Each piece as it arrives, and at the end the whole answer. Closing it cancels the calls below it."""
-        source = self._of_model(question, span) if question.bundle.root.kind == "model" else self._of_run(question, span)
+        """Each piece of a flow's answer as it arrives, and at the end the whole. Closing it cancels the calls below it."""
         try:
-            async with aclosing(source):
+            async with aclosing(self._of_run(question, span)) as source:
                 async for piece in source:
                     yield piece
         except TidemillError as error:
             raise from_run(error) from error
 
-    async def _of_model(self, question: Question, span: Span) -> AsyncGenerator[ChatDelta | Answer]:
-        stream = self._models.stream(
-            question.bundle.root, _chat_request(question), project=question.project,
-            environment=question.environment, span=span,
-        )  # fmt: skip
+    async def stream_model(self, answered: Answered) -> AsyncGenerator[ChatDelta | Answer]:
+        """The same of a model's answer that has begun."""
         try:
-            async for delta in stream:
-                yield delta
-            yield _of_model(stream.result)
-        finally:
-            await stream.aclose()
+            async with aclosing(answered.deltas()) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except TidemillError as error:
+            raise from_run(error) from error
+        yield of_model(answered.result)
 
     async def _of_run(self, question: Question, span: Span) -> AsyncGenerator[ChatDelta | Answer]:
         stream = self._runner.stream(question.bundle, question.inputs, context=_context(question, span))
@@ -135,15 +171,17 @@ def _chat_request(question: Question) -> ChatRequest:
 def _context(question: Question, span: Span) -> RunContext:
     """A served answer is always made anew: the step cache is for evaluations."""
     return RunContext(
-        project=question.project,
-        environment=question.environment,
+        project=question.caller.project,
+        environment=question.caller.environment,
         span=span,
         reuse=False,
         messages=question.call.messages,
+        caller=question.caller,
     )
 
 
-def _of_model(result: ChatResult) -> Answer:
+def of_model(result: ChatResult) -> Answer:
+    """What a model said, ready to be written."""
     response = result.response
     return Answer(
         text=response.message.text,
@@ -154,6 +192,7 @@ def _of_model(result: ChatResult) -> Answer:
         logprobs=response.logprobs,
         fingerprint=response.fingerprint,
         parts=response.message.parts,
+        beside=response.message.extra,
         others=response.others,
         extra=response.extra,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 import msgspec
 
@@ -12,27 +12,19 @@ from tidemill.core.chat import ToolDefinition
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject, parse_json
 from tidemill.core.parts import Message
-from tidemill.serve.chat_parts import WireMessage, read_message
+from tidemill.serve.chat_parts import NAME, WireMessage, read_message
 
-_SAMPLING: Final = (
+_PARAMS: Final = (
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "logprobs", "top_logprobs", "logit_bias",
-    "presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity",
+    "presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity", "n", "parallel_tool_calls", "modalities", "audio",
+    "user",
 )  # fmt: skip
+_READ: Final = frozenset({*_PARAMS, "model", "messages", "stream", "stream_options", "tools", "tool_choice", "response_format"})
+_MOST_ANSWERS: Final = 128
 
 
 class _StreamOptions(msgspec.Struct, frozen=True):
     include_usage: bool = False
-
-
-class _Function(msgspec.Struct, frozen=True):
-    name: str
-    description: str = ""
-    parameters: dict[str, object] = {}
-
-
-class _Tool(msgspec.Struct, frozen=True):
-    type: Literal["function"]
-    function: _Function
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -43,7 +35,7 @@ class _Body(msgspec.Struct, frozen=True):
     n: int | None = None
     user: str | None = None
     metadata: dict[str, object] | None = None
-    tools: list[_Tool] | None = None
+    tools: list[dict[str, object]] | None = None
     tool_choice: str | dict[str, object] | None = None
     response_format: dict[str, object] | None = None
     temperature: float | None = None
@@ -54,6 +46,7 @@ class _Body(msgspec.Struct, frozen=True):
     stop: str | list[str] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    parallel_tool_calls: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,31 +76,33 @@ class ChatCall:
         return next((each for each in reversed(self.messages) if each.role == "user"), None)
 
 
-def read_chat_call(content: bytes) -> ChatCall:
-    """Parse a body. Raises `Invalid`; its `where` is the place in the body, as in `messages[0].content`."""
-    raw = parse_json(content, what="the request body")
+def read_chat_call(fields: JsonObject) -> ChatCall:
+    """Read a body. Raises `Invalid`; its `where` is the place in the body, as in `messages[0].content`."""
     try:
-        body = msgspec.convert(raw, _Body)
+        body = msgspec.convert(fields, _Body)
     except msgspec.ValidationError as error:
         raise _described(error) from error
     if not body.model:
         raise Invalid("the request names no model", where="model", hint="See GET /v1/models.")
-    if body.n not in {None, 1}:
-        raise Invalid(f"n is {body.n}, but one answer is given to a request", where="n", hint="Leave n out and ask again.")
+    if body.n is not None and not 1 <= body.n <= _MOST_ANSWERS:
+        raise Invalid(f"n is {body.n}, but should be from 1 to {_MOST_ANSWERS}", where="n", hint="Leave n out for one answer.")
     if not body.messages:
         raise Invalid("there is no message", where="messages", hint="Send at least one message of the user.")
-    fields = cast("JsonObject", raw)
+    sent = cast("Sequence[JsonObject]", fields["messages"])
+    tools, others = _tools(body.tools or ())
+    extra = _extra(fields, body, others)
     return ChatCall(
         model=body.model,
-        messages=tuple(read_message(each, where=f"messages[{index}]") for index, each in enumerate(body.messages)),
+        messages=tuple(read_message(each, sent[index], where=f"messages[{index}]") for index, each in enumerate(body.messages)),
         stream=body.stream is True,
         include_usage=body.stream_options is not None and body.stream_options.include_usage,
         params=_params(fields),
-        tools=tuple(_tool(each) for each in body.tools or ()),
+        tools=tools,
         tool_choice=_tool_choice(body.tool_choice),
         output_schema=_output_schema(body.response_format),
         inputs=_inputs(body.metadata),
         user=body.user,
+        extra={NAME: extra} if extra else {},
     )
 
 
@@ -118,22 +113,61 @@ def _described(error: msgspec.ValidationError) -> Invalid:
 
 
 def _params(fields: JsonObject) -> JsonObject:
-    params = {name: fields[name] for name in _SAMPLING if fields.get(name) is not None}
+    params = {name: fields[name] for name in _PARAMS if fields.get(name) is not None}
     if "max_completion_tokens" in params:
         params["max_tokens"] = params.pop("max_completion_tokens")
     return params
 
 
-def _tool(tool: _Tool) -> ToolDefinition:
-    function = tool.function
-    return ToolDefinition(
-        name=function.name, description=function.description, parameters=cast("JsonObject", function.parameters)
-    )
+def _extra(fields: JsonObject, body: _Body, tools: Sequence[Json]) -> dict[str, Json]:
+    """What only this dialect has words for."""
+    extra: dict[str, Json] = {name: value for name, value in fields.items() if name not in _READ and value is not None}
+    if "metadata" in extra and "inputs" in (body.metadata or {}):
+        del extra["metadata"]  # it is meant for us
+    if body.response_format is not None and body.response_format.get("type") == "json_schema":
+        extra["response_format"] = fields["response_format"]
+    if isinstance(body.tool_choice, Mapping) and body.tool_choice.get("type") != "function":
+        extra["tool_choice"] = fields["tool_choice"]
+    options = fields.get("stream_options")
+    if isinstance(options, Mapping) and options.keys() - {"include_usage"}:
+        extra["stream_options"] = options
+    if tools:
+        extra["tools"] = tools
+    return extra
+
+
+def _tools(tools: Sequence[Mapping[str, object]]) -> tuple[tuple[ToolDefinition, ...], list[Json]]:
+    """Functions, and what else the dialect calls tools."""
+    functions: list[ToolDefinition] = []
+    others: list[Json] = []
+    for index, tool in enumerate(tools):
+        if tool.get("type") == "function":
+            functions.append(_function(tool, where=f"tools[{index}]"))
+        elif isinstance(tool.get("type"), str):
+            others.append(cast("JsonObject", tool))
+        else:
+            raise Invalid("the tool has no type", where=f"tools[{index}]", hint='Send {"type": "function", "function": {…}}.')
+    return tuple(functions), others
+
+
+def _function(tool: Mapping[str, object], *, where: str) -> ToolDefinition:
+    function = tool.get("function")
+    if not isinstance(function, Mapping):
+        raise Invalid("the tool needs function, an object", where=where, hint='Send {"type": "function", "function": {…}}.')
+    fields = cast("JsonObject", function)
+    name, description, parameters = fields.get("name"), fields.get("description") or "", fields.get("parameters") or {}
+    if not isinstance(name, str) or not isinstance(description, str) or not isinstance(parameters, Mapping):
+        hint = "A function has name and description as text, and parameters as a JSON Schema."
+        raise Invalid("the tool's function is wrong", where=f"{where}.function", hint=hint)
+    rest = {key: each for key, each in fields.items() if key not in {"name", "description", "parameters"}}
+    return ToolDefinition(name=name, description=description, parameters=parameters, extra={NAME: rest} if rest else {})
 
 
 def _tool_choice(choice: str | Mapping[str, object] | None) -> str | None:
     if choice is None or isinstance(choice, str):
         return choice
+    if choice.get("type", "function") != "function":
+        return None
     function = choice.get("function")
     name = cast("Mapping[str, object]", function).get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str):

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import BodyTimeout
 from tidemill.core.json import dump_json
 from tidemill.serve.problems import TooLarge
 
@@ -16,7 +16,8 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = Mapping[str, str]
 
-_SILENCE: Final = 60.0  # seconds without a piece of the body
+_SILENCE: Final = 60.0  # seconds that a body may take, and more as it comes
+_SLOWEST: Final = 4096.0  # bytes a second below which a body only trickles
 _DRAINED: Final = 4  # times the limit that is read and dropped, so that the caller gets to read the refusal
 
 
@@ -37,15 +38,20 @@ class Exchange:
         self._send = send
 
     async def read(self, *, limit: int) -> bytes:
-        """The whole body. Raises `TooLarge`, `Gone`, or `Invalid` when it stalls."""
+        """The whole body. Raises `TooLarge`, `Gone`, or `BodyTimeout` when it stalls, or trickles."""
+        try:
+            async with asyncio.timeout(_SILENCE) as patience:
+                return await self._read(limit, patience)
+        except TimeoutError as error:
+            hint = "Send it again, and at once."
+            raise BodyTimeout(f"the request's body did not arrive within {_SILENCE:.0f} s", hint=hint) from error
+
+    async def _read(self, limit: int, patience: asyncio.Timeout) -> bytes:
         pieces: list[bytes] = []
-        size = 0
+        size, loop = 0, asyncio.get_running_loop()
+        begun = loop.time()
         while True:
-            try:
-                async with asyncio.timeout(_SILENCE):
-                    message = await self._receive()
-            except TimeoutError as error:
-                raise Invalid(f"the request's body stopped for {_SILENCE:.0f} s", hint="Send it again.") from error
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Gone
             piece: bytes = message.get("body", b"")
@@ -54,6 +60,8 @@ class Exchange:
                 pieces.append(piece)
             if not message.get("more_body", False) or size > _DRAINED * limit:
                 break
+            # Each piece buys time for the next by its size, so that what trickles ends and what is large may come.
+            patience.reschedule(min(loop.time(), begun + size / _SLOWEST) + _SILENCE)
         if size > limit:
             raise TooLarge(f"the request is larger than {limit:,} bytes", hint="Send less, or files by address.")
         return b"".join(pieces)
@@ -97,25 +105,33 @@ class Exchange:
     async def send_json(self, status: int, body: object, *, headers: Mapping[str, str]) -> None:
         """Answer with one JSON document."""
         content = dump_json(body)
-        await self._start(status, {"content-type": "application/json", "content-length": str(len(content)), **headers})
+        fixed = {"content-type": "application/json", "content-length": str(len(content))}
+        await self.start(status, headers={**fixed, **headers})
         await self._send({"type": "http.response.body", "body": content})
 
     async def send(self, status: int, content: bytes, *, headers: Mapping[str, str]) -> None:
         """Answer with bytes; `headers` say of which type they are."""
-        await self._start(status, {"content-length": str(len(content)), **headers})
+        await self.start(status, headers={"content-length": str(len(content)), **headers})
         await self._send({"type": "http.response.body", "body": content})
 
     async def start_events(self, *, headers: Mapping[str, str]) -> None:
         """Begin server-sent events."""
         fixed = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
-        await self._start(200, {**fixed, **headers})
+        await self.start(200, headers={**fixed, **headers})
 
     async def send_events(self, events: bytes, *, last: bool = False) -> None:
         """Send the bytes of complete events, if there are any; the `last` end the response."""
         if events or last:
             await self._send({"type": "http.response.body", "body": events, "more_body": not last})
 
-    async def _start(self, status: int, headers: Mapping[str, str]) -> None:
+    async def start(self, status: int, *, headers: Mapping[str, str]) -> None:
+        """Begin the response. What cannot stand in a header, such as the end of a line, is left out of it."""
         self.has_started = True
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        raw = [(name.encode("latin-1"), _header(value)) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+def _header(value: str) -> bytes:
+    if value.isprintable() and value.isascii():
+        return value.encode("ascii")
+    return "".join(each if " " <= each <= "~" else "?" for each in value).encode("ascii")

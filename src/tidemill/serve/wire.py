@@ -7,7 +7,8 @@ not used: how it samples belongs to the release. For `model/NAME` they win over 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Final, TypeAlias
 from urllib.parse import unquote
@@ -18,11 +19,16 @@ from tidemill.core.errors import Denied, NotFound, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
 from tidemill.flows.run import Runner
+from tidemill.models.caller import Caller
+from tidemill.models.calls import RawRequest
 from tidemill.models.service import Models
-from tidemill.serve.answering import SPAN_KINDS, Answering, Question, prepare
+from tidemill.serve.answering import SPAN_KINDS, Answering, Question, of_model, prepare
+from tidemill.serve.asking import EXTENDED, caller_of, raw_request
+from tidemill.serve.body import read_body
 from tidemill.serve.chat_request import ChatCall
+from tidemill.serve.chat_response import Answer
 from tidemill.serve.dialects.dialect import ChatDialect, Head, Writer
-from tidemill.serve.dialects.doors import CHAT, CHAT_DIALECTS
+from tidemill.serve.dialects.doors import CHAT_DIALECTS, TASKS, errors_of
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
 from tidemill.serve.otlp import PATHS as OTLP_PATHS
@@ -30,6 +36,7 @@ from tidemill.serve.otlp import OtlpDoor
 from tidemill.serve.problems import Refusal, WrongMethod
 from tidemill.serve.resolve import Resolver, Target
 from tidemill.serve.rollout import asker_of
+from tidemill.serve.tasks import TaskDoor
 from tidemill.store import denials
 from tidemill.store.access import Principal
 from tidemill.store.database import Database
@@ -39,6 +46,7 @@ from tidemill.telemetry.recorder import Recorder, Span
 Authenticate: TypeAlias = Callable[[Headers], Awaitable[Principal]]
 """From a request's headers (names in lower case) to who sent it. Raises `Unauthenticated`."""
 
+_NOTHING: Final[Mapping[str, str]] = {}
 _LARGEST_BODY: Final = 16 * 2**20
 _log = logging.getLogger(__name__)
 
@@ -63,6 +71,7 @@ class DataPlane:
     ) -> None:
         self._otlp = otlp
         self._authenticate = authenticate
+        self._models_here = models
         self._answering = Answering(models=models, runner=runner)
         self._resolver = Resolver(database=database, live=endpoints)
         self._recorder = recorder
@@ -70,6 +79,9 @@ class DataPlane:
         self._clock = clock or SystemClock()
         self._ids = ids or Ids(clock=self._clock)
         self._max_body = max_body
+        self._tasks = TaskDoor(
+            models=models, resolver=self._resolver, recorder=recorder, environment=environment, clock=self._clock
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -80,16 +92,21 @@ class DataPlane:
             return
         except TidemillError as error:
             denials.refused(error)
-            await _refuse(exchange, CHAT_DIALECTS.get(exchange.path, CHAT).refusal(error))
+            await _refuse(exchange, errors_of(exchange.path).refusal(error))
         except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the caller gets an answer)
             _log.exception("%s %s failed", exchange.method, exchange.path)
-            await _refuse(exchange, CHAT_DIALECTS.get(exchange.path, CHAT).crash(trace=None))
+            await _refuse(exchange, errors_of(exchange.path).crash(trace=None))
 
     async def _route(self, exchange: Exchange) -> None:
         path = exchange.path
         if (dialect := CHAT_DIALECTS.get(path)) is not None:
             _need(exchange, "POST")
             await self._chat(exchange, dialect)
+        elif (task := TASKS.get(path)) is not None:
+            _need(exchange, "POST")
+            principal = await self._authenticate(exchange.headers)
+            project = _project(exchange.headers, principal)
+            await self._tasks.answer(exchange, task, principal=principal, project=project)
         elif path in OTLP_PATHS and self._otlp is not None:
             await self._otlp.answer(exchange)
         elif path == "/v1/models":
@@ -99,83 +116,108 @@ class DataPlane:
             _need(exchange, "GET")
             await self._show_model(exchange, unquote(path.removeprefix("/v1/models/")))
         else:
-            raise NotFound(f"there is no {path}", hint=f"Here are {', '.join(CHAT_DIALECTS)} and /v1/models.")
+            raise NotFound(f"there is no {path}", hint=f"Here are {', '.join((*CHAT_DIALECTS, *TASKS))} and /v1/models.")
 
     async def _chat(self, exchange: Exchange, dialect: ChatDialect) -> None:
-        principal = await self._authenticate(exchange.headers)
-        project = _project(exchange.headers, principal)
-        call = dialect.read(await exchange.read(limit=self._max_body))
+        headers = exchange.headers
+        principal = await self._authenticate(headers)
+        project = _project(headers, principal)
+        content = await exchange.read(limit=self._max_body)
+        body = read_body(content)
+        call = dialect.read(body)
         target = await self._resolver.resolve(call.model, project=project, principal=principal)
         if target.split is not None:
-            target = target.decided(self._asker(exchange.headers, call))
-        question = self._prepared(exchange.headers, call, target, project)
-        span = self._trace(exchange.headers, question, target)
-        headers = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
+            target = target.decided(self._asker(headers, call))
+        caller = caller_of(
+            headers, principal=principal, project=project, environment=target.environment or self._environment,
+            endpoint=target.endpoint, user=call.user, now=self._clock.monotonic(),
+        )  # fmt: skip
+        raw = None if EXTENDED in headers else raw_request(dialect.name, content, body, headers=headers, call=call)
+        question = self._prepared(headers, call, target, caller, raw)
+        span = self._trace(headers, question, target)
+        said = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
         if target.variant is not None:
-            headers["x-tidemill-variant"] = target.variant
+            said["x-tidemill-variant"] = target.variant
         head = Head(
             id=f"{span.trace_id}{span.span_id}", trace=span.trace_id, model=call.model,
             release=target.bundle.release, created=self._clock.now_ns() // 10**9,
         )  # fmt: skip
         writer = dialect.writer(head, call)
-        answer = self._stream if call.stream else self._answer
+        answer = self._model if question.is_model else self._stream if call.stream else self._answer
         try:
             with span:
-                await exchange.until_gone(answer(exchange, question, span, writer=writer, headers=headers))
+                await exchange.until_gone(answer(exchange, question, span, writer=writer, headers=said))
         except TidemillError as error:
-            await _refuse(exchange, dialect.refusal(error), headers=headers, writer=writer)
+            await _refuse(exchange, dialect.refusal(error), headers={**said, **self._standing(caller)}, writer=writer)
         except Gone:
             raise
         except Exception:  # noqa: BLE001  (the same, with the trace)
             _log.exception("the request with trace %s failed", span.trace_id)
-            await _refuse(exchange, dialect.crash(trace=span.trace_id), headers=headers, writer=writer)
+            await _refuse(exchange, dialect.crash(trace=span.trace_id), headers=said, writer=writer)
 
-    def _prepared(self, headers: Headers, call: ChatCall, target: Target, project: str) -> Question:
+    def _prepared(self, headers: Headers, call: ChatCall, target: Target, caller: Caller, raw: RawRequest | None) -> Question:
         """`prepare`; while a rollout runs, a refusal is traced too: a canary that takes no question has failed."""
-        environment = target.environment or self._environment
         try:
-            return prepare(target.bundle, call, project=project, environment=environment)
+            return prepare(target.bundle, call, caller=caller, raw=raw)
         except TidemillError as error:
             if target.variant is not None:
-                asked = Question(bundle=target.bundle, call=call, inputs={}, project=project, environment=environment)
+                asked = Question(bundle=target.bundle, call=call, inputs={}, caller=caller)
                 span = self._trace(headers, asked, target)
                 span.set(error=error.message)
                 span.end()
             raise
 
+    async def _model(
+        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
+    ) -> None:
+        """A model's answer: its provider's own bytes where they can be passed on, else what was read, written anew."""
+        answered = await self._answering.begin(question, span)
+        headers.update(answered.notes)
+        if question.call.stream:
+            pieces = answered.pieces() if answered.is_raw else None
+            if pieces is not None:
+                await _pass_on(exchange, pieces, span, headers={**answered.headers, **headers})
+            else:
+                await _write(exchange, self._answering.stream_model(answered), span, writer=writer, headers=headers)
+            return
+        if answered.is_raw:
+            content = b"".join([piece async for piece in answered.pieces()])
+            span.end()  # before the caller can ask for the trace
+            await exchange.send(200, content, headers={**answered.headers, **headers, **_cost(answered.result.cost)})
+            return
+        answer = of_model(answered.result)
+        span.end()
+        await exchange.send_json(200, writer.whole(answer), headers={**headers, **_cost(answer.cost)})
+
     async def _answer(
-        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: Mapping[str, str]
+        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
     ) -> None:
         answer = await self._answering.ask(question, span)
+        headers.update(self._standing(question.caller))
         span.end()  # before the caller can ask for the trace
-        cost = {} if answer.cost is None else {"x-tidemill-cost": f"{answer.cost:.10f}".rstrip("0").rstrip(".")}
-        await exchange.send_json(200, writer.whole(answer), headers={**headers, **cost})
+        await exchange.send_json(200, writer.whole(answer), headers={**headers, **_cost(answer.cost)})
 
     async def _stream(
-        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: Mapping[str, str]
+        self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
     ) -> None:
-        """Nothing is sent before the first piece is there, so that a failure until then has its own status."""
-        async with aclosing(self._answering.stream(question, span)) as pieces:
-            async for piece in pieces:
-                if not exchange.has_started:
-                    await exchange.start_events(headers=headers)
-                    await exchange.send_events(writer.begin())
-                if isinstance(piece, ChatDelta):
-                    await exchange.send_events(writer.piece(piece))
-                else:
-                    span.end()  # before the caller can ask for the trace
-                    await exchange.send_events(writer.end(piece), last=True)
+        source = self._answering.stream(question, span)
+        await _write(exchange, source, span, writer=writer, headers=headers, also=lambda: self._standing(question.caller))
+
+    def _standing(self, caller: Caller) -> Mapping[str, str]:
+        """How the caller's limits stand, as headers."""
+        limiter = self._models_here.limiter
+        return _NOTHING if limiter is None else limiter.headers_for(caller)
 
     def _trace(self, headers: Headers, question: Question, target: Target) -> Span:
         root = target.bundle.root
         return self._recorder.trace(
             target.endpoint or root.name,
             kind=SPAN_KINDS[root.kind],
-            project=question.project,
+            project=question.caller.project,
             release=target.bundle.release,
             endpoint=target.endpoint,
-            user=headers.get("x-tidemill-user") or question.call.user,
-            session=headers.get("x-tidemill-session"),
+            user=question.caller.user,
+            session=question.caller.session,
             tags=[tag for each in headers.get("x-tidemill-tags", "").split(",") if (tag := each.strip())],
             traceparent=headers.get("traceparent"),
             input=question.shown,
@@ -213,8 +255,48 @@ async def _refuse(
     if exchange.has_started:
         await exchange.send_events(b"" if writer is None else writer.broken(refusal), last=True)
         return
-    retry = {} if refusal.retry_after is None else {"retry-after": str(max(1, round(refusal.retry_after)))}
+    retry = {} if refusal.retry_after is None else {"retry-after": str(max(1, math.ceil(refusal.retry_after)))}
     await exchange.send_json(refusal.status, refusal.body, headers={**(headers or {}), **retry})
+
+
+async def _write(
+    exchange: Exchange,
+    source: AsyncGenerator[ChatDelta | Answer],
+    span: Span,
+    *,
+    writer: Writer,
+    headers: Mapping[str, str],
+    also: Callable[[], Mapping[str, str]] = dict,
+) -> None:
+    """Nothing is sent before the first piece is there, so that a failure until then has its own status.
+
+    `also` is asked then for more headers.
+    """
+    async with aclosing(source) as pieces:
+        async for piece in pieces:
+            if not exchange.has_started:
+                await exchange.start_events(headers={**headers, **also()})
+                await exchange.send_events(writer.begin())
+            if isinstance(piece, ChatDelta):
+                await exchange.send_events(writer.piece(piece))
+            else:
+                span.end()  # before the caller can ask for the trace
+                await exchange.send_events(writer.end(piece), last=True)
+
+
+async def _pass_on(exchange: Exchange, source: AsyncGenerator[bytes], span: Span, *, headers: Mapping[str, str]) -> None:
+    """Send the provider's bytes as they come."""
+    async with aclosing(source) as pieces:
+        await exchange.start_events(headers=headers)
+        async for piece in pieces:
+            await exchange.send_events(piece)
+    span.end()
+    await exchange.send_events(b"", last=True)
+
+
+def _cost(cost: float | None) -> Mapping[str, str]:
+    """What an answer cost in US dollars, where that is known."""
+    return {} if cost is None else {"x-tidemill-cost": f"{cost:.10f}".rstrip("0").rstrip(".")}
 
 
 def _split_attributes(target: Target) -> JsonObject | None:

@@ -5,7 +5,7 @@ https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
-from tidemill.core.chat import ChatDelta
+from tidemill.core.chat import ChatDelta, Dialect
 from tidemill.core.errors import TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.serve.chat_request import ChatCall, read_chat_call
@@ -20,6 +20,7 @@ class ChatWriter:
 
     def __init__(self, head: Head, *, include_usage: bool) -> None:
         self._include_usage = include_usage
+        self._opened: set[int] = set()
         self._envelope = Envelope(
             id=f"chatcmpl-{head.id}", trace=head.trace, model=head.model, release=head.release, created=head.created
         )
@@ -33,9 +34,14 @@ class ChatWriter:
         return event(self._envelope.first_chunk())
 
     def piece(self, delta: ChatDelta) -> bytes:
-        """The chunk for one delta, if it shows anything."""
+        """The chunk for one delta, if it shows anything; before the first of a further answer, the one that opens it."""
         chunk = self._envelope.delta_chunk(delta)
-        return b"" if chunk is None else event(chunk)
+        if chunk is None:
+            return b""
+        if delta.choice and delta.choice not in self._opened:
+            self._opened.add(delta.choice)
+            return event(self._envelope.first_chunk(delta.choice)) + event(chunk)
+        return event(chunk)
 
     def end(self, answer: Answer) -> bytes:
         """The chunk with the reason, the one with the usage where it was asked for, and the marker that clients wait for."""
@@ -51,11 +57,11 @@ class ChatWriter:
 class Chat:
     """Reads and writes chat completions."""
 
-    name = "openai.chat"
+    name: Dialect = "openai.chat"
 
-    def read(self, content: bytes) -> ChatCall:
+    def read(self, body: JsonObject) -> ChatCall:
         """Parse a request's body. Raises `Invalid` with the place in it."""
-        return read_chat_call(content)
+        return read_chat_call(body)
 
     def writer(self, head: Head, call: ChatCall) -> Writer:
         """What writes the answer to this request."""

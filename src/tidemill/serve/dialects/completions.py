@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidemill.core.chat import ChatDelta, FinishReason, TokenLogprob
+from tidemill.core.chat import ChatDelta, Dialect, FinishReason, TokenLogprob
 from tidemill.core.errors import TidemillError
 from tidemill.core.json import Json, JsonObject
 from tidemill.serve.chat_request import ChatCall
@@ -73,11 +73,11 @@ class CompletionsWriter:
 class Completions:
     """Reads and writes completions."""
 
-    name = NAME
+    name: Dialect = NAME
 
-    def read(self, content: bytes) -> ChatCall:
+    def read(self, body: JsonObject) -> ChatCall:
         """Parse a request's body. Raises `Invalid` with the place in it."""
-        return read_completions_call(content)
+        return read_completions_call(body)
 
     def writer(self, head: Head, call: ChatCall) -> Writer:
         """What writes the answer to this request."""

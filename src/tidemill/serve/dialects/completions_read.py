@@ -16,7 +16,6 @@ from tidemill.serve.dialects.fields import (
     optional_number,
     optional_object,
     optional_text,
-    read_object,
     texts,
     whole_number,
 )
@@ -28,9 +27,8 @@ _NAMED: Final = frozenset(
 _MOST_LOGPROBS: Final = 20
 
 
-def read_completions_call(content: bytes) -> ChatCall:
+def read_completions_call(body: JsonObject) -> ChatCall:
     """Parse a body. Raises `Invalid`; its `where` is the place in the body."""
-    body = read_object(content)
     model = needed_text(body, "model")
     options = optional_object(body, "stream_options") or {}
     problems: list[Problem] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tidemill.core.chat import ChatDelta
+from tidemill.core.chat import ChatDelta, Dialect
 from tidemill.core.errors import TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.serve.chat_request import ChatCall
@@ -54,10 +54,12 @@ class Writer(Protocol):
 class ChatDialect(Protocol):
     """One way to ask for an answer. Made once; a request gets a `Writer` of its own."""
 
-    name: str
-    """As providers name it in `dialects`, such as `anthropic.messages`."""
+    @property
+    def name(self) -> Dialect:
+        """As providers name it in `dialects`, such as `anthropic.messages`."""
+        ...
 
-    def read(self, content: bytes) -> ChatCall:
+    def read(self, body: JsonObject) -> ChatCall:
         """Parse a request's body. Raises `Invalid` with the place in it."""
         ...
 

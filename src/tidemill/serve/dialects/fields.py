@@ -12,14 +12,6 @@ Objects: TypeAlias = Sequence[tuple[str, JsonObject]]
 """Objects of a list, each with its place in the request."""
 
 
-def read_object(content: bytes) -> JsonObject:
-    """A request's body as an object."""
-    body = parse_json(content, what="the request body")
-    if not isinstance(body, Mapping):
-        raise Invalid("the request body is not an object", hint="Send one JSON object.")
-    return body
-
-
 def place(where: str, name: str | int) -> str:
     """Where a field of something is, as in `messages[0].content`."""
     if isinstance(name, int):

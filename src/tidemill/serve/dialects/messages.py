@@ -5,7 +5,9 @@ https://docs.anthropic.com/en/api/messages
 
 from __future__ import annotations
 
+from tidemill.core.chat import Dialect
 from tidemill.core.errors import TidemillError
+from tidemill.core.json import JsonObject
 from tidemill.serve.chat_request import ChatCall
 from tidemill.serve.dialects.dialect import Head, Writer
 from tidemill.serve.dialects.messages_blocks import NAME
@@ -18,11 +20,11 @@ from tidemill.serve.problems import Refusal
 class Messages:
     """Reads and writes messages."""
 
-    name = NAME
+    name: Dialect = NAME
 
-    def read(self, content: bytes) -> ChatCall:
+    def read(self, body: JsonObject) -> ChatCall:
         """Parse a request's body. Raises `Invalid` with the place in it."""
-        return read_messages_call(content)
+        return read_messages_call(body)
 
     def writer(self, head: Head, call: ChatCall) -> Writer:  # noqa: ARG002  (the Protocol's argument)
         """What writes the answer to this request."""

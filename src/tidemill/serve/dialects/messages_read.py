@@ -20,7 +20,6 @@ from tidemill.serve.dialects.fields import (
     optional_object,
     optional_text,
     place,
-    read_object,
     texts,
     whole_number,
 )
@@ -38,9 +37,8 @@ _CHOICES: Final[Mapping[str, str]] = {"auto": "auto", "any": "required", "none":
 _EFFORTS: Final = ((1024, "low"), (8192, "medium"))
 
 
-def read_messages_call(content: bytes) -> ChatCall:
+def read_messages_call(body: JsonObject) -> ChatCall:
     """Parse a body. Raises `Invalid`; its `where` is the place in the body, as in `messages[0].content`."""
-    body = read_object(content)
     model = needed_text(body, "model")
     turns = objects(body.get("messages"), where="messages")
     if not turns:

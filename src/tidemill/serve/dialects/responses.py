@@ -5,7 +5,9 @@ https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
+from tidemill.core.chat import Dialect
 from tidemill.core.errors import TidemillError
+from tidemill.core.json import JsonObject
 from tidemill.serve.chat_request import ChatCall
 from tidemill.serve.dialects.dialect import Head, Writer
 from tidemill.serve.dialects.responses_items import NAME
@@ -17,11 +19,11 @@ from tidemill.serve.problems import Refusal, refusal_of, refusal_of_crash
 class Responses:
     """Reads and writes responses."""
 
-    name = NAME
+    name: Dialect = NAME
 
-    def read(self, content: bytes) -> ChatCall:
+    def read(self, body: JsonObject) -> ChatCall:
         """Parse a request's body. Raises `Invalid` with the place in it."""
-        return read_responses_call(content)
+        return read_responses_call(body)
 
     def writer(self, head: Head, call: ChatCall) -> Writer:
         """What writes the answer to this request."""

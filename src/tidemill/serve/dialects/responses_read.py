@@ -19,7 +19,6 @@ from tidemill.serve.dialects.fields import (
     optional_number,
     optional_object,
     optional_text,
-    read_object,
     whole_number,
 )
 from tidemill.serve.dialects.responses_items import NAME, read_input
@@ -48,9 +47,8 @@ class ResponsesCall(ChatCall):
     body: JsonObject
 
 
-def read_responses_call(content: bytes) -> ResponsesCall:
+def read_responses_call(body: JsonObject) -> ResponsesCall:
     """Parse a body. Raises `Invalid`; its `where` is the place in the body, as in `input[0].content`."""
-    body = read_object(content)
     model = needed_text(body, "model")
     _refuse_stored(body)
     instructions = optional_text(body, "instructions")
