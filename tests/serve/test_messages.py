@@ -1,6 +1,7 @@
 """`/v1/messages` as the stock client sees it."""
 
 import anthropic
+import anyio
 import pytest
 
 from serve.platform import serving
@@ -88,3 +89,123 @@ async def test_a_stream_has_its_events_in_order(tmp_path):
         assert message.stop_reason == "tool_use"
         assert [(each.name, each.input) for each in message.content[1:]] == [("weather", {"city": "Oslo"}), ("clock", {})]
         assert message.usage.input_tokens == 1
+
+
+async def test_the_answers_of_tools_come_back_with_pictures_and_thoughts(tmp_path):
+    async with serving(tmp_path, APP) as platform:
+        api = await client(platform)
+        said = [
+            {"role": "user", "content": [{"type": "text", "text": "weather?", "cache_control": {"type": "ephemeral"}}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "I have to look.", "signature": "c2VhbA=="},
+                    {"type": "redacted_thinking", "data": "b3BhcXVl"},
+                    {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Oslo"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t1",
+                        "content": [
+                            {"type": "text", "text": "It rains."},
+                            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}},
+                        ],
+                    },
+                    {"type": "text", "text": "So?"},
+                    {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "notes"}, "title": "N"},
+                ],
+            },
+        ]
+        answer = await api.messages.create(
+            model="model/echo",
+            max_tokens=100,
+            system=[{"type": "text", "text": "Be brief."}],
+            messages=said,
+            tools=TOOLS,
+            tool_choice={"type": "any", "disable_parallel_tool_use": True},
+            thinking={"type": "enabled", "budget_tokens": 2000},
+            stop_sequences=["END"],
+            extra_headers={"anthropic-version": "2023-06-01"},
+        )
+        assert answer.content[0].text == "said: So?"
+        shown = next(each for each in platform.spans if each.parent_id is None).input
+        assert [each["role"] for each in shown] == ["system", "user", "assistant", "tool", "user"]
+        assert [each["type"] for each in shown[2]["content"]] == ["reasoning", "reasoning", "tool_call"]
+        assert [each["type"] for each in shown[3]["content"][0]["parts"]] == ["text", "image"]
+
+
+def test_the_synchronous_client_works_too(tmp_path):
+    """In a thread of its own, beside the server's loop."""
+
+    def ask(url, key):
+        api = anthropic.Anthropic(api_key=key, base_url=url, max_retries=0)
+        with api, api.messages.stream(model="model/echo", max_tokens=100, messages=ASKED) as stream:
+            return "".join(stream.text_stream)
+
+    async def work():
+        async with serving(tmp_path, APP) as platform:
+            return await anyio.to_thread.run_sync(ask, platform.url, await platform.key())
+
+    assert anyio.run(work) == "said: When is high water?"
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"tools": [{"name": "x"}]}, "tools[0].input_schema"),
+        ({"tool_choice": {"type": "perhaps"}}, "tool_choice.type"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"stop_sequences": [1]}, "stop_sequences"),
+    ],
+)
+async def test_bad_input_is_refused_in_the_shape_of_the_dialect(tmp_path, given, param):
+    async with serving(tmp_path, APP) as platform:
+        http = await platform.http()
+        answer = await http.post("/v1/messages", json={"model": "model/echo", "max_tokens": 9, "messages": ASKED, **given})
+        assert answer.status_code == 400
+        body = answer.json()
+        assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
+        assert body["error"]["param"] == param
+
+
+async def test_errors_have_the_statuses_of_the_dialect(tmp_path):
+    async with serving(tmp_path, APP, max_body=2000) as platform:
+        api = await client(platform)
+
+        async def asked(text, model="model/tooled"):
+            return await api.messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": text}])
+
+        with pytest.raises(anthropic.NotFoundError):
+            await asked("x", model="model/nowhere")
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            await asked("overloaded")
+        assert (caught.value.status_code, caught.value.body["error"]["type"]) == (529, "overloaded_error")
+        with pytest.raises(anthropic.RequestTooLargeError):
+            await asked("x" * 3000)
+        with pytest.raises(anthropic.AuthenticationError):
+            await (await client(platform, key="tm_no_key")).messages.create(model="model/echo", max_tokens=9, messages=ASKED)
+
+
+async def test_a_stream_that_breaks_ends_with_an_error_that_the_client_raises(tmp_path):
+    async with serving(tmp_path, APP) as platform:
+        api = await client(platform)
+        stream = await api.messages.create(
+            model="model/tooled", max_tokens=99, messages=[{"role": "user", "content": "breaks"}], stream=True
+        )
+        seen = []
+
+        async def read():
+            async for each in stream:
+                seen.append(each.type)  # noqa: PERF401  (what came before the error counts)
+
+        with pytest.raises(anthropic.APIStatusError):
+            await read()
+        assert seen.count("content_block_delta") == 2

@@ -143,8 +143,12 @@ async def test_a_stream_that_breaks_fails_and_raises(tmp_path):
         api = await platform.client()
         stream = await api.responses.create(model="model/tooled", input="breaks", stream=True)
         seen = []
-        with pytest.raises(openai.APIError):
+
+        async def read():
             async for each in stream:
                 seen.append(each)  # noqa: PERF401  (what came before the error counts)
+
+        with pytest.raises(openai.APIError):
+            await read()
         assert seen[-1].type == "response.failed"
         assert seen[-1].response.output[0].content[0].text == "one two"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -52,10 +53,10 @@ class Resolver:
         self._live = live
         self._bundles: OrderedDict[tuple[str, str, str], Bundle] = OrderedDict()
 
-    async def resolve(self, model: str, *, project: str, principal: Principal) -> Target:
-        """`endpoint/NAME` or `NAME` alone, or an application such as `chain/NAME@…`. Raises `NotFound` or `Denied`."""
+    async def resolve(self, model: str, *, project: str, principal: Principal, kinds: Collection[str] = ROOTS) -> Target:
+        """`endpoint/NAME` or `NAME` alone, or one of `kinds` such as `chain/NAME@…`. Raises `NotFound` or `Denied`."""
         try:
-            return await self._resolve(_parse(model), project=project, principal=principal)
+            return await self._resolve(_parse(model, kinds), project=project, principal=principal)
         except NotFound as error:
             raise NotFound(error.message, hint=error.hint, where="model") from error
 
@@ -78,7 +79,7 @@ class Resolver:
                 for each in endpoints.list_endpoints(db, project)
                 if principal.endpoints is None or each.name in principal.endpoints
             ]
-            direct = [each for kind in ROOTS for each in _artifacts(db, project, kind)]
+            direct = [each for kind in (*ROOTS, "embedder") for each in _artifacts(db, project, kind)]
             return found + [each for each in direct if principal.may_call(*each[0].split("/", 1))]
 
         return await self._database.read(read)
@@ -88,6 +89,8 @@ class Resolver:
         ref = Ref(kind=ref.kind, name=ref.name, version=ref.version)
         wanted = ("version", project, str(ref))
         root = await self._database.remember(wanted, lambda db: registry.get_version(db, project, ref))
+        if ref.kind not in ROOTS:  # an embedder or a guardrail answers by itself, and needs nothing else
+            return Bundle(release=root.digest, root=root, versions={root.digest: root})
         key = (project, root.bare, root.digest)
         bundle = self._bundles.get(key)
         if bundle is None:
@@ -99,14 +102,14 @@ class Resolver:
         return bundle
 
 
-def _parse(model: str) -> Ref:
+def _parse(model: str, kinds: Collection[str]) -> Ref:
     try:
         ref = parse_ref(model if "/" in model else f"endpoint/{model}")
     except Invalid as error:
         raise NotFound(f"there is no model {model[:200]!r}", hint=error.hint) from error
-    if ref.kind not in {"endpoint", *ROOTS}:
-        known = did_you_mean(ref.kind, ["endpoint", *ROOTS])
-        raise NotFound(f"a {ref.kind} does not answer: {model!r}", hint=known)
+    if ref.kind != "endpoint" and ref.kind not in kinds:
+        known = did_you_mean(ref.kind, ["endpoint", *kinds])
+        raise NotFound(f"a {ref.kind} does not answer here: {model!r}", hint=known)
     return ref
 
 

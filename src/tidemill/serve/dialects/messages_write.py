@@ -15,6 +15,7 @@ from tidemill.serve.chat_response import Answer
 from tidemill.serve.dialects.dialect import Head
 from tidemill.serve.dialects.events import named_event
 from tidemill.serve.dialects.extension import extension_of, parts_of, said_of
+from tidemill.serve.dialects.fields import objects
 from tidemill.serve.dialects.messages_blocks import NAME
 from tidemill.serve.problems import Refusal as Refused
 
@@ -67,6 +68,9 @@ class MessagesWriter:
             events += self._enter("text") + self._text(said)
         if delta.tool_call is not None:
             events += self._call(delta.tool_call)
+        if delta.extra is not None and self._open == "text":
+            for each in objects(said_of(delta.extra, NAME).get("citations"), where="citations"):
+                events += self._cited(each[1])
         if delta.part is not None and (block := _block(delta.part)) is not None:
             events += self._close() + self._begin_block(block) + self._stop_block()
         return events
@@ -127,6 +131,10 @@ class MessagesWriter:
         at = self._index if index is None else index
         return named_event({"type": "content_block_delta", "index": at, "delta": {"type": kind, name: value}})
 
+    def _cited(self, citation: JsonObject) -> bytes:
+        delta: JsonObject = {"type": "citations_delta", "citation": citation}
+        return named_event({"type": "content_block_delta", "index": self._index, "delta": delta})
+
     def _call(self, call: ToolCallDelta) -> bytes:
         events = b""
         if call.index not in self._calls:
@@ -174,16 +182,19 @@ def _input(call: ToolCall) -> JsonObject:
 def _stop(answer: Answer) -> JsonObject:
     said = said_of(answer.extra, NAME)
     reason = said.get("stop_reason") or _STOP[answer.finish_reason]
-    return {"stop_reason": reason, "stop_sequence": said.get("stop_sequence")}
+    more = {name: said[name] for name in ("stop_details", "container") if name in said}
+    return {"stop_reason": reason, "stop_sequence": said.get("stop_sequence"), **more}
 
 
 def _usage(usage: Usage) -> JsonObject:
-    """What was read from and written to the cache counts apart from the input here."""
+    """What was read from and written to the cache counts apart from the input here; some servers say of one token both."""
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    written = min(usage.cache_write_tokens, usage.input_tokens - cached)
     shown: dict[str, Json] = {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "input_tokens": usage.input_tokens - cached - written,
         "output_tokens": usage.output_tokens,
-        "cache_read_input_tokens": usage.cached_tokens,
-        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": cached,
+        "cache_creation_input_tokens": written,
     }
     if usage.reasoning_tokens:
         shown["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}

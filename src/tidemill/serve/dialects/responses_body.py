@@ -11,7 +11,7 @@ from tidemill.core.parts import Other, Part, Reasoning, Refusal, Text, ToolCall
 from tidemill.serve.chat_response import Answer
 from tidemill.serve.dialects.dialect import Head
 from tidemill.serve.dialects.extension import extension_of, said_of
-from tidemill.serve.dialects.responses_items import NAME, SEALED
+from tidemill.serve.dialects.responses_items import NAME, SEALED, SIGNATURE
 
 _SAID_AGAIN: Final[Mapping[str, Json]] = {
     "instructions": None, "max_output_tokens": None, "max_tool_calls": None, "parallel_tool_calls": True, "temperature": None,
@@ -128,10 +128,14 @@ def reasoning_item(id_: str, thought: Reasoning) -> JsonObject:
     said = said_of(thought.extra, NAME)
     if said:
         return said
-    sealed = thought.data or (f"{SEALED}{thought.signature}" if thought.signature else None)
-    summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
-    item: JsonObject = {"id": id_, "type": "reasoning", "summary": summary}
-    return {**item, "encrypted_content": sealed} if sealed else item
+    item: dict[str, Json] = {"id": id_, "type": "reasoning", "summary": []}
+    if thought.text:
+        item["summary"] = [{"type": "summary_text", "text": thought.text}]
+    if thought.data:
+        item["encrypted_content"] = f"{SEALED}{thought.data}"
+    elif thought.signature:
+        item["encrypted_content"] = f"{SIGNATURE}{thought.signature}"
+    return item
 
 
 def logprobs_json(logprobs: Sequence[TokenLogprob]) -> list[Json]:

@@ -13,8 +13,10 @@ from tidemill.core.parts import Audio, File, Image, Message, Other, Part, Reason
 from tidemill.serve.dialects.fields import needed_object, needed_text, objects, optional_text, place
 
 NAME: Final = "openai.responses"
-SEALED: Final = "signature:"
+SIGNATURE: Final = "signature:"
 """What marks, in `encrypted_content`, the seal of a thought whose words the summary holds."""
+SEALED: Final = "sealed:"
+"""What marks, in `encrypted_content`, a thought that another dialect's provider gave unreadable."""
 
 _ROLES: Final[Mapping[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 
@@ -94,12 +96,11 @@ def _result(item: JsonObject, where: str) -> ToolResult:
 def _reasoning(item: JsonObject, where: str) -> Reasoning:
     """A thought: its words are the summary, or the whole where a provider shows that; a seal is beside them."""
     words = [*objects(item.get("summary"), where=place(where, "summary")), *objects(item.get("content"), where=where)]
-    sealed = optional_text(item, "encrypted_content", where=where)
-    signature = sealed.removeprefix(SEALED) if sealed and sealed.startswith(SEALED) else None
+    sealed = optional_text(item, "encrypted_content", where=where) or ""
     return Reasoning(
         text="\n\n".join(needed_text(each, "text", where=at) for at, each in words),
-        signature=signature,
-        data=sealed if signature is None else None,
+        signature=sealed.removeprefix(SIGNATURE) if sealed.startswith(SIGNATURE) else None,
+        data=sealed.removeprefix(SEALED) if sealed.startswith(SEALED) else None,
         extra={NAME: item},
     )
 

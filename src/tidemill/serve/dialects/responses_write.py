@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from tidemill.core.chat import ChatDelta, TokenLogprob, ToolCallDelta
 from tidemill.core.json import Json, JsonObject
@@ -25,6 +26,8 @@ from tidemill.serve.dialects.responses_body import (
     text_part,
 )
 from tidemill.serve.problems import Refusal
+
+_PREFIX: Final[Mapping[str, str]] = {"call": "fc", "reasoning": "rs"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,9 +93,9 @@ class ResponsesWriter:
         if delta.reasoning:
             events += self._say("reasoning", delta.reasoning)
         if delta.signature is not None:
-            events += self._enter("reasoning")
-            if self._open is not None:
-                self._open.signature = delta.signature
+            thought, opened = self._enter("reasoning")
+            thought.signature = delta.signature
+            events += opened
         if delta.text:
             events += self._say("text", delta.text, delta.logprobs)
         if delta.refusal:
@@ -105,7 +108,7 @@ class ResponsesWriter:
 
     def end(self, answer: Answer) -> bytes:
         """What closes the last item, then `response.completed`, or `response.incomplete` for an answer that was cut short."""
-        events = self._enter("text") if not self._items else b""
+        events = b"" if self._items else self._enter("text")[1]
         events += self._close()
         done = finished(self._head, self._skeleton, answer, self._output())
         return events + self._event("incomplete" if done["status"] == "incomplete" else "completed", response=done)
@@ -129,28 +132,27 @@ class ResponsesWriter:
     def _event(self, kind: str, **fields: Json) -> bytes:
         return named_event({"type": f"response.{kind}", "sequence_number": self._next(), **fields})
 
-    def _enter(self, kind: str, prefix: str = "msg") -> bytes:
+    def _enter(self, kind: str) -> tuple[_Item, bytes]:
         """Be within an item of this kind: the open one, or a new one."""
         if self._open is not None and self._open.kind == kind:
-            return b""
+            return self._open, b""
         events = self._close()
-        prefix = "rs" if kind == "reasoning" else prefix
-        item = _Item(kind=kind, index=len(self._items), id=f"{prefix}_{self._head.id}_{len(self._items)}")
-        self._open = item
-        self._items.append(item)
-        if kind == "call":
-            return events
+        item = self._opened(kind)
         events += self._event("output_item.added", output_index=item.index, item=item.to_json(done=False))
         if kind == "reasoning":
             part: JsonObject = {"type": "summary_text", "text": ""}
-            return events + self._event("reasoning_summary_part.added", **item.place, summary_index=0, part=part)
-        return events + self._event("content_part.added", **item.place, content_index=0, part=item.part(""))
+            return item, events + self._event("reasoning_summary_part.added", **item.place, summary_index=0, part=part)
+        return item, events + self._event("content_part.added", **item.place, content_index=0, part=item.part(""))
+
+    def _opened(self, kind: str) -> _Item:
+        index = len(self._items)
+        item = _Item(kind=kind, index=index, id=f"{_PREFIX.get(kind, 'msg')}_{self._head.id}_{index}")
+        self._items.append(item)
+        self._open = item
+        return item
 
     def _say(self, kind: str, text: str, logprobs: Sequence[TokenLogprob] = ()) -> bytes:
-        events = self._enter(kind)
-        item = self._open
-        if item is None:
-            return events
+        item, events = self._enter(kind)
         item.said.append(text)
         if kind == "reasoning":
             return events + self._event("reasoning_summary_text.delta", **item.place, summary_index=0, delta=text)
@@ -164,12 +166,9 @@ class ResponsesWriter:
         item = self._calls.get(piece.index)
         events = b""
         if item is None:
-            events = self._close() + self._enter("call", "fc")
-            item = self._open
-            if item is None:
-                return events
+            events = self._close()
+            item = self._calls[piece.index] = self._opened("call")
             item.call, item.name = piece.id or item.id, piece.name or ""
-            self._calls[piece.index] = item
             events += self._event("output_item.added", output_index=item.index, item=item.to_json(done=False))
         if piece.arguments:
             item.said.append(piece.arguments)

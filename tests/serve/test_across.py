@@ -1,0 +1,156 @@
+"""Clients of one dialect over providers of another, with what real providers once answered."""
+
+import json
+import re
+
+import anthropic
+import pytest
+
+from models.recordings import recordings
+from models.test_recordings import DIALECT, anthropic_says, openai_says, replay
+from models.upstream import serve_upstream
+from serve.platform import serving
+
+pytestmark = pytest.mark.anyio
+
+APP = """
+kind: connection
+name: openai
+provider: openai
+base_url: {url}/v1
+allow_private: true
+---
+kind: connection
+name: anthropic
+provider: anthropic
+base_url: {url}/v1
+allow_private: true
+---
+kind: model
+name: gpt
+provider: openai
+model: m
+---
+kind: model
+name: claude
+provider: anthropic
+model: m
+"""
+ASKED = [{"role": "user", "content": "x"}]
+
+
+def openai_rows():
+    rows = recordings(*DIALECT, path="/chat/completions")
+    return [
+        row
+        for row in rows
+        if row["status"] == 200 and "error" not in row["response"] and "Token limit reached" not in row["response"]
+    ]
+
+
+def anthropic_rows():
+    return [row for row in recordings("anthropic", path="/v1/messages") if row["status"] == 200]
+
+
+async def message_of(api, *, stream, **asked):
+    """The message of the stock client, whole or as it accumulates a stream."""
+    if not stream:
+        return await api.messages.create(max_tokens=100, messages=ASKED, **asked)
+    async with api.messages.stream(max_tokens=100, messages=ASKED, **asked) as events:
+        return await events.get_final_message()
+
+
+async def response_of(api, *, stream, **asked):
+    """The response, whole or as the last event of a stream has it."""
+    if not stream:
+        return await api.responses.create(input="x", **asked)
+    events = [each async for each in await api.responses.create(input="x", stream=True, **asked)]
+    assert [each.sequence_number for each in events] == list(range(len(events)))
+    said = "".join(each.delta for each in events if each.type == "response.output_text.delta")
+    assert said == events[-1].response.output_text
+    return events[-1].response
+
+
+def plain(arguments):
+    try:
+        return json.loads(arguments or "{}")
+    except json.JSONDecodeError:
+        return {"invalid_json": arguments}
+
+
+async def test_a_messages_client_over_the_openai_dialect_loses_nothing_of_what_was_said(tmp_path):
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        key = await platform.key()
+        async with anthropic.AsyncAnthropic(api_key=key, base_url=platform.url, max_retries=0) as api:
+            rows = openai_rows()
+            assert len(rows) > 120
+            for row in rows:
+                upstream.behave = replay(row)
+                message = await message_of(api, model="model/gpt", stream=isinstance(row["response"], str))
+                text = "".join(each.text for each in message.content if each.type == "text")
+                calls = [(each.name, each.input) for each in message.content if each.type == "tool_use"]
+                wanted, wanted_calls, tokens = openai_says(row)
+                assert (text, calls) == (wanted, [(name, plain(arguments)) for name, arguments in wanted_calls]), row["id"]
+                usage = message.usage
+                read = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
+                assert read == tokens, row["id"]
+                assert (message.stop_reason == "tool_use") == bool(calls), row["id"]
+
+
+async def test_a_responses_client_over_the_openai_dialect_loses_nothing_of_what_was_said(tmp_path):
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        api = await platform.client()
+        for row in openai_rows():
+            upstream.behave = replay(row)
+            answer = await response_of(api, model="model/gpt", stream=isinstance(row["response"], str))
+            calls = [(each.name, each.arguments) for each in answer.output if each.type == "function_call"]
+            text = "".join(
+                part.text if part.type == "output_text" else part.refusal
+                for each in answer.output
+                if each.type == "message"
+                for part in each.content
+            )
+            assert (text, calls, answer.usage.input_tokens) == openai_says(row), row["id"]
+
+
+async def test_clients_of_the_openai_dialects_over_messages_lose_nothing_of_what_was_said(tmp_path):
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        api = await platform.client()
+        rows = anthropic_rows()
+        assert len(rows) > 70
+        for row in rows:
+            upstream.behave = replay(row)
+            stream = isinstance(row["response"], str)
+            answer = await response_of(api, model="model/claude", stream=stream)
+            calls = [(each.name, json.loads(each.arguments)) for each in answer.output if each.type == "function_call"]
+            assert (answer.output_text, calls, answer.usage.output_tokens) == anthropic_says(row), row["id"]
+
+
+def asked_of(body):
+    """What a recorded request says, as one flat list: roles, texts, calls and results."""
+    system = body.get("system")
+    said = [("system", each["text"]) for each in ([{"text": system}] if isinstance(system, str) else system or [])]
+    for message in body["messages"]:
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        said += [(message["role"], each["type"], each.get("text"), each.get("name"), each.get("input")) for each in blocks]
+    return said
+
+
+async def test_recorded_requests_reach_a_provider_of_the_same_dialect_with_all_they_said(tmp_path):
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        http = await platform.http()
+        for row in anthropic_rows():
+            upstream.behave = replay(row)
+            answer = await http.post("/v1/messages", json={**row["request"], "model": "model/claude"})
+            assert answer.status_code == 200, (row["id"], answer.text)
+            sent, wanted = upstream.bodies[-1], row["request"]
+            assert asked_of(sent) == asked_of(wanted), row["id"]
+            for name in ("max_tokens", "temperature", "top_p", "stop_sequences", "thinking", "tools", "tool_choice"):
+                assert sent.get(name) == wanted.get(name), (row["id"], name)
+
+
+def test_there_are_streams_among_them():
+    rows = [*openai_rows(), *anthropic_rows()]
+    assert sum(isinstance(row["response"], str) for row in rows) > 40
+    assert re.search("thinking", str(rows))
