@@ -43,9 +43,12 @@ class Framer(Protocol[U]):
 
 
 class UnitReader(Protocol[U_contra]):
-    """Reads one streamed answer, a unit at a time. `ended`: what comes after is not read any more."""
+    """Reads one streamed answer, a unit at a time."""
 
-    ended: bool
+    @property
+    def ended(self) -> bool:
+        """Whether all has come, so that what comes after is not read any more."""
+        ...
 
     def read(self, unit: U_contra) -> Iterator[ChatDelta]:
         """What one unit says. Raises the provider's own error when it is one, and `Unavailable` for half a unit."""
@@ -82,6 +85,23 @@ class StreamedAnswer(Generic[U]):
                 if not self._reader.ended:
                     yield from self._reader.read(unit)
         yield from self._reader.ending()
+
+
+class Streaming(Protocol):
+    """A `StreamedAnswer` of whatever units."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether all has come."""
+        ...
+
+    def feed(self, piece: bytes) -> Iterator[ChatDelta]:
+        """The deltas that `piece` completes."""
+        ...
+
+    def end(self) -> Iterator[ChatDelta]:
+        """The deltas that the end completes. Raises `Unavailable` when the answer was not whole."""
+        ...
 
 
 class EventFramer:
@@ -138,8 +158,8 @@ class HttpChat(ABC):
         """A whole answer. Raises the provider's own error when it holds one, and `Unavailable` when it is no answer."""
 
     @abstractmethod
-    def streamed(self, connection: Connection) -> StreamedAnswer[ServerEvent] | StreamedAnswer[bytes]:
-        """What reads one streamed answer."""
+    def streamed(self, connection: Connection, model: str) -> Streaming:
+        """What reads one streamed answer of a model."""
 
     async def chat(self, request: ChatRequest, *, connection: Connection) -> ChatResponse:
         """Ask once and wait for the whole answer."""
@@ -152,7 +172,7 @@ class HttpChat(ABC):
     async def stream(self, request: ChatRequest, *, connection: Connection) -> AsyncGenerator[ChatDelta]:
         """Yield the pieces as they arrive, and more at the end with the finish reason and the usage."""
         asked = await self.ask(request, connection, stream=True)
-        streamed = self.streamed(connection)
+        streamed = self.streamed(connection, request.model)
         source = self._wire.pieces(asked.url, asked.content, headers=asked.headers, connection=connection, secret=asked.secret)
         async with aclosing(source) as pieces:
             async for piece in pieces:

@@ -34,7 +34,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "top_logprobs": (0, 20),
 }  # fmt: skip
 _WHOLE = frozenset({"max_tokens", "seed", "top_logprobs"})
-_CONNECTED = ("chat_providers", "embed_providers", "rerank_providers")
+_CONNECTED = ("chat_providers", "embed_providers")
 _TEST_ONLY = ("reply", "script", "first_token_ms", "tokens_per_second", "fail_rate", "seed")
 
 

@@ -11,6 +11,7 @@ from tidemill.testing.kinds import check_artifact_kind
 from tidemill.testing.models import check_chat_provider, check_embed_provider
 from tidemill.testing.policies import LetAll
 from tidemill.testing.redactors import check_redactor
+from tidemill.testing.replay import check_cuts, check_recording, replay_server
 from tidemill.testing.store import check_store
 
 __all__ = [
@@ -19,10 +20,13 @@ __all__ = [
     "check_chat_provider",
     "check_check",
     "check_chunker",
+    "check_cuts",
     "check_dialect",
     "check_document_parser",
     "check_embed_provider",
+    "check_recording",
     "check_redactor",
     "check_scorer",
     "check_store",
+    "replay_server",
 ]

@@ -5,65 +5,103 @@ https://docs.anthropic.com/en/api/messages
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Mapping
+from typing import Final
 
-from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, Secret
-from tidemill.core.json import JsonObject
-from tidemill.models.connections import read_headers, read_secret
-from tidemill.models.providers.anthropic_answers import StreamReader, read_answer
-from tidemill.models.providers.anthropic_requests import write_request
-from tidemill.models.wire import Wire
+from tidemill.core.chat import ChatRequest, ChatResponse, Connection, Dialect
+from tidemill.core.extend import RawAnswer
+from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import Message
+from tidemill.models.credentials import Key
+from tidemill.models.events import ServerEvent
+from tidemill.models.forwarding import forward_stream, forward_whole
+from tidemill.models.http_chat import Asked, EventFramer, HttpChat, StreamedAnswer, as_json
+from tidemill.models.params import mapped, stops
+from tidemill.models.providers.anthropic_answers import MessageReader, read_answer, read_error
+from tidemill.models.providers.anthropic_requests import PARAMS, betas_of, write_request
 
-_BASE_URL = "https://api.anthropic.com"
-_KEY = Secret(reference="env:ANTHROPIC_API_KEY")
-_VERSION = "2023-06-01"
+_BASE_URL: Final = "https://api.anthropic.com"
+_KEY: Final = Key(variable="ANTHROPIC_API_KEY", header="x-api-key", word="")
+_VERSION: Final = "2023-06-01"
+_PATHS: Final[Mapping[str, str]] = {
+    "anthropic.messages": "messages", "anthropic.count_tokens": "messages/count_tokens",
+}  # fmt: skip
+_OF_REQUESTS: Final = frozenset({"effort", "parallel", "user"})
 
 
-class AnthropicChat:
+class AnthropicChat(HttpChat):
     """`POST /v1/messages`. Without `base_url` it is Anthropic's own, and the key is that of `ANTHROPIC_API_KEY`."""
 
     name = "anthropic"
+    dialects: frozenset[Dialect] = frozenset({"anthropic.messages", "anthropic.count_tokens"})
+    writes: Dialect = "anthropic.messages"
 
-    def __init__(self) -> None:
-        self._wire = Wire(self.name)
+    async def ask(self, request: ChatRequest, connection: Connection, *, stream: bool) -> Asked:
+        """The request in Anthropic's words."""
+        headers, secret = _headers(connection, {"anthropic-beta": betas_of(request)})
+        body: JsonObject = write_request(request)
+        if stream:
+            body = {**body, "stream": True}
+        return Asked(url=_url(connection, "messages"), content=as_json(body), headers=headers, secret=secret)
 
-    async def chat(self, request: ChatRequest, *, connection: Connection) -> ChatResponse:
-        """Ask once and wait for the whole answer."""
-        headers, secret = _credentials(connection)
-        body = write_request(request)
-        answer = await self._wire.ask(_url(connection), body, headers=headers, connection=connection, secret=secret)
+    def read_answer(self, answer: JsonObject, connection: Connection) -> ChatResponse:
+        """A whole message."""
         return read_answer(answer, connection)
 
-    async def stream(self, request: ChatRequest, *, connection: Connection) -> AsyncGenerator[ChatDelta]:
-        """Yield the pieces as they arrive, and one more at the end with the finish reason and the usage."""
-        headers, secret = _credentials(connection)
-        body: JsonObject = {**write_request(request), "stream": True}
-        reader = StreamReader(connection)
-        source = self._wire.events(_url(connection), body, headers=headers, connection=connection, secret=secret)
-        async with aclosing(source) as events:
-            async for event in events:
-                for delta in reader.read(event.data):
-                    yield delta
-                if reader.ended:
-                    break
-        yield reader.ending()
+    def streamed(self, connection: Connection, model: str) -> StreamedAnswer[ServerEvent]:  # noqa: ARG002  (all read alike)
+        """What reads one stream."""
+        return StreamedAnswer(EventFramer(), MessageReader(connection))
 
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._wire.close()
+    def raw_params(self, dialect: Dialect, params: JsonObject, *, connection: Connection) -> JsonObject:  # noqa: ARG002
+        """A model's own parameters in Anthropic's words; counting tokens takes none of them."""
+        return raw_params(params) if dialect == "anthropic.messages" else {}
+
+    async def forward(
+        self,
+        dialect: Dialect,
+        body: bytes,
+        *,
+        model: str,
+        connection: Connection,
+        stream: bool,
+        headers: Mapping[str, str],
+    ) -> RawAnswer:
+        """Send a request of the dialect as it is written."""
+        sent, secret = _headers(connection, headers)
+        asked = Asked(url=_url(connection, _PATHS[dialect]), content=body, headers=sent, secret=secret)
+        if stream:
+            return await forward_stream(self._wire, asked, self.streamed(connection, model), connection=connection)
+
+        def read(answer: JsonObject) -> ChatResponse:
+            return read_answer(answer, connection) if dialect == "anthropic.messages" else _counted(answer, connection)
+
+        return await forward_whole(self._wire, asked, read, connection=connection)
 
 
-def _credentials(connection: Connection) -> tuple[dict[str, str], str | None]:
-    """The headers that say who asks, and the secret among them."""
-    headers = {"anthropic-version": _VERSION, **read_headers(connection)}
-    key = connection.api_key or (_KEY if connection.base_url is None else None)
-    if key is None:
-        return headers, None
-    secret = read_secret(key, connection)
-    return {"x-api-key": secret, **headers}, secret
+def raw_params(params: JsonObject) -> JsonObject:
+    """Parameters by OpenAI's names as fields of a message's request; what has no field there is left out."""
+    found = mapped({**params, "provider_options": {"unsupported": "drop"}}, PARAMS, provider="anthropic")
+    written: dict[str, Json] = {name: value for name, value in found.items() if name not in _OF_REQUESTS}
+    if "stop_sequences" in written:
+        written["stop_sequences"] = stops(written["stop_sequences"])
+    return written
 
 
-def _url(connection: Connection) -> str:
+def _counted(answer: JsonObject, connection: Connection) -> ChatResponse:
+    """Counting uses nothing."""
+    if answer.get("type") == "error":
+        raise read_error(answer, connection)
+    return ChatResponse(message=Message(role="assistant"))
+
+
+def _headers(connection: Connection, given: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
+    """Who asks, for which version, and with which features that are tried out: the connection's and the client's."""
+    own, secret = _KEY.read(connection)
+    betas = ",".join(each for each in (own.get("anthropic-beta"), given.get("anthropic-beta")) if each)
+    tried = {"anthropic-beta": betas} if betas else {}
+    return {"anthropic-version": given.get("anthropic-version") or _VERSION, **own, **tried}, secret
+
+
+def _url(connection: Connection, path: str) -> str:
     """The address below the base URL, which people write with and without `/v1`."""
-    return (connection.base_url or _BASE_URL).rstrip("/").removesuffix("/v1") + "/v1/messages"
+    return (connection.base_url or _BASE_URL).rstrip("/").removesuffix("/v1") + f"/v1/{path}"

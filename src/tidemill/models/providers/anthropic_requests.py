@@ -1,89 +1,129 @@
-"""A chat request in Anthropic's words."""
+"""A chat request in Anthropic's words.
+
+https://docs.anthropic.com/en/api/messages
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-import orjson
-
-from tidemill.core.chat import ChatRequest
+from tidemill.core.chat import ChatRequest, ToolDefinition
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
-from tidemill.core.parts import File, Image, Media, Message, Part, Text, ToolCall, ToolResult
+from tidemill.core.parts import Message, Text
+from tidemill.models.params import mapped, stops
+from tidemill.models.providers.anthropic_blocks import NAME, block_of, comes_later
+from tidemill.models.providers.anthropic_thinking import think, version_of
+from tidemill.models.reading import child
 
-_MOST_TOKENS = 4096
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
-# There is no seed to be had; it is left out, so that one file can be pointed at several providers.
-_LEFT_OUT = frozenset({"provider_options", "seed", "stop", "max_tokens"})
-_CHOICES: Mapping[str, JsonObject] = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}
+_MOST_TOKENS: Final = 4096
+_HEARS_SYSTEM: Final = (4, 8)
+_NO_PARAMETERS: Final[JsonObject] = {"type": "object", "properties": {}}
+_CHOICES: Final[Mapping[str, JsonObject]] = {"auto": {"type": "auto"}, "none": {"type": "none"}, "required": {"type": "any"}}
+PARAMS: Final[Mapping[str, str]] = {
+    "temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens", "stop": "stop_sequences", "reasoning_effort": "effort",
+    "parallel_tool_calls": "parallel", "user": "user",
+}  # fmt: skip
 
 
 def write_request(request: ChatRequest) -> dict[str, Json]:
     """The body of `POST /v1/messages`. Without `max_tokens`, which is required there, it asks for at most 4096."""
-    params = request.params
-    if params.get("logprobs"):
-        raise Invalid("anthropic gives no log probabilities", where="params.logprobs", hint="Leave logprobs out.")
-    body: dict[str, Json] = {name: value for name, value in params.items() if name not in _LEFT_OUT}
-    body |= {"model": request.model, "max_tokens": params.get("max_tokens") or _MOST_TOKENS}
-    stop = params.get("stop")
-    if stop:
-        body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    system = "\n\n".join(each.text for each in request.messages if each.role == "system")
-    if system:
-        body["system"] = system
-    body["messages"] = _messages([each for each in request.messages if each.role != "system"])
-    if request.tools:
-        body["tools"] = [
-            {"name": each.name, "description": each.description, "input_schema": each.parameters or _NO_PARAMETERS}
-            for each in request.tools
-        ]
-    if request.tools and request.tool_choice:
-        body["tool_choice"] = _CHOICES.get(request.tool_choice, {"type": "tool", "name": request.tool_choice})
+    params = mapped(request.params, PARAMS, provider="anthropic")
+    effort, parallel, user = (params.pop(name, None) for name in ("effort", "parallel", "user"))
+    extra = {name: value for name, value in child(request.extra, NAME).items() if name not in {"betas", "tools"}}
+    body: dict[str, Json] = {**params, "model": request.model, "max_tokens": params.get("max_tokens") or _MOST_TOKENS}
+    if "stop_sequences" in body:
+        body["stop_sequences"] = stops(body["stop_sequences"])
+    if isinstance(user, str) and user:
+        body["metadata"] = {"user_id": user}
+    system, turns = _parted(request)
+    body |= _system(system)
+    body["messages"] = _turns(turns)
+    if tools := [*map(_tool, request.tools), *_own_tools(request)]:
+        body["tools"] = tools
+        if choice := _choice(request.tool_choice, parallel=parallel is not False):
+            body["tool_choice"] = choice
     if request.output_schema is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": request.output_schema}}
-    return body
+        body["output_config"] = {"format": {"type": "json_schema", "schema": _checked(request.output_schema)}}
+    config = {**child(body, "output_config"), **child(extra, "output_config")}
+    body |= extra
+    if config:
+        body["output_config"] = config
+    return think(body, effort) if isinstance(effort, str) else body
 
 
-def _messages(messages: Sequence[Message]) -> list[JsonObject]:
+def betas_of(request: ChatRequest) -> str:
+    """What goes into `anthropic-beta`; empty when nothing does."""
+    given = child(request.extra, NAME).get("betas")
+    return ",".join(str(each) for each in given) if isinstance(given, list | tuple) else ""
+
+
+def _own_tools(request: ChatRequest) -> list[Json]:
+    """Tools that the provider runs by itself, as the client wrote them."""
+    given = child(request.extra, NAME).get("tools")
+    return list(given) if isinstance(given, list | tuple) else []
+
+
+def _parted(request: ChatRequest) -> tuple[list[Message], list[Message]]:
+    """What the system says, and the turns. What it says in the middle stays there for models that know of it (from 4.8 on)."""
+    messages = request.messages
+    first = next((index for index, each in enumerate(messages) if each.role != "system"), len(messages))
+    if version_of(request.model, otherwise=(0, 0)) >= _HEARS_SYSTEM:
+        return list(messages[:first]), list(messages[first:])
+    system = [each for each in messages if each.role == "system"]
+    return system, [each for each in messages if each.role != "system"]
+
+
+def _system(system: Sequence[Message]) -> JsonObject:
+    """One text, or blocks where one of them says more, such as that it is to be kept in the cache."""
+    parts = [part for each in system for part in each.parts if isinstance(part, Text) and part.text.strip()]
+    if any(part.extra for part in parts):
+        return {"system": [block for part in parts if (block := block_of(part)) is not None]}
+    joined = "\n\n".join(each.text for each in system)
+    return {"system": joined} if joined else {}
+
+
+def _tool(tool: ToolDefinition) -> JsonObject:
+    written: dict[str, Json] = {"name": tool.name, "input_schema": tool.parameters or _NO_PARAMETERS}
+    if tool.description:
+        written["description"] = tool.description
+    return {**written, **child(tool.extra, NAME)}
+
+
+def _choice(choice: str | None, *, parallel: bool) -> JsonObject:
+    if not choice and parallel:
+        return {}
+    chosen = _CHOICES.get(choice or "auto", {"type": "tool", "name": choice})
+    return chosen if parallel or chosen["type"] == "none" else {**chosen, "disable_parallel_tool_use": True}
+
+
+def _turns(messages: Sequence[Message]) -> list[Json]:
     """User and assistant in turn: what tools answered is the user's, and neighbours of one role are joined."""
-    turns: list[tuple[str, list[Json]]] = []
+    turns: list[tuple[str, list[JsonObject]]] = []
     for message in messages:
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = [_block(part) for part in message.parts if not (isinstance(part, Text) and not part.text.strip())]
+        role = message.role if message.role in {"assistant", "system"} else "user"
+        blocks = [block for part in message.parts if (block := block_of(part)) is not None]
         if turns and turns[-1][0] == role:
             turns[-1][1].extend(blocks)
         elif blocks:
-            turns.append((role, [*blocks]))
+            turns.append((role, blocks))
     # Tool results have to come before anything else that the user says.
-    return [{"role": role, "content": sorted(blocks, key=_comes_later)} for role, blocks in turns]
+    return [{"role": role, "content": sorted(blocks, key=comes_later)} for role, blocks in turns]
 
 
-def _comes_later(block: Json) -> bool:
-    return not (isinstance(block, Mapping) and block.get("type") == "tool_result")
+def _checked(schema: JsonObject) -> Json:
+    if schema == {"type": "object"}:
+        hint = "Give the schema of the object: response_format of type json_schema."
+        raise Invalid("anthropic has no JSON mode without a schema", where="response_format", hint=hint, kind="invalid")
+    return _closed(schema)
 
 
-def _block(part: Part) -> JsonObject:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    if isinstance(part, ToolCall):
-        return {"type": "tool_use", "id": part.id, "name": part.name, "input": _arguments(part)}
-    if isinstance(part, ToolResult):
-        return {"type": "tool_result", "tool_use_id": part.id, "content": part.content, "is_error": part.is_error}
-    if isinstance(part, Image | File):
-        return {"type": "image" if isinstance(part, Image) else "document", "source": _source(part)}
-    raise Invalid(f"anthropic takes no {part.type}", hint="Send text, images and documents only.")
-
-
-def _source(part: Media) -> JsonObject:
-    if part.url is not None:
-        return {"type": "url", "url": part.url}
-    return {"type": "base64", "media_type": part.media_type, "data": part.data}
-
-
-def _arguments(call: ToolCall) -> Json:
-    """The arguments as an object. What a model once wrote and is no JSON object is handed back under a name of its own."""
-    try:
-        value: Json = orjson.loads(call.arguments or "{}")
-    except orjson.JSONDecodeError:
-        return {"invalid_json": call.arguments}
-    return value if isinstance(value, Mapping) else {"value": value}
+def _closed(schema: Json) -> Json:
+    """The schema with every object closed that does not say whether it is, as Anthropic wants them."""
+    if isinstance(schema, Mapping):
+        inner: dict[str, Json] = {name: _closed(value) for name, value in schema.items()}
+        is_object = schema.get("type") == "object" and isinstance(schema.get("properties"), Mapping)
+        return {**inner, "additionalProperties": False} if is_object and "additionalProperties" not in schema else inner
+    return [_closed(each) for each in schema] if isinstance(schema, list | tuple) else schema

@@ -39,7 +39,7 @@ class GeminiChat(HttpChat):
         """A whole answer."""
         return read_answer(answer, connection)
 
-    def streamed(self, connection: Connection) -> StreamedAnswer[ServerEvent]:
+    def streamed(self, connection: Connection, model: str) -> StreamedAnswer[ServerEvent]:  # noqa: ARG002  (all read alike)
         """What reads one stream."""
         return StreamedAnswer(EventFramer(), ChunkReader(connection))
 

@@ -11,7 +11,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Audio, File, Image, Media, Message, Other, Part, Reasoning, Text, ToolCall, Video
 from tidemill.models.events import ServerEvent
 from tidemill.models.http_chat import unit_object
-from tidemill.models.providers.gemini_requests import NAME, UNNAMED
+from tidemill.models.providers.gemini_requests import NAME, SEAL, UNNAMED
 from tidemill.models.reading import as_text, child, children, count, number, text
 from tidemill.models.refusals import refusal
 
@@ -75,7 +75,7 @@ def _choice(candidate: JsonObject, index: int, answer_id: str) -> Choice:
     for written in children(child(candidate, "content"), "parts"):
         seal = text(written, "thoughtSignature")
         if seal:
-            _seal(parts, seal)
+            _seal(parts, SEAL + seal)
         part = _part(written, call_id=f"{UNNAMED}{answer_id}_{index}_{calls}")
         calls += isinstance(part, ToolCall)
         if part is not None:
@@ -209,7 +209,7 @@ class ChunkReader:
 
     def _part(self, written: JsonObject, choice: int, model: str | None, answer_id: str) -> Iterator[ChatDelta]:
         if seal := text(written, "thoughtSignature"):
-            yield ChatDelta(choice=choice, signature=seal)
+            yield ChatDelta(choice=choice, signature=SEAL + seal)
         index = self._calls.get(choice, 0)
         part = _part(written, call_id=f"{UNNAMED}{answer_id}_{choice}_{index}")
         match part:

@@ -14,12 +14,16 @@ from tidemill.core.chat import ChatRequest, ToolDefinition
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Media, Message, Other, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
+from tidemill.models.arguments import arguments_of
 from tidemill.models.params import mapped, stops
 from tidemill.models.reading import child
 
 NAME: Final = "gemini.generate"
 UNNAMED: Final = "call_gemini_"
 """How an id begins that was made here, for a call to which Gemini gave none."""
+
+SEAL: Final = "gemini:"
+"""What stands before a signature of Gemini's outside of it, so that nobody else is sent it."""
 
 PARAMS: Final[Mapping[str, str]] = {
     "temperature": "temperature", "top_p": "topP", "top_k": "topK", "max_tokens": "maxOutputTokens",
@@ -113,7 +117,7 @@ def _parts(parts: Iterable[Part], names: dict[str, str]) -> list[Json]:
                 written.append({"text": "", "thoughtSignature": seal})
             if part.text:
                 written.append({"text": part.text, "thought": True})
-            seal = part.signature
+            seal = part.signature.removeprefix(SEAL) if part.signature and part.signature.startswith(SEAL) else None
             continue
         if not _says(part) and seal is None:
             continue
@@ -138,7 +142,7 @@ def _part(part: Part) -> dict[str, Json]:
         case Text() | Refusal():
             return {"text": part.text}
         case ToolCall():
-            call: dict[str, Json] = {"name": part.name, "args": _arguments(part)}
+            call: dict[str, Json] = {"name": part.name, "args": arguments_of(part)}
             return {"functionCall": call if part.id.startswith(UNNAMED) else {"id": part.id, **call}}
         case Media():
             return _media(part)
@@ -169,12 +173,3 @@ def _result(result: ToolResult, names: Mapping[str, str]) -> dict[str, Json]:
     if pictures:
         answer["parts"] = pictures
     return {"functionResponse": answer if result.id.startswith(UNNAMED) else {"id": result.id, **answer}}
-
-
-def _arguments(call: ToolCall) -> JsonObject:
-    """The arguments as an object; what a model wrote that is none is handed back under a name of its own."""
-    try:
-        value: Json = orjson.loads(call.arguments or "{}")
-    except orjson.JSONDecodeError:
-        return {"invalid_json": call.arguments}
-    return value if isinstance(value, Mapping) else {"value": value}
