@@ -223,10 +223,9 @@ def _limits(limits: JsonObject) -> str:
     if limits.get("concurrency") is not None:
         found.append(f"{count(cast('int', limits['concurrency']))} at a time")
     for each in cast("Sequence[Mapping[str, float | str]]", limits.get("budget") or ()):
-        marks = [
-            f"{word} ${cast('float', each[name]):,.2f}" for name, word in (("soft", "warn at"), ("hard", "")) if name in each
-        ]
-        found.append(f"{' '.join(marks).strip()}/{each['per']}")
+        stop = f"${cast('float', each['hard']):,.2f}" if "hard" in each else "no stop"
+        warns = f" (warns at ${cast('float', each['soft']):,.2f})" if "soft" in each else ""
+        found.append(f"{stop}/{each['per']}{warns}")
     return ", ".join(found)
 
 

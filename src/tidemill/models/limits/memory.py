@@ -30,12 +30,14 @@ class MemoryCounters:
         missing = [each for each in claims if each.meter.shape == "period" and each.key not in self._spent]
         if missing:
             return Unseeded(claims=missing)
+        counts: list[int] = []
         for claim in claims:
             used = self._used(claim, now)
             if used + claim.amount > claim.meter.limit:
                 return self._shortage(claim, used, now, claims)
+            counts.append(used + claim.amount)
         slots = [self._take(each, now) for each in claims]
-        return Grant(claims=claims, standings=self._standings(claims, now), slots=slots)
+        return Grant(claims=claims, standings=self._standings(claims, counts, now), slots=slots)
 
     async def settle(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
         """Say what each claim came to."""
@@ -120,15 +122,19 @@ class MemoryCounters:
         elif claim.amount <= meter.limit:
             gone = meter.shape == "period" and self._spent[claim.key].used + claim.amount > meter.limit
             wait = self._reset(meter, now) if gone else _AGAIN
-        standings = self._standings(claims, now)
+        standings = self._standings(claims, [self._used(each, now) for each in claims], now)
         return Shortage(meter=meter, used=used, amount=claim.amount, gone=gone, retry_after=wait, standings=standings)
 
-    def _standings(self, claims: Sequence[Claim], now: float) -> Sequence[Standing]:
-        return [
-            Standing(meter=each.meter, used=self._used(each, now), reset=self._reset(each.meter, now))
-            for each in claims
-            if each.meter.shape != "level"
-        ]
+    def _standings(self, claims: Sequence[Claim], counts: Sequence[int], now: float) -> Sequence[Standing]:
+        """How each meter stands; of money nobody asks when it begins anew."""
+        found: list[Standing] = []
+        for claim, count in zip(claims, counts, strict=True):
+            meter = claim.meter
+            if meter.unit == "money":
+                found.append(Standing(meter=meter, used=count))
+            elif meter.shape != "level":
+                found.append(Standing(meter=meter, used=count, reset=self._reset(meter, now)))
+        return found
 
     def _reset(self, meter: Meter, now: float) -> float | None:
         if meter.period is None:
