@@ -65,13 +65,14 @@ def keys_of_kinds() -> Mapping[str, Sequence[str]]:
     from tidemill.evaluation import kinds as evaluation  # noqa: PLC0415
     from tidemill.flows import agent_kind, chain_kind, step_spec  # noqa: PLC0415
     from tidemill.models import kinds as models  # noqa: PLC0415
+    from tidemill.models.routing import kind as routing  # noqa: PLC0415
     from tidemill.pipelines import forms, spec  # noqa: PLC0415
     from tidemill.prompts import kinds as prompts  # noqa: PLC0415
 
     private = {
         "chain": (chain_kind, "_KEYS"), "agent": (agent_kind, "_KEYS"), "prompt": (prompts, "_KEYS"),
         "model": (models, "_ModelBody"), "embedder": (models, "_EmbedderBody"), "connection": (models, "_ConnectionBody"),
-        "dataset": (specs, "DatasetSpec"), "index": (specs, "IndexSpec"),
+        "route": (routing, "_RouteBody"), "dataset": (specs, "DatasetSpec"), "index": (specs, "IndexSpec"),
         "scorer": (evaluation, "_ScorerSpec"), "gate": (evaluation, "_GateSpec"),
     }  # fmt: skip
     found = {kind: _names(getattr(module, name)) for kind, (module, name) in private.items()}
@@ -79,6 +80,7 @@ def keys_of_kinds() -> Mapping[str, Sequence[str]]:
     found["agent"] += list(agent_kind.DEFAULT_LIMITS)
     found["dataset"] += _names(specs.RolesSpec)
     found["index"] += [key for each in (specs.SourceSpec, specs.ChunkSpec, specs.SearchSpec) for key in _names(each)]
+    found["route"] += _names(vars(routing)["_Target"])
     found["gate"] += _names(vars(evaluation)["_CheckSpec"])
     found["function"] = ["call", "parameters", "effects"]
     found["tool"] = ["python", "parameters", "effects", "purpose"]
