@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
 
 from models.calls import ask, version
 from tidemill.core.chat import Usage
+from tidemill.core.clock import Ids
 from tidemill.core.errors import BudgetExceeded, RateLimited, Unavailable
 from tidemill.models.caller import Caller
 from tidemill.models.calls import Call, Spent
 from tidemill.models.limits.ledger import Ledger
 from tidemill.models.limits.limiter import Limits
 from tidemill.models.limits.memory import MemoryCounters
+from tidemill.models.limits.opened import BudgetAlerts
 from tidemill.models.limits.queueing import Places
 from tidemill.models.limits.rules import NANO, read_limits
 from tidemill.store import access, key_limits
+from tidemill.store.alerts import list_alerts
 from tidemill.store.config import put_config
 from tidemill.store.database import Database
 from tidemill.store.usage import day_of, usage_by_day, usage_of
@@ -273,3 +277,41 @@ async def test_counters_that_must_be_asked_and_are_away_let_nothing_through(data
     desk.say("all", "project", rpm=1)
     with pytest.raises(Unavailable):
         await desk.admit()
+
+
+async def test_a_budget_that_runs_low_and_out_raises_one_alert_each(database, clock):
+    alerting = BudgetAlerts(database=database, clock=clock, ids=Ids(clock=clock))
+    for _ in range(2):  # the second is as a server that was started again
+        desk = Desk(database, clock)
+        desk.limits._on_crossed = alerting
+        desk.say("money", "team/a", budget={"hard": "1/day", "soft": "50%"})
+        if not desk.used("team/a"):
+            await desk.spend(cost=0.7, team="a")
+        await desk.spend(cost=0.3, team="a", max_tokens=0)
+        with pytest.raises(BudgetExceeded):
+            await desk.admit(team="a", model=PRICED)
+        await asyncio.gather(*alerting._writing)
+        await desk.limits.close()
+    found = database.read_sync(lambda db: list_alerts(db, "p")).items
+    assert sorted(each.message for each in found) == [
+        "the budget of team/a is running low: $0.70 of $0.50 today",
+        "the budget of team/a is used up: $1.00 of $1.00 today",
+    ]
+    assert {each.target for each in found} == {"team/a"}
+
+
+async def test_a_model_that_counts_exactly_is_asked_before_it_is_turned_away(desk):
+    desk.say("all", "project", tpm=60)
+    asked = []
+
+    async def count(call):
+        asked.append(call)
+        return 20
+
+    desk.limits._count_tokens = count
+    long = "word " * 40
+    leave = await desk.admit(text=long, max_tokens=30)
+    assert (len(asked), leave.estimate.input_tokens) == (1, 20)
+    with pytest.raises(RateLimited):
+        await desk.admit(text=long, max_tokens=30)
+    assert len(asked) == 2

@@ -89,7 +89,7 @@ def alert_of(crossed: Crossed, *, id: str, now_ns: int) -> Alert:  # noqa: A002 
     """The alert for a budget; `run` names its period, so that it is raised once."""
     meter, word = crossed.meter, "used up" if crossed.is_hard else "running low"
     mark = meter.limit if crossed.is_hard or meter.soft is None else meter.soft
-    period = "in all" if meter.period == "total" else f"this {meter.period}"
+    period = {"day": "today", "month": "this month"}.get(meter.period or "", "in all")
     return Alert(
         id=id,
         project=crossed.project,
