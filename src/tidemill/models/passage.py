@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tidemill.core.chat import ChatResponse, Usage
 from tidemill.core.clock import Clock
 from tidemill.core.errors import TidemillError
@@ -64,7 +66,7 @@ class Passage:
         if response.usage == _NOTHING and self._permit is not None:
             spent = self._estimated(response, provider, response.model)
         if self._permit is not None:
-            self._permit.settle(spent)
+            self._permit.settle(self._whole(spent))
         self._router.settled(self.call, model, spent, seconds=result.latency_ms / 1000)
 
     def failed(self, error: BaseException) -> None:
@@ -95,9 +97,15 @@ class Passage:
         spent = self._estimated(response, provider, response.model or name, error=known, cancelled=known is None)
         annotate.note_spent(self.call.span, spent)
         if self._permit is not None:
-            self._permit.settle(spent)
+            self._permit.settle(self._whole(spent))
         seconds = self._clock.monotonic() - self.call.started
         self._router.settled(self.call, model, spent, seconds=seconds)
+
+    def _whole(self, spent: Spent) -> Spent:
+        """With what the attempts cost that gave no answer."""
+        if not self.call.wasted:
+            return spent
+        return msgspec.structs.replace(spent, cost=(spent.cost or 0.0) + self.call.wasted)
 
     def _estimated(
         self,

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from models.calls import ask
-from tidemill.core.chat import Usage
+from tidemill.core.chat import ChatResponse, Usage
+from tidemill.core.clock import SystemClock
 from tidemill.core.errors import Denied, Invalid, MissingExtra, RateLimited, Unavailable
+from tidemill.core.parts import Message
 from tidemill.core.records import Version
 from tidemill.models.caller import Caller
 from tidemill.models.calls import Call, Spent
+from tidemill.models.passage import Passage
 from tidemill.models.retry import RetryPolicy
 from tidemill.models.routed import Routes
 from tidemill.models.routing.kind import RouteKind
+from tidemill.models.stream import ChatResult
 from tidemill.telemetry import genai
 
 pytestmark = pytest.mark.anyio
@@ -220,3 +224,40 @@ async def test_a_language_needs_what_tells_it(traced):
         await routes().run(call_of(version, traced), Answers({"a": [], "b": []}))
     router = routes(language_of=lambda text: "de" if text == "hello" else "")
     assert (await router.run(call_of(version, traced), Answers({"a": [], "b": []}))).answer == "a"
+
+
+async def test_what_the_slower_of_two_cost_is_settled_with_the_answer(traced):
+    settled = []
+
+    class Permit:
+        def settle(self, spent):
+            settled.append(spent)
+
+        def release(self):
+            raise AssertionError("an answer was given")
+
+    class Limiter:
+        async def admit(self, call):
+            return Permit()
+
+    version = route(
+        {"model": "model/a", "price": {"input": 1_000_000, "output": 0}}, "model/b", hedge={"after": 0.01, "share": 1.0}
+    )
+    call = call_of(version, traced)
+    router = routes()
+    passage = Passage(call, router, SystemClock())
+    await passage.enter(Limiter(), None)
+    found = await router.run(call, Answers({"a": [asyncio.Event()], "b": []}))
+    response = ChatResponse(message=Message.of("assistant", "yes"), usage=Usage(input_tokens=1, output_tokens=1))
+    result = ChatResult(
+        response=response,
+        cost=0.25,
+        latency_ms=1.0,
+        first_token_ms=None,
+        connection="b",
+        attempts=found.attempts,
+        model="model/b",
+    )
+    passage.finished(result, model=found.model, provider="test")
+    assert [each.cost for each in settled] == [1.25], "a token in, at a dollar each, and the answer"
+    assert traced.records[-1].cost == 0.25
