@@ -93,7 +93,7 @@ class FrameFramer:
 
 
 class ConverseReader:
-    """Reads the frames of `ConverseStream`. The last one, `metadata`, has the usage."""
+    """Reads the frames of `ConverseStream`: `messageStop` has the reason of its end, `metadata` the usage."""
 
     def __init__(self, connection: Connection) -> None:
         self.ended = False
@@ -124,9 +124,9 @@ class ConverseReader:
                 self._usage = read_usage(child(event, "usage"))
                 if trace := child(event, "trace"):
                     self._said["trace"] = trace
-                self.ended = True
             case _:
                 pass
+        self.ended = self._finish is not None and self._usage is not None
 
     def _start(self, position: int, start: JsonObject) -> Iterator[ChatDelta]:
         if call := child(start, "toolUse"):

@@ -11,6 +11,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Audio, File, Image, Media, Message, Other, Part, Reasoning, Text, ToolCall, Video
 from tidemill.models.events import ServerEvent
 from tidemill.models.http_chat import unit_object
+from tidemill.models.providers.gemini_partial import PartialCall
 from tidemill.models.providers.gemini_requests import NAME, SEAL, UNNAMED
 from tidemill.models.reading import as_text, child, children, count, number, text
 from tidemill.models.refusals import refusal
@@ -188,6 +189,7 @@ class ChunkReader:
         self._connection = connection
         self._finish: dict[int, FinishReason] = {}
         self._calls: dict[int, int] = {}
+        self._open: dict[int, PartialCall] = {}
         self._usage = Usage()
 
     def read(self, unit: ServerEvent) -> Iterator[ChatDelta]:
@@ -211,6 +213,10 @@ class ChunkReader:
         if seal := text(written, "thoughtSignature"):
             yield ChatDelta(choice=choice, signature=SEAL + seal)
         index = self._calls.get(choice, 0)
+        call = written.get("functionCall")
+        if isinstance(call, Mapping) and (choice in self._open or call.get("willContinue") or "partialArgs" in call):
+            yield from self._piece(call, choice, f"{UNNAMED}{answer_id}_{choice}_{index}")
+            return
         part = _part(written, call_id=f"{UNNAMED}{answer_id}_{choice}_{index}")
         match part:
             case Text():
@@ -226,10 +232,30 @@ class ChunkReader:
             case _:
                 yield ChatDelta(choice=choice, model=model)
 
+    def _piece(self, call: JsonObject, choice: int, call_id: str) -> Iterator[ChatDelta]:
+        """A piece of a call whose arguments come one after another; they are handed on when they are whole."""
+        if name := text(call, "name"):
+            yield from self._whole(choice)
+            opened = self._open[choice] = PartialCall(self._calls.get(choice, 0))
+            self._calls[choice] = opened.index + 1
+            made = ToolCallDelta(index=opened.index, id=text(call, "id") or call_id, name=name)
+            yield ChatDelta(choice=choice, tool_call=made)
+        if choice in self._open:
+            self._open[choice].take(call)
+        if not call.get("willContinue"):
+            yield from self._whole(choice)
+
+    def _whole(self, choice: int) -> Iterator[ChatDelta]:
+        opened = self._open.pop(choice, None)
+        if opened is not None:
+            yield ChatDelta(choice=choice, tool_call=ToolCallDelta(index=opened.index, arguments=opened.arguments))
+
     def ending(self) -> Iterator[ChatDelta]:
         """A last piece for each answer; the usage comes with the last of them."""
         if not self._finish:
             raise self._early()
+        for choice in tuple(self._open):
+            yield from self._whole(choice)
         *others, last = sorted(self._finish)
         for choice in others:
             yield ChatDelta(choice=choice, finish_reason=self._finish[choice])

@@ -91,6 +91,10 @@ class OpenAIChat(_Client):
         """The body of a request, but for whether it is streamed."""
         return write_request(request, official=self.is_official(connection))
 
+    def finish(self, body: dict[str, Json]) -> dict[str, Json]:
+        """A request for a stream, as this server takes it."""
+        return body
+
     async def chat(self, request: ChatRequest, *, connection: Connection) -> ChatResponse:
         """Ask once and wait for the whole answer."""
         return read_answer(await self._ask("/chat/completions", self.write(request, connection), connection), connection)
@@ -99,6 +103,7 @@ class OpenAIChat(_Client):
         """Yield the pieces as they arrive, and more at the end with the finish reasons and the usage."""
         body = self.write(request, connection)
         body |= {"stream": True, "stream_options": {**child(body, "stream_options"), "include_usage": True}}
+        body = self.finish(body)
         headers, secret = self.credentials(connection)
         url = self.url(connection, "/chat/completions")
         reader = StreamReader(connection)
