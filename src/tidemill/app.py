@@ -43,11 +43,14 @@ from tidemill.core.json import dump_json
 from tidemill.core.logs import start_logging
 from tidemill.core.settings import Settings
 from tidemill.data.index import Indexes
+from tidemill.flows.providers import languages
 from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
 from tidemill.jobs.presence import Presence
 from tidemill.jobs.schedules import Schedules
+from tidemill.models.limits.opened import open_limits
+from tidemill.models.routed_open import open_routes
 from tidemill.models.service import Models
 from tidemill.pipelines.service import Pipelines
 from tidemill.pipelines.step import StepHandler
@@ -214,7 +217,9 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
         with anyio.CancelScope(shield=True):
             await platform.pipelines.stop()
             await platform.jobs.stop()
+            await platform.routes.close()
             await platform.models.close()
+            await platform.limits.close()
             await platform.telemetry.stop()
             await platform.entry.stop()
             await anyio.to_thread.run_sync(database.close)
@@ -264,6 +269,8 @@ def _assemble(
     telemetry = _open_telemetry(settings, folder, database, keys)
     measures = Measures()
     models = _open_models(database, blobs, clock)
+    routes = open_routes(models, database=database, clock=clock, language_of=languages.finder())
+    limits = open_limits(settings.gateway, models=models, database=database, clock=clock, ids=ids)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)
     token = folder.admin_token_hash()
@@ -283,6 +290,8 @@ def _assemble(
         recorder=Recorder(counting(measures, telemetry.sink), ids=ids, clock=clock),
         measures=measures,
         models=models,
+        routes=routes,
+        limits=limits,
         indexes=indexes,
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
         jobs=jobs,

@@ -33,6 +33,7 @@ from tidemill.api import (
     keys,
     lineage,
     maturity,
+    model_routes,
     models,
     models_compare,
     monitors,
@@ -59,6 +60,7 @@ from tidemill.api import (
     traces_stream,
     transfer,
     tune,
+    usage,
 )
 from tidemill.api.bodies import Bodies
 from tidemill.api.cursors import Cursors
@@ -78,13 +80,13 @@ from tidemill.version import __version__
 PREFIX = "/api/v1/projects/{project}"
 _ROUTERS: tuple[Router, ...] = (
     artifacts.router, alias_moves.router, tags.router, delete.router, diff.router, history.router,
-    models.router, models_compare.router,
+    models.router, models_compare.router, model_routes.router,
     plan.router, blobs.router, releases.router, runs.router, datasets.router, erase.router,
     from_traces.router, query.router, reprice.router,
     retention.router, traces_erase.router, traces_import.router, traces_payload.router,
     evaluations.router, compare.router, evidence.router, maturity.router, lineage.router,
     gate.router, endpoints.router, rollouts.router, traces.router, feedback.router,
-    traces_saved.router, traces_stream.router, indexes.router, keys.router, jobs.router,
+    traces_saved.router, traces_stream.router, indexes.router, keys.router, usage.router, jobs.router,
     pipelines.router, monitors.router, alerts.router, approvals.router, audit.router, policies.router,
     tune.router, transfer.router, pull.router, environments.router, promote.router, projects.router, access.router,
 )  # fmt: skip

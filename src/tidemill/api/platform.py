@@ -17,6 +17,8 @@ from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
 from tidemill.jobs.schedules import Schedules
+from tidemill.models.limits.limiter import Limits
+from tidemill.models.routed import Routes
 from tidemill.models.service import Models
 from tidemill.pipelines.service import Pipelines
 from tidemill.serve.endpoints import LiveEndpoints
@@ -47,6 +49,8 @@ class Platform:
     recorder: Recorder
     measures: Measures
     models: Models
+    routes: Routes
+    limits: Limits
     indexes: Indexes
     runner: Runner
     jobs: Jobs

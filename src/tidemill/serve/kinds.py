@@ -8,17 +8,20 @@ from typing import Final
 from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import Files
-from tidemill.core.json import JsonObject
+from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.core.suggest import did_you_mean
+from tidemill.models.limits.rules import read_limits
 from tidemill.telemetry.rules.shares import parse_share
 
-ROOTS: Final = ("chain", "agent", "prompt", "model")
+ROOTS: Final = ("chain", "agent", "prompt", "model", "route")
 """The kinds of application that can answer at an endpoint."""
 _PLACES: Final = ("app", "release")
 _CAPTURE: Final = "capture"
-_LATER: Final = ("rollout", "limits", "guardrails")
+_LIMITS: Final = "limits"
+_LATER: Final = ("rollout", "guardrails")
+_KEYS: Final = (*_PLACES, _CAPTURE, _LIMITS)
 
 
 class EndpointKind:
@@ -26,7 +29,7 @@ class EndpointKind:
 
     One that names the alias of an environment, `chain/x@production`, follows it: `tidemill promote` puts it live. `capture`
     (`on`, `off` or a share from 0 to 1) says of how many of its traces inputs and outputs are kept, at most as many as the
-    project's `telemetry/default` says.
+    project's `telemetry/default` says. `limits` (`rpm`, `tpm`, `concurrency`, `budget` …) holds for all who call it together.
     """
 
     name = "endpoint"
@@ -34,13 +37,18 @@ class EndpointKind:
 
     def parse(self, body: JsonObject, *, files: Files) -> Parsed:  # noqa: ARG002  (the Protocol's argument)
         """Check a document's body. Raises `Invalid` with one problem a mistake."""
-        problems = [_unknown(key) for key in body if key not in (*_PLACES, _CAPTURE)]
+        problems = [_unknown(key) for key in body if key not in _KEYS]
         spec = dict(body)
         if _CAPTURE in body:
             try:
                 spec[_CAPTURE] = parse_share(body[_CAPTURE])
             except Invalid as error:
                 problems.append(Problem(message=error.message, where=_CAPTURE, hint=error.hint))
+        if _LIMITS in body:
+            try:
+                spec[_LIMITS] = _limits(body[_LIMITS])
+            except Invalid as error:
+                problems += error.problems or [Problem(message=error.message, where=_LIMITS, hint=error.hint)]
         if all(place in body for place in _PLACES):
             problems.append(Problem(message="app and release say the same thing twice", where="release", hint="Keep one."))
         references: dict[str, str] = {}
@@ -61,10 +69,16 @@ class EndpointKind:
         return spec_difference(old, new).lines
 
 
+def _limits(value: Json) -> JsonObject:
+    if not isinstance(value, Mapping):
+        raise Invalid(f"limits are {value!r}", hint="Write limits: {rpm: 600, budget: 10/day}.")
+    return read_limits(value, where=_LIMITS)
+
+
 def _unknown(key: str) -> Problem:
     if key in _LATER:
         return Problem(message=f"{key} is not built yet", where=key, hint="Leave it out.")
-    return Problem(message=f"unknown key {key!r}", where=key, hint=did_you_mean(key, (*_PLACES, _CAPTURE)))
+    return Problem(message=f"unknown key {key!r}", where=key, hint=did_you_mean(key, _KEYS))
 
 
 def _note_reference(value: object, place: str, references: dict[str, str]) -> Problem | None:
