@@ -28,26 +28,41 @@ class ServerEvent:
 class EventReader:
     """Takes bytes in pieces of any size, cut also within a character or a line end, and gives the events they complete."""
 
-    _rest: bytes = b""
-    _searched: int = 0
+    _held: list[bytes] = field(default_factory=list[bytes])
+    _size: int = 0
+    _gathered: int = 0
     _began: bool = False
     _name: str = ""
     _data: list[str] = field(default_factory=list[str])
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """The events that `piece` completes. Raises `Unavailable` for one of more than 16 MiB."""
-        buffer = self._rest + piece
+        if self._began and b"\n" not in piece and b"\r" not in piece and not (self._held and self._held[-1].endswith(b"\r")):
+            self._hold(piece)  # what has no end yet is put together once, however many pieces it comes in
+            return []
+        buffer, search = piece, 0
+        if self._held:
+            buffer, search = b"".join((*self._held, piece)), max(0, self._size - 1)
         if not self._began:
             if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                self._rest = buffer
+                self._held, self._size = [buffer], len(buffer)
                 return []
-            buffer = buffer.removeprefix(_BOM)
+            buffer, search = buffer.removeprefix(_BOM), 0
             self._began = True
-        return self._lines(buffer)
+        return self._lines(buffer, search)
 
-    def _lines(self, buffer: bytes) -> list[ServerEvent]:
+    def _hold(self, piece: bytes) -> None:
+        self._held.append(piece)
+        self._size += len(piece)
+        self._check()
+
+    def _check(self) -> None:
+        if self._size + self._gathered > _LARGEST:
+            raise Unavailable("the stream sent more than 16 MiB without the end of an event", kind="server")
+
+    def _lines(self, buffer: bytes, search: int) -> list[ServerEvent]:
         events: list[ServerEvent] = []
-        start, search = 0, self._searched
+        start = 0
         while match := _LINE_END.search(buffer, search):
             # A carriage return at the very end may be half of CR LF.
             if match.group() == b"\r" and match.end() == len(buffer):
@@ -56,17 +71,18 @@ class EventReader:
             if event is not None:
                 events.append(event)
             start = search = match.end()
-        self._rest = buffer[start:]
-        self._searched = max(0, len(self._rest) - 1)
-        if len(self._rest) > _LARGEST:
-            raise Unavailable("the stream sent more than 16 MiB without the end of a line")
+        if self._held:
+            self._held, self._size = [], 0
+        if start < len(buffer):
+            self._hold(buffer[start:])
         return events
 
     def end(self) -> ServerEvent | None:
         """The event that the end of the stream cut off, if there is one."""
-        if self._rest:
-            self._line(self._rest.rstrip(b"\r"))
-            self._rest = b""
+        rest = b"".join(self._held)
+        if rest:
+            self._line(rest.rstrip(b"\r"))
+            self._held, self._size = [], 0
         return self._dispatch()
 
     def _line(self, line: bytes) -> ServerEvent | None:
@@ -76,6 +92,8 @@ class EventReader:
         text = value.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":
             self._data.append(text)
+            self._gathered += len(value)
+            self._check()
         elif name == b"event":
             self._name = text
         return None
@@ -83,5 +101,6 @@ class EventReader:
     def _dispatch(self) -> ServerEvent | None:
         event = ServerEvent(name=self._name, data="\n".join(self._data)) if self._data else None
         self._name = ""
+        self._gathered = 0
         self._data.clear()
         return event
