@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from models.replay.cases import FILES, Case, cases  # noqa: E402  (beside the package)
+from models.replay.fixtures import PROVIDERS, fixtures  # noqa: E402
 from models.replay.rows import FOLDER  # noqa: E402
 from models.replay.run import run  # noqa: E402
 from tidemill.core.extend import extension_names, load_extension  # noqa: E402
@@ -115,20 +116,24 @@ def parameters() -> str:
 
 def recordings(counts: Mapping[str, tuple[int, int]]) -> str:
     """How far each was tried on real recordings."""
-    lines = ["| provider | recordings replayed | of them streams | not replayed, and why | state |\n|---|---|---|---|---|\n"]
+    lines = ["| provider | recordings replayed | of them streams | answers alone, read | not replayed, and why | state |\n"]
+    lines.append("|---|---|---|---|---|---|\n")
     names = (set(extension_names("chat_providers")) | set(extension_names("embed_providers")) | set(FILES)) - _HERE
     for name in sorted(names):
         count, streams = counts.get(name, (0, 0))
         left = cases(name)[1] if name in FILES else {}
         why = "; ".join(f"{number}: {reason}" for reason, number in sorted(left.items())) or "–"
         shown = "`openai` with `base_url`" if name == "openai-compatible" else f"`{name}`"
-        lines.append(f"| {shown} | {count} | {streams} | {why} | {_state(name, count)} |\n")
+        alone = len(fixtures(name)) if name in PROVIDERS else 0
+        lines.append(f"| {shown} | {count} | {streams} | {alone} | {why} | {_state(name, count, alone)} |\n")
     return "".join(lines)
 
 
-def _state(name: str, count: int) -> str:
+def _state(name: str, count: int, alone: int) -> str:
     if count:
         return "proven"
+    if alone:
+        return "its answers are proven, what is asked is not"
     return "unproven: the dialect is, this server is not" if name in _ALIKE else "unproven"
 
 
