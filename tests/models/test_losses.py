@@ -20,9 +20,7 @@ def test_every_field_of_the_table_is_treated_as_it_says(dialect, loss):
     with pytest.raises(Invalid, match=loss.field) as caught:
         crossing(request, writes=None, provider="x")
     assert caught.value.kind == "invalid"
-    drops = ChatRequest(
-        model="m", messages=ASKED, extra=request.extra, params={"provider_options": {"unsupported": "drop"}}
-    )
+    drops = ChatRequest(model="m", messages=ASKED, extra=request.extra, params={"provider_options": {"unsupported": "drop"}})
     assert crossing(drops, writes=None, provider="x").messages == ASKED
 
 

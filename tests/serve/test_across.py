@@ -127,27 +127,35 @@ async def test_clients_of_the_openai_dialects_over_messages_lose_nothing_of_what
 
 
 def asked_of(body):
-    """What a recorded request says, as one flat list: roles, texts, calls and results."""
-    system = body.get("system")
-    said = [("system", each["text"]) for each in ([{"text": system}] if isinstance(system, str) else system or [])]
+    """What a recorded request says: all that is the system's, wherever it stands, and the blocks of the turns."""
+    system, said = body.get("system") or [], []
+    told = [system] if isinstance(system, str) else [each["text"] for each in system]
     for message in body["messages"]:
         content = message["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        said += [(message["role"], each["type"], each.get("text"), each.get("name"), each.get("input")) for each in blocks]
-    return said
+        if message["role"] == "system":
+            told += [each["text"] for each in blocks]
+        else:
+            said += [(message["role"], each["type"], each.get("text"), each.get("name"), each.get("input")) for each in blocks]
+    return "\n\n".join(told), said
 
 
-async def test_recorded_requests_reach_a_provider_of_the_same_dialect_with_all_they_said(tmp_path):
+@pytest.mark.parametrize("headers", [{}, {"x-tidemill-extended": "1"}], ids=["passed-on", "said-anew"])
+async def test_recorded_requests_reach_a_provider_of_the_same_dialect_with_all_they_said(tmp_path, headers):
     async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
         http = await platform.http()
         for row in anthropic_rows():
             upstream.behave = replay(row)
-            answer = await http.post("/v1/messages", json={**row["request"], "model": "model/claude"})
+            answer = await http.post("/v1/messages", json={**row["request"], "model": "model/claude"}, headers=headers)
             assert answer.status_code == 200, (row["id"], answer.text)
             sent, wanted = upstream.bodies[-1], row["request"]
             assert asked_of(sent) == asked_of(wanted), row["id"]
-            for name in ("max_tokens", "temperature", "top_p", "stop_sequences", "thinking", "tools", "tool_choice"):
+            for name in ("max_tokens", "temperature", "top_p", "stop_sequences", "thinking", "tool_choice"):
                 assert sent.get(name) == wanted.get(name), (row["id"], name)
+            tools = [{name: value for name, value in each.items() if value} for each in wanted.get("tools", [])]
+            assert [{name: value for name, value in each.items() if value} for each in sent.get("tools", [])] == tools, row[
+                "id"
+            ]
 
 
 def test_there_are_streams_among_them():

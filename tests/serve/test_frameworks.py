@@ -1,5 +1,10 @@
 """Frameworks as clients, each in its own words. Those that are not installed are left out."""
 
+import json
+import os
+import shutil
+import subprocess
+
 import anthropic
 import anyio
 import anyio.to_thread
@@ -29,6 +34,27 @@ inputs: {question: string}
 steps:
   - {id: answer, prompt: prompt/answer, model: model/tooled, with: {question: "{{question}}"}}
 output: "{{answer.text}}"
+"""
+
+VERCEL = """
+import { createOpenAI } from "@ai-sdk/openai";
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { generateText, jsonSchema, streamText, stepCountIs, tool } from "ai";
+
+const [url, apiKey, kind] = process.argv.slice(2);
+const made = kind === "anthropic" ? createAnthropic({ baseURL: url, apiKey }) : createOpenAI({ baseURL: url, apiKey });
+const model = (name) => (kind === "chat" ? made.chat(name) : made(name));
+const asked = { maxRetries: 0, providerOptions: { openai: { store: false } } };
+const whole = await generateText({ model: model("endpoint/tide"), prompt: "High water?", ...asked });
+const stream = streamText({ model: model("model/tooled"), prompt: "High water?", ...asked });
+let streamed = "";
+for await (const each of stream.textStream) streamed += each;
+const inputSchema = jsonSchema({ type: "object", properties: { city: { type: "string" } }, required: ["city"] });
+const weather = tool({ description: "", inputSchema, execute: async ({ city }) => `It rains in ${city}.` });
+const called = await generateText({
+  model: model("model/tooled"), prompt: "weather?", tools: { weather }, stopWhen: stepCountIs(3), ...asked,
+});
+console.log(JSON.stringify([whole.text, streamed, called.text]));
 """
 
 
@@ -81,6 +107,7 @@ def test_langchain_as_a_client_of_anthropic(tmp_path):
     assert told(tmp_path, ask) == ("said: High water?", "said: High water?", {"city": "Oslo"})
 
 
+@pytest.mark.filterwarnings("ignore")  # those of its own types
 @pytest.mark.parametrize("dialect", ["openai", "anthropic", "text-completion-openai"])
 def test_litellm_as_a_client(tmp_path, dialect):
     litellm = pytest.importorskip("litellm")
@@ -93,6 +120,23 @@ def test_litellm_as_a_client(tmp_path, dialect):
         return whole.choices[0].message.content, "".join(each.choices[0].delta.content or "" for each in stream)
 
     assert told(tmp_path, ask) == ("said: High water?", "said: High water?")
+
+
+@pytest.mark.parametrize("kind", ["chat", "responses", "anthropic"])
+def test_the_sdk_of_vercel_as_a_client(tmp_path, kind):
+    modules, node = os.environ.get("TIDEMILL_NODE_MODULES"), shutil.which("node")
+    if not modules or not node:
+        pytest.skip("set TIDEMILL_NODE_MODULES to a node_modules with ai, @ai-sdk/openai and @ai-sdk/anthropic")
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "ask.mjs").write_text(VERCEL, "utf-8")
+
+    def ask(url, key):
+        command = (node, "ask.mjs", f"{url}/v1", key, kind)
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout.splitlines()[-1])  # its warnings come before
+
+    assert told(tmp_path, ask) == ["said: High water?", "said: High water?", "It is wet."]
 
 
 @pytest.mark.parametrize("kind", ["chat", "responses", "anthropic"])

@@ -1,6 +1,8 @@
 """What each writer has a place for, and what the table says that it has not."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tidemill.serve.dialects.dialect import Head
 from tidemill.serve.dialects.doors import CHAT_DIALECTS
 from tidemill.serve.dialects.places import NO_PLACE
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = Head(id="id", trace="t", model="model/m", release="sha256:0", created=1)
 SAID = {
     "text": Text(text="words of the answer"),
@@ -98,3 +101,10 @@ def test_calls_whose_pieces_are_mixed_up_are_whole_at_the_end():
     events += streaming.end(Answer(text=""))
     last = json.loads(events.decode().rstrip().rsplit("data: ", 1)[1])
     assert [each["arguments"] for each in last["response"]["output"]] == ['{"x":1}', '{"y":2}']
+
+
+def test_the_tables_of_the_page_are_current():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import wire_table
+
+    assert wire_table.page() == wire_table.PAGE.read_text("utf-8"), "run scripts/wire_table.py"
