@@ -67,11 +67,14 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a call came to. `cost` is in US dollars, None when no price is known; `saved` what a kept answer made unnecessary.
 
     `estimated`: the provider did not say what it used, as when the client left in the middle, and it was counted here.
-    `error` is what the call ended with, None when it was whole; `cancelled`: whoever asked has gone.
+    `error` is what the call ended with, None when it was whole; `cancelled`: whoever asked has gone. `provider` and `served`
+    say whose model it was, by the name that was reported, where that is known.
     """
 
     usage: Usage
     cost: float | None
+    provider: str = ""
+    served: str = ""
     saved: float | None = None
     estimated: bool = False
     error: TidemillError | None = None

@@ -62,9 +62,10 @@ class Passage:
         if self._slot is not None:
             self._slot.put(result)
         response = result.response
-        spent = Spent(usage=response.usage, cost=result.cost)
+        name = response.model or str(model.spec.get("model") or model.name)
+        spent = Spent(usage=response.usage, cost=result.cost, provider=provider, served=name)
         if response.usage == _NOTHING and self._permit is not None:
-            spent = self._estimated(response, provider, response.model)
+            spent = self._estimated(response, provider, name)
         if self._permit is not None:
             self._permit.settle(self._whole(spent))
         self._router.settled(self.call, model, spent, seconds=result.latency_ms / 1000)
@@ -93,7 +94,7 @@ class Passage:
         known = error if isinstance(error, TidemillError) else None
         annotate.note_response(self.call.span, response)
         if self._slot is not None:
-            self._slot.drop(known)
+            self._slot.drop(None)  # those who wait have seen nothing of it, so they may still be served
         spent = self._estimated(response, provider, response.model or name, error=known, cancelled=known is None)
         annotate.note_spent(self.call.span, spent)
         if self._permit is not None:
@@ -121,7 +122,9 @@ class Passage:
             usage = Usage(input_tokens=estimated_input(self.call), output_tokens=estimated_output(response))
             estimated = True
         cost = cost_of(provider, name, usage)
-        return Spent(usage=usage, cost=cost, estimated=estimated, error=error, cancelled=cancelled)
+        return Spent(
+            usage=usage, cost=cost, provider=provider, served=name, estimated=estimated, error=error, cancelled=cancelled
+        )
 
     def _release(self) -> None:
         self._open = False

@@ -315,3 +315,16 @@ async def test_a_model_that_counts_exactly_is_asked_before_it_is_turned_away(des
     with pytest.raises(RateLimited):
         await desk.admit(text=long, max_tokens=30)
     assert len(asked) == 2
+
+
+async def test_a_price_of_the_project_is_what_a_budget_counts_by(desk):
+    prices = {"prices": [{"model": "our-llama", "input": 2.0, "output": 8.0}]}
+    desk.database.write_sync(lambda db: put_config(db, "p", "telemetry", "default", None, prices))
+    desk.say("money", "project", budget="1/day")
+    ours = version(name="ours", provider="openai", model="our-llama")
+    leave = await desk.admit(model=ours, max_tokens=100_000)
+    assert leave.estimate.cost == pytest.approx(0.8 * NANO, rel=0.01)
+    usage = Usage(input_tokens=100_000, output_tokens=50_000)
+    leave.settle(Spent(usage=usage, cost=None, provider="openai", served="our-llama"))
+    with pytest.raises(BudgetExceeded, match=r"\$0.60 of \$1.00"):
+        await desk.admit(model=ours, max_tokens=100_000)

@@ -6,6 +6,7 @@ below; output is what the request allows at most, else what nine in ten answers 
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict, deque
 from typing import Final, cast
 
@@ -16,6 +17,7 @@ from tidemill.core.json import Json
 from tidemill.core.parts import Media, ToolCall, ToolResult
 from tidemill.models.calls import Call
 from tidemill.models.limits.rules import NANO, nano_of
+from tidemill.pricing import Overrides
 from tidemill.pricing.prices import cost_of
 
 MOST_TOKENS: Final = 16_000_000
@@ -31,6 +33,9 @@ _RECKONED_EVERY: Final = 8
 _MODELS: Final = 1024
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _PRICED_FOR: Final = 3600.0  # seconds
+
+
+_NO_PRICES: Final = Overrides()
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -70,7 +75,7 @@ class Quantile:
 
 
 class _Learned:
-    __slots__ = ("cost", "output", "priced", "rates", "share")
+    __slots__ = ("cost", "output", "priced", "prices", "rates", "share")
 
     def __init__(self) -> None:
         self.share = Quantile(_SHARE)
@@ -78,6 +83,7 @@ class _Learned:
         self.cost = Quantile(0.0)
         self.rates: tuple[float, float] | None = None
         self.priced = float("-inf")
+        self.prices = _NO_PRICES
 
 
 class Estimator:
@@ -86,9 +92,11 @@ class Estimator:
     def __init__(self) -> None:
         self._learned: OrderedDict[tuple[str, str], _Learned] = OrderedDict()
 
-    def estimate(self, call: Call, *, now: float) -> Estimate:
-        """What the call will take. `now` is in monotonic seconds."""
+    def estimate(self, call: Call, *, now: float, prices: Overrides | None = None) -> Estimate:
+        """What the call will take. `now` is in monotonic seconds; `prices` are the project's own."""
         known = self._of(call)
+        if prices is not None and prices is not known.prices:
+            known.prices, known.priced = prices, float("-inf")
         size, more = _size(call)
         given = round(size * known.share.value) + more
         made = 0
@@ -130,9 +138,8 @@ class Estimator:
     def _cost(self, call: Call, known: _Learned, given: int, made: int, now: float) -> int:
         if now - known.priced > _PRICED_FOR:
             known.priced = now
-            known.rates = _rates(
-                str(call.model.spec.get("provider") or ""), str(call.model.spec.get("model") or call.model.name)
-            )
+            spec = call.model.spec
+            known.rates = _rates(str(spec.get("provider") or ""), str(spec.get("model") or call.model.name), known.prices)
         if known.rates is None:
             return nano_of(known.cost.value)
         return round(given * known.rates[0] + made * known.rates[1])
@@ -147,9 +154,13 @@ def bounded(usage: Usage) -> tuple[Usage, bool]:
     return Usage(input_tokens=given, output_tokens=made), True
 
 
-def _rates(provider: str, model: str) -> tuple[float, float] | None:
+def _rates(provider: str, model: str, prices: Overrides) -> tuple[float, float] | None:
     """Billionths of a dollar for a token of input and one of output; None where no price is known."""
     million = 1_000_000
+    own = prices.at(provider, model, time.time_ns()) if prices.prices else None
+    if own is not None:
+        given, made = own.cost(Usage(input_tokens=million)), own.cost(Usage(output_tokens=million))
+        return given * NANO / million, made * NANO / million
     given = cost_of(provider, model, Usage(input_tokens=million))
     made = cost_of(provider, model, Usage(output_tokens=million))
     return None if given is None or made is None else (given * NANO / million, made * NANO / million)

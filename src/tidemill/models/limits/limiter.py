@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from tidemill.core.chat import Usage
 from tidemill.core.clock import Clock
 from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.models.caller import Caller
@@ -87,7 +88,7 @@ class Limits:
         """
         caller, day = call.caller, day_of(self._clock.now_ns())
         plan = await self._rulebook.plan(caller, call.model.bare)
-        estimate = self._estimator.estimate(call, now=call.started)
+        estimate = self._estimator.estimate(call, now=call.started, prices=plan.rules.prices)
         grant = None
         if plan.meters:
             grant, estimate = await self._reserve(plan, call, estimate)
@@ -168,9 +169,7 @@ class Limits:
         if is_absurd:
             model = call.model.bare
             _log.warning("%s reported a usage that cannot be: %r; it was bounded", model, spent.usage)
-        cost = nano_of(spent.cost)
-        if spent.cost is None and spent.estimated:
-            cost = self._estimator.price(call, usage, now=call.started)
+        cost = self._cost(leave, spent, usage)
         used = Used(requests=1, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, cost=cost)
         self._count(leave.plan, call.caller.project, leave.day, used)
         if not (is_absurd or spent.estimated or spent.cancelled or spent.error or spent.saved is not None):
@@ -179,6 +178,18 @@ class Limits:
             tokens = usage.input_tokens + usage.output_tokens
             amounts = {"requests": 1, "calls": 0, "tokens": tokens, "money": cost}
             self.apply(leave, leave.grant, [amounts[each.meter.unit] for each in leave.grant.claims])
+
+    def _cost(self, leave: Leave, spent: Spent, usage: Usage) -> int:
+        """By the project's own price, where it has one, as in its traces; else what the call was said to cost."""
+        call = leave.call
+        prices = leave.plan.rules.prices
+        if prices.prices and spent.served and spent.saved is None:
+            own = prices.at(spent.provider, spent.served, self._clock.now_ns())
+            if own is not None:
+                return nano_of(own.cost(usage) + call.wasted)
+        if spent.cost is None and spent.estimated:
+            return self._estimator.price(call, usage, now=call.started)
+        return nano_of(spent.cost)
 
     def count_failed(self, leave: Leave) -> None:
         """A call of which nothing came was a request all the same."""

@@ -9,12 +9,13 @@ from typing import Any, Final, TypeAlias, cast
 
 from sqlalchemy import Connection
 
-from tidemill.core.errors import NotFound
+from tidemill.core.errors import Invalid, NotFound
 from tidemill.core.json import JsonObject
 from tidemill.models.caller import Caller
 from tidemill.models.limits.counting import Claim, Meter, Unit
 from tidemill.models.limits.rules import Rates, rates_of, tightest
 from tidemill.models.limits.windows import Period, period_id
+from tidemill.pricing import Overrides, read_prices
 from tidemill.store import access, config
 from tidemill.store.database import Database
 
@@ -26,17 +27,20 @@ _Who: TypeAlias = tuple[str, str | None, str | None, str | None, str | None, str
 class Rules:
     """The limits of one project in one environment, by subject; `user/*` and the like hold for each that has none."""
 
-    __slots__ = ("priorities", "rates", "weights")
+    __slots__ = ("prices", "priorities", "rates", "weights")
 
-    def __init__(self, rates: Mapping[str, Rates], weights: Mapping[str, int], priorities: Mapping[str, int]) -> None:
+    def __init__(
+        self, rates: Mapping[str, Rates], weights: Mapping[str, int], priorities: Mapping[str, int], prices: Overrides
+    ) -> None:
         self.rates = rates
         self.weights = weights
         self.priorities = priorities
+        self.prices = prices
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rules):
             return NotImplemented
-        return (self.rates, self.weights, self.priorities) == (other.rates, other.weights, other.priorities)
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]  (compared, never looked up)
 
@@ -129,7 +133,8 @@ def read_rules(db: Connection, project: str, environment: str) -> Rules:
             weights[subject] = int(spec["weight"])
         if "priority" in spec:
             priorities[subject] = int(spec["priority"])
-    return Rules({subject: tightest(these) for subject, these in found.items()}, weights, priorities)
+    tight = {subject: tightest(these) for subject, these in found.items()}
+    return Rules(tight, weights, priorities, _prices(db, project, environment))
 
 
 def meters_of(project: str, subject: str, rates: Rates) -> list[Meter]:
@@ -161,6 +166,16 @@ def meters_of(project: str, subject: str, rates: Rates) -> list[Meter]:
 def keyed(meter: Meter, now_ns: int) -> str:
     """The key of a claim on a meter now."""
     return meter.key if meter.period is None else f"{meter.key}:{period_id(meter.period, now_ns)}"
+
+
+def _prices(db: Connection, project: str, environment: str) -> Overrides:
+    """The project's own prices, as its traces are priced by; what cannot be read is left out there, too."""
+    found = config.find_config(db, project, "telemetry", "default", environment)
+    found = found or config.find_config(db, project, "telemetry", "default", None)
+    try:
+        return Overrides(read_prices(None if found is None else found.spec.get("prices")))
+    except Invalid:
+        return Overrides()
 
 
 def _key_limits(db: Connection, project: str, key: str | None) -> JsonObject | None:
