@@ -12,7 +12,7 @@ from tidemill.core.chat import ChatRequest, Secret, ToolDefinition
 from tidemill.core.clock import FixedClock
 from tidemill.core.errors import Invalid, TidemillError, Unavailable
 from tidemill.core.extend import extension_names, load_extension
-from tidemill.core.parts import Image, Message, Text
+from tidemill.core.parts import Image, Message, Reasoning, Text, ToolCall, ToolResult
 from tidemill.models.kinds import ConnectionKind
 from tidemill.models.params import mapped
 from tidemill.models.providers.compatible import CHAT, ROWS
@@ -143,6 +143,31 @@ async def test_gemini_says_why_it_blocked_a_prompt(upstream):
         await talk(make(), request(), at(upstream, "gemini"))
     assert caught.value.kind == "content_filter"
     assert upstream.headers[0]["x-goog-api-key"] == "sk-some-key"
+
+
+async def test_gemini_takes_back_its_own_seals_and_calls_that_were_made_elsewhere(upstream):
+    upstream.behave = answering((500, {}, {}))
+    calls = [ToolCall(id=f"c{index}", name="f", arguments="{}") for index in range(3)]
+    messages = (
+        Message.of("user", "go"),
+        Message(role="assistant", parts=(Reasoning(text="hm", signature="gemini:seal"), calls[0])),
+        Message(role="tool", parts=(ToolResult(id="c0", content="plain"),)),
+        Message(role="assistant", parts=(Reasoning(text="hm", signature="anthropic's"), calls[1], calls[2])),
+        Message(role="tool", parts=(ToolResult(id="c1", content='{"a": 1}'), ToolResult(id="c2", content="no", is_error=True))),
+    )
+    for model, sealed in (("gemini-3-pro", "skip_thought_signature_validator"), ("gemini-2.5-pro", None)):
+        with pytest.raises(Unavailable):
+            await talk(
+                load_extension("chat_providers", "gemini")(),
+                ChatRequest(model=model, messages=messages),
+                at(upstream, "gemini"),
+            )
+        turns = [each["parts"] for each in upstream.bodies[-1]["contents"]]
+        assert turns[1][0] == {"text": "hm", "thought": True}
+        assert turns[1][1]["thoughtSignature"] == "seal"
+        assert turns[2][0]["functionResponse"] == {"id": "c0", "name": "f", "response": {"result": "plain"}}
+        assert [each.get("thoughtSignature") for each in turns[3] if "functionCall" in each] == [sealed, None]
+        assert [each["functionResponse"]["response"] for each in turns[4]] == [{"a": 1}, {"error": "no"}]
 
 
 @pytest.mark.parametrize("provider", ["gemini", "cohere", "ollama", "bedrock", "anthropic", "watsonx", "vertex"])

@@ -33,13 +33,14 @@ PARAMS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _BUDGETS: Final[Mapping[str, int]] = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
 _TOP: Final = frozenset({"safetySettings", "cachedContent", "toolConfig", "labels", "modelArmorConfig", "serviceTier"})
+_UNSEALED: Final = "skip_thought_signature_validator"
 _CHOICES: Final[Mapping[str, str]] = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
 def write_request(request: ChatRequest) -> dict[str, Json]:
     """The body of `:generateContent`. The model stands in the address."""
     extra = dict(child(request.extra, NAME))
-    body: dict[str, Json] = {"contents": _contents(request.messages)}
+    body: dict[str, Json] = {"contents": _contents(request.messages, seals="gemini-3" in request.model)}
     system = [_part(part) for each in request.messages if each.role == "system" for part in each.parts if _says(part)]
     if system:
         body["systemInstruction"] = {"parts": system}
@@ -91,8 +92,12 @@ def _choice(choice: str) -> JsonObject:
     return {"mode": _CHOICES[choice]} if choice in _CHOICES else {"mode": "ANY", "allowedFunctionNames": [choice]}
 
 
-def _contents(messages: Iterable[Message]) -> list[Json]:
-    """User and model in turn; what tools answered is the user's, and neighbours of one role are joined."""
+def _contents(messages: Iterable[Message], *, seals: bool) -> list[Json]:
+    """User and model in turn; what tools answered is the user's, and neighbours of one role are joined.
+
+    `seals`: the first call of each turn has to be sealed. One that was made elsewhere, or came back without its seal, gets the
+    text by which Google lets it pass.
+    """
     names: dict[str, str] = {}
     turns: list[tuple[str, list[Json]]] = []
     for message in messages:
@@ -100,11 +105,20 @@ def _contents(messages: Iterable[Message]) -> list[Json]:
             continue
         role = "model" if message.role == "assistant" else "user"
         parts = _parts(message.parts, names)
+        if seals and role == "model":
+            _seal(parts)
         if turns and turns[-1][0] == role and message.role in {"tool", "assistant"}:
             turns[-1][1].extend(parts)
         elif parts:
             turns.append((role, parts))
     return [{"role": role, "parts": parts} for role, parts in turns]
+
+
+def _seal(parts: list[Json]) -> None:
+    for index, part in enumerate(parts):
+        if isinstance(part, Mapping) and "functionCall" in part:
+            parts[index] = {"thoughtSignature": _UNSEALED, **part}
+            return
 
 
 def _parts(parts: Iterable[Part], names: dict[str, str]) -> list[Json]:
