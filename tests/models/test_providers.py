@@ -10,7 +10,7 @@ from aiohttp import web
 from models.upstream import answering, completion, serve_upstream, writing
 from tidemill.core.chat import ChatRequest, Secret, ToolDefinition
 from tidemill.core.clock import FixedClock
-from tidemill.core.errors import Invalid, TidemillError, Unavailable
+from tidemill.core.errors import Denied, Invalid, RateLimited, TidemillError, Unavailable
 from tidemill.core.extend import extension_names, load_extension
 from tidemill.core.parts import Image, Message, Reasoning, Text, ToolCall, ToolResult
 from tidemill.models.kinds import ConnectionKind
@@ -143,6 +143,18 @@ async def test_gemini_says_why_it_blocked_a_prompt(upstream):
         await talk(make(), request(), at(upstream, "gemini"))
     assert caught.value.kind == "content_filter"
     assert upstream.headers[0]["x-goog-api-key"] == "sk-some-key"
+
+
+async def test_gemini_says_in_its_body_how_long_to_wait_and_that_a_key_is_wrong(upstream):
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "21.5s"}]
+    upstream.behave = answering((429, {"error": {"code": 429, "message": "quota", "details": details}}, {}))
+    with pytest.raises(RateLimited) as caught:
+        await talk(load_extension("chat_providers", "gemini")(), request(), at(upstream, "gemini"))
+    assert caught.value.retry_after == 21.5
+    upstream.behave = answering((400, {"error": {"code": 400, "message": "API key not valid. Pass a valid one."}}, {}))
+    with pytest.raises(Denied) as refused:
+        await talk(load_extension("chat_providers", "gemini")(), request(), at(upstream, "gemini"))
+    assert refused.value.kind == "auth"
 
 
 async def test_gemini_takes_back_its_own_seals_and_calls_that_were_made_elsewhere(upstream):

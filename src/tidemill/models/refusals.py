@@ -18,6 +18,8 @@ _TOO_LONG = re.compile(
 _FILTERED = re.compile(
     r"content.?(filter|policy|management)|responsible.?ai|safety (system|filter|setting)|blocked by", re.IGNORECASE
 )
+_NO_KEY = re.compile(r"API_KEY_INVALID|api.?key not valid", re.IGNORECASE)
+_DELAY = re.compile(r'"retryDelay":\s*"(\d+(?:\.\d+)?)s"')
 _OVERLOADED = frozenset({503, 529})
 _SLOW = frozenset({408, 504, 524})
 _SHORT = 300
@@ -30,10 +32,12 @@ def refusal(
     where = f"connection/{connection}"
     said = shortened(body, html=html)
     message = f"{provider} answered {status}" + (f": {said}" if said else "")
-    if status in {401, 403}:
+    if status in {401, 403} or (status == 400 and _NO_KEY.search(body)):
         hint = f"Check api_key of {where}: the variable or file that it names must hold a key that may do this."
         return Denied(message, where=where, hint=hint, kind="auth")
     if status == 429:
+        if retry_after is None and (delay := _DELAY.search(body)):
+            retry_after = float(delay[1])
         return RateLimited(message, where=where, retry_after=retry_after, hint=_wait(retry_after), kind="rate_limited")
     if status in {408, 409, 425} or status >= 500:
         hint = "The failure is the provider's; try again later."
