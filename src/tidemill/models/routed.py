@@ -7,7 +7,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeAlias, TypeVar, cast
 
 import anyio.to_thread
@@ -177,7 +177,8 @@ class Routes:
             route = await anyio.to_thread.run_sync(self._compile, version)
             refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
             models = [await self._version_of(version.project, ref) for ref in refs]
-            plan = self._plans[key] = _Plan(route=route, models=tuple(models))
+            targets = tuple(_with_context(*each) for each in zip(route.targets, models, strict=True))
+            plan = self._plans[key] = _Plan(route=replace(route, targets=targets), models=tuple(models))
             if len(self._plans) > _COMPILED:
                 self._plans.popitem(last=False)
         return plan
@@ -367,6 +368,12 @@ class Routes:
                 raise
             else:
                 state.breaker.succeeded(leave, self._clock.monotonic())
+
+
+def _with_context(target: Target, model: Version) -> Target:
+    """A target with the context that its model was added with, where the route does not say."""
+    known = model.tags.get("context", "")
+    return replace(target, context=int(known)) if target.context is None and known.isdigit() else target
 
 
 def _bounded(caller: Caller, most: float) -> Caller:

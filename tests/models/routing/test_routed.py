@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -261,3 +261,13 @@ async def test_what_the_slower_of_two_cost_is_settled_with_the_answer(traced):
     passage.finished(result, model=found.model, provider="test")
     assert [each.cost for each in settled] == [1.25], "a token in, at a dollar each, and the answer"
     assert traced.records[-1].cost == 0.25
+
+
+async def test_a_model_that_was_added_with_its_context_needs_no_word_of_it_in_the_route(traced):
+    async def with_tags(project, ref):
+        return replace(model(ref.name), tags={"context": "10" if ref.name == "a" else "100000"})
+
+    router = Routes(direct=Direct(), version_of=with_tags, retry=QUICK)
+    call = call_of(route(), traced)
+    call.request = ask("x" * 400)
+    assert (await router.run(call, Answers({"a": [], "b": []}))).answer == "b"
