@@ -209,3 +209,37 @@ async def test_a_stream_that_breaks_ends_with_an_error_that_the_client_raises(tm
         with pytest.raises(anthropic.APIStatusError):
             await read()
         assert seen.count("content_block_delta") == 2
+
+
+async def test_models_are_listed_for_clients_of_this_dialect_too(tmp_path):
+    async with serving(tmp_path, APP) as platform:
+        api = await client(platform)
+        listed = [each async for each in api.models.list()]
+        assert [each.id for each in listed] == ["chain/tide", "model/echo", "model/tooled"]
+        one = await api.models.retrieve("model/echo")
+        assert (one.type, one.display_name, one.created_at.year > 2020) == ("model", "model/echo", True)
+
+
+UNSAID = """
+kind: model
+name: strict
+provider: test
+---
+kind: model
+name: lenient
+provider: test
+unsupported: drop
+"""
+
+
+async def test_what_a_provider_has_no_word_for_is_refused_or_left_out_as_the_model_says(tmp_path):
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    asked = {"max_tokens": 9, "messages": ASKED, "tools": [search], "service_tier": "auto"}
+    async with serving(tmp_path, UNSAID) as platform:
+        api = await client(platform)
+        with pytest.raises(anthropic.BadRequestError, match="has no tools") as caught:
+            await api.messages.create(model="model/strict", **asked)
+        assert caught.value.body["error"]["param"] == "tools"
+        assert "unsupported: drop" in caught.value.body["error"]["message"]
+        answer = await api.messages.create(model="model/lenient", **asked)
+        assert answer.content[0].text == "When is high water?"

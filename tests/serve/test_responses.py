@@ -152,3 +152,12 @@ async def test_a_stream_that_breaks_fails_and_raises(tmp_path):
             await read()
         assert seen[-1].type == "response.failed"
         assert seen[-1].response.output[0].content[0].text == "one two"
+
+
+async def test_an_answer_is_not_kept_and_that_is_said(tmp_path):
+    async with serving(tmp_path, APP) as platform:
+        api = await platform.client()
+        answer = await api.responses.create(model="model/echo", input="x", store=True)
+        assert answer.store is False
+        with pytest.raises(openai.NotFoundError, match="not kept"):
+            await api.responses.retrieve(answer.id)

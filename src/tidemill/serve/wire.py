@@ -28,7 +28,8 @@ from tidemill.serve.body import read_body
 from tidemill.serve.chat_request import ChatCall
 from tidemill.serve.chat_response import Answer
 from tidemill.serve.dialects.dialect import ChatDialect, Head, Writer
-from tidemill.serve.dialects.doors import CHAT_DIALECTS, TASKS, errors_of
+from tidemill.serve.dialects.doors import CHAT_DIALECTS, TASKS, errors_of, nothing_at
+from tidemill.serve.dialects.models_list import model_entry, model_list
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
 from tidemill.serve.otlp import PATHS as OTLP_PATHS
@@ -116,7 +117,7 @@ class DataPlane:
             _need(exchange, "GET")
             await self._show_model(exchange, unquote(path.removeprefix("/v1/models/")))
         else:
-            raise NotFound(f"there is no {path}", hint=f"Here are {', '.join((*CHAT_DIALECTS, *TASKS))} and /v1/models.")
+            raise nothing_at(path)
 
     async def _chat(self, exchange: Exchange, dialect: ChatDialect) -> None:
         headers = exchange.headers
@@ -230,7 +231,7 @@ class DataPlane:
 
     async def _list_models(self, exchange: Exchange) -> None:
         models = await self._models(exchange)
-        await exchange.send_json(200, {"object": "list", "data": models}, headers={})
+        await exchange.send_json(200, model_list(models), headers={})
 
     async def _show_model(self, exchange: Exchange, name: str) -> None:
         models = await self._models(exchange)
@@ -245,7 +246,7 @@ class DataPlane:
         principal = await self._authenticate(exchange.headers)
         project = _project(exchange.headers, principal)
         names = await self._resolver.names(project=project, principal=principal)
-        return [{"id": name, "object": "model", "created": created, "owned_by": project} for name, created in names]
+        return [model_entry(name, created=created, project=project) for name, created in names]
 
 
 async def _refuse(

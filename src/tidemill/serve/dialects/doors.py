@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from tidemill.core.errors import NotFound
 from tidemill.serve.dialects.chat import Chat
 from tidemill.serve.dialects.completions import Completions
 from tidemill.serve.dialects.count_tokens import COUNT_TOKENS
@@ -43,3 +44,10 @@ _ERRORS: Final[Mapping[str, Errors]] = {**CHAT_DIALECTS, **{path: task.errors fo
 def errors_of(path: str) -> Errors:
     """The shape of the errors at a path."""
     return _ERRORS.get(path, CHAT)
+
+
+def nothing_at(path: str) -> NotFound:
+    """The error for a path that is no door."""
+    if path.startswith("/v1/responses/"):
+        return NotFound("answers are not kept here", hint="Keep the answer of POST /v1/responses, or find its trace.")
+    return NotFound(f"there is no {path}", hint=f"Here are {', '.join((*CHAT_DIALECTS, *TASKS))} and /v1/models.")
