@@ -39,7 +39,7 @@ def _again(body: JsonObject) -> bytes:
 
 def _check_all(content: bytes) -> None:
     try:
-        json.loads(content, object_pairs_hook=_once, parse_float=float)
+        _DECODER.decode(content.decode())
     except _Twice as error:
         raise _twice(str(error)) from None
     except RecursionError:
@@ -57,6 +57,9 @@ def _once(pairs: list[tuple[str, Json]]) -> int:
                 raise _Twice(key)
             seen.add(key)
     return 0
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _check_outermost(content: bytes, body: JsonObject) -> None:
