@@ -50,7 +50,7 @@ async def run(case: Case, provider: str, server: ReplayServer) -> None:
 
 async def _chat(made, case: Case, at: Connection, server: ReplayServer) -> None:
     request = case.conversation(case.row["request"], case.model)
-    if case.recorded.status >= 300 or _is_error(case):
+    if case.recorded.status >= 300 or is_refusal(case):
         asking = made.stream if case.row["request"].get("stream") else made.chat
         await _refused(_whole(asking(request, connection=at)), case, server)
         return
@@ -72,7 +72,8 @@ async def _whole(asking):
     return [each async for each in asking] if hasattr(asking, "__aiter__") else await asking
 
 
-def _is_error(case: Case) -> bool:
+def is_refusal(case: Case) -> bool:
+    """Whether an answer with a status of 200 says that there is none."""
     response = case.row["response"]
     if isinstance(response, str):
         return '"Token limit reached' in response

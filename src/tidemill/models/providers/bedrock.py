@@ -27,7 +27,7 @@ from tidemill.models.providers.anthropic_requests import write_request as write_
 from tidemill.models.providers.aws_events import Frame
 from tidemill.models.providers.aws_keys import OPTIONS, authorised, region_of
 from tidemill.models.providers.bedrock_answers import ConverseReader, FrameFramer, InvokeReader, event_of, read_answer
-from tidemill.models.providers.bedrock_requests import write_request
+from tidemill.models.providers.bedrock_requests import NAME, write_request
 from tidemill.models.reading import child, children, count
 from tidemill.models.vectors import read_vectors
 from tidemill.models.wire import Wire
@@ -40,6 +40,7 @@ class BedrockChat(HttpChat):
     """`POST /model/MODEL/converse`. Without `base_url` the address follows from the region."""
 
     name = "bedrock"
+    writes = NAME
     dialects: frozenset[Dialect] = frozenset({"anthropic.messages"})
     connection_options: Mapping[str, str] = {
         **OPTIONS,

@@ -17,7 +17,7 @@ from tidemill.models.events import ServerEvent
 from tidemill.models.forwarding import forward_whole
 from tidemill.models.http_chat import Asked, EventFramer, HttpChat, StreamedAnswer, as_json
 from tidemill.models.providers.cohere_answers import EventReader, read_answer
-from tidemill.models.providers.cohere_requests import write_request
+from tidemill.models.providers.cohere_requests import NAME, write_request
 from tidemill.models.reading import child, count
 from tidemill.models.vectors import read_vectors
 from tidemill.models.wire import Wire
@@ -30,6 +30,7 @@ class CohereChat(HttpChat):
     """`POST /v2/chat`. Without `base_url` it is Cohere's own, and the key is that of `COHERE_API_KEY`."""
 
     name = "cohere"
+    writes = NAME
     dialects: frozenset[Dialect] = frozenset({"cohere.rerank"})
 
     async def ask(self, request: ChatRequest, connection: Connection, *, stream: bool) -> Asked:

@@ -15,7 +15,7 @@ from tidemill.models.credentials import Key
 from tidemill.models.events import ServerEvent
 from tidemill.models.http_chat import Asked, EventFramer, HttpChat, StreamedAnswer, as_json
 from tidemill.models.providers.gemini_answers import ChunkReader, read_answer
-from tidemill.models.providers.gemini_requests import write_request
+from tidemill.models.providers.gemini_requests import NAME, write_request
 from tidemill.models.reading import children
 from tidemill.models.vectors import read_vectors
 from tidemill.models.wire import Wire
@@ -28,6 +28,7 @@ class GeminiChat(HttpChat):
     """`POST /models/MODEL:generateContent`. Without `base_url` it is Google's own, and the key is that of `GEMINI_API_KEY`."""
 
     name = "gemini"
+    writes = NAME
 
     async def ask(self, request: ChatRequest, connection: Connection, *, stream: bool) -> Asked:
         """The request in Gemini's words."""

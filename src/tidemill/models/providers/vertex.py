@@ -19,7 +19,7 @@ from tidemill.models.events import ServerEvent
 from tidemill.models.http_chat import Asked, EventFramer, HttpChat, StreamedAnswer, as_json
 from tidemill.models.providers import anthropic_answers, gemini_answers
 from tidemill.models.providers.anthropic_requests import write_request as write_messages
-from tidemill.models.providers.gemini_requests import write_request
+from tidemill.models.providers.gemini_requests import NAME, write_request
 from tidemill.models.providers.google_tokens import GoogleTokens, project_of
 from tidemill.models.reading import child, children, count
 from tidemill.models.vectors import read_vectors
@@ -40,6 +40,7 @@ class VertexChat(HttpChat):
     """
 
     name = "vertex"
+    writes = NAME
     connection_options = _OPTIONS
 
     def __init__(self, *, clock: Clock | None = None) -> None:
