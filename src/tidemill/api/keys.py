@@ -81,7 +81,7 @@ async def create_key(response: Response, call: AnyCaller, body: NewKey) -> dict[
     expires_ns = None if body.expires is None else now_ns + round(parse_duration(body.expires, what="expires") * 1e9)
     wanted = RIGHTS[body.role] if body.may is None else RIGHTS[body.role] & set(body.may)
     check_no_more(call, wanted, to=body.person)
-    limits = None if body.limits is None else read_limits(body.limits, where="limits")
+    limits = None if body.limits is None else read_limits(body.limits, where="limits") or None
 
     def work(db: Connection) -> tuple[access.Key, str]:
         key_id, secret = access.create_key(

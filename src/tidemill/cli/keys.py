@@ -16,7 +16,8 @@ from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 
 if TYPE_CHECKING:
-    from tidemill.client.shapes import KeyJson, LimitJson, UsedJson
+    from tidemill.client.shapes import KeyJson
+    from tidemill.client.usage_shapes import LimitJson, UsedJson
 
 Role = Literal["viewer", "annotator", "developer", "reviewer", "operator", "admin"]
 

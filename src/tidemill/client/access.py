@@ -8,7 +8,8 @@ from typing import Literal, TypedDict, cast
 from tidemill.client.calls import Calls
 from tidemill.client.connect import segment
 from tidemill.client.govern import AuditEntryJson, AuditReportJson
-from tidemill.client.shapes import KeyJson, KeyUsageJson, UsedJson
+from tidemill.client.shapes import KeyJson
+from tidemill.client.usage_shapes import KeyUsageJson, UsedJson
 from tidemill.core.json import Json, JsonObject
 
 Right = Literal["read", "ingest", "annotate", "attest", "develop", "deploy", "approve", "administer"]

@@ -7,6 +7,7 @@ from typing import Literal, Required, TypedDict
 
 from tidemill.client.rollout_shapes import RolloutJson
 from tidemill.client.score_shapes import TraceScoreJson
+from tidemill.client.usage_shapes import UsedJson
 from tidemill.core.json import Json, JsonObject
 
 Action = Literal["create", "update", "unchanged", "delete"]
@@ -372,40 +373,6 @@ class EndpointJson(TypedDict, total=False):
     rollout: RolloutJson | None
     etag: str | None
     history: Required[Sequence[Mapping[str, str]]]
-
-
-class UsedJson(TypedDict, total=False):
-    """What was used; `refused` counts requests that a limit turned away, `cost` is in US dollars.
-
-    In lists `subject` says by whom (`key/ID`, `team/NAME`), by the day `day` says when (UTC).
-    """
-
-    subject: str
-    day: str
-    requests: Required[int]
-    refused: int
-    input_tokens: int
-    output_tokens: int
-    cost: Required[float]
-
-
-class LimitJson(TypedDict, total=False):
-    """One limit; `per` is None for calls at a time, `limit` where there is only a warning. Money is in US dollars."""
-
-    unit: Required[Literal["requests", "tokens", "calls", "money"]]
-    per: Literal["minute", "day", "month", "total"] | None
-    limit: float | None
-    soft: float
-    used: float
-
-
-class KeyUsageJson(TypedDict):
-    """What a key used, day by day, and how it stands against its limits."""
-
-    id: str
-    days: Sequence[UsedJson]
-    total: UsedJson
-    limits: Sequence[LimitJson]
 
 
 class KeyJson(TypedDict, total=False):

@@ -197,16 +197,13 @@ def create_key(  # noqa: PLR0913  (what a key is)
     if rights is not None and not rights:
         raise Invalid("the key may do nothing", where="may", hint="Write what it may, as in --may read,annotate.")
     if expires_ns is not None and expires_ns <= now_ns:
-        raise Invalid(
-            "the key would have expired already", where="expires", hint="Write how long it holds, as in --expires 30d."
-        )
+        raise Invalid("the key would have expired already", where="expires", hint="Write how long it holds: --expires 30d.")
     ensure_project(db, project, now_ns=now_ns, by=by)
     scope = None if endpoints is None else sorted({_endpoint(each) for each in endpoints})
-    values: dict[str, Any] = {"project": project, "role": role, "rights": rights, "expires_ns": expires_ns}
+    values: dict[str, Any] = {"project": project, "role": role, "rights": rights, "expires_ns": expires_ns, "limits": limits}
     values["person"] = None if person is None else check_name(person, what="person")
     values["team"] = None if team is None else check_name(team, what="team")
     values["models"] = None if models is None else sorted({_model(each) for each in models})
-    values["limits"] = limits or None
     key_id, text = _insert(db, {**values, "endpoints": {"names": scope}, "created_ns": now_ns})
     detail: JsonObject = {"role": role, "person": person, "endpoints": scope}
     detail = {**detail, **({"may": list(rights)} if rights is not None else {})}

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from tidemill.client.access import AccessJson, LinkJson, PersonJson, ProjectJson, RuleJson, SessionJson, WhoJson
 from tidemill.client.govern import AuditEntryJson, AuditReportJson
-from tidemill.client.shapes import KeyJson, KeyUsageJson, UsedJson
+from tidemill.client.shapes import KeyJson
 from tidemill.client.sync.waiting import Waiting
+from tidemill.client.usage_shapes import KeyUsageJson, UsedJson
 from tidemill.core.json import JsonObject
 
 
