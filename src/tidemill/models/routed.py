@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeAlias, TypeVar, cast
 
@@ -15,26 +15,25 @@ import msgspec
 
 from tidemill.core.chat import ChatRequest, Usage
 from tidemill.core.clock import Clock, SystemClock
-from tidemill.core.errors import FailureKind, MissingExtra, TidemillError, Unavailable
+from tidemill.core.errors import DeadlineExceeded, MissingExtra, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.models.caller import Caller
 from tidemill.models.calls import Attempt, Call, Routed, Router, Spent
+from tidemill.models.healing import Healing, Ping
 from tidemill.models.retry import RetryPolicy
 from tidemill.models.routing import course as courses
 from tidemill.models.routing.endings import ended, kind_of
 from tidemill.models.routing.facts import Facts, LanguageOf
 from tidemill.models.routing.spec import Route, Target, compile_route
-from tidemill.models.routing.state import Board, TargetState
+from tidemill.models.routing.state import Board
 from tidemill.pricing.prices import cost_of
 from tidemill.telemetry import Span, genai
 
 FindVersion: TypeAlias = Callable[[str, Ref], Awaitable[Version]]
 """(project, reference with a digest) to the version. Raises `NotFound`."""
-Ping: TypeAlias = Callable[[Version, str, str], Awaitable[None]]
-"""(model, project, environment): ask something small. Raises what a call raises."""
 
 T = TypeVar("T")
 _COMPILED: Final = 256
@@ -78,6 +77,16 @@ class _Request(Generic[T]):
     """An answer that a provider's filter stopped, for when nobody gives a better one."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _UnderWay:
+    """An answer that was given and has not ended. `is_bound_by_caller`: its time is the caller's, and not the route's."""
+
+    course: courses.Course
+    attempt: courses.Attempt
+    span: Span
+    is_bound_by_caller: bool
+
+
 class Routes:
     """A `Router`: calls of `kind: route` here, all others by `direct`. Belongs to one event loop; `close` it there.
 
@@ -102,11 +111,10 @@ class Routes:
         self._retry = retry or RetryPolicy()
         self._chance = chance
         self._language_of = language_of
-        self._ping = ping
+        self._healing = Healing(ping=ping, clock=self._clock)
         self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
         self._board = Board(chance=chance)
-        self._under_way: dict[int, tuple[courses.Course, courses.Attempt, Span]] = {}
-        self._healing: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, _UnderWay] = {}
 
     async def run(self, call: Call, attempt: Attempt[T]) -> Routed[T]:
         """Make attempts until one is good.
@@ -143,11 +151,11 @@ class Routes:
         if found is None:
             self._direct.settled(call, model, spent, seconds=seconds)
             return
-        course, attempt, span = found
+        course, attempt, span = found.course, found.attempt, found.span
         span.set(usage=spent.usage, cost=spent.cost)
-        if spent.cancelled:
+        if spent.cancelled or (found.is_bound_by_caller and isinstance(spent.error, DeadlineExceeded)):
             course.abandoned(attempt)
-            span.set(error="cancelled")
+            span.set(error="cancelled" if spent.error is None else spent.error.message)
         elif spent.error is not None:
             kind = kind_of(spent.error)
             course.failed(attempt, kind, self._clock.monotonic(), said=spent.error.message)
@@ -164,11 +172,7 @@ class Routes:
 
     async def close(self) -> None:
         """Stop the health probes."""
-        tasks = tuple(self._healing.values())
-        self._healing.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._healing.close()
 
     async def _plan(self, version: Version) -> _Plan:
         key = (version.project, version.digest)
@@ -313,16 +317,19 @@ class Routes:
         span.set(error=error.message, attributes={genai.FAILURE: kind})
         span.end()
         if request.plan.route.health is not None and step.state.breaker.state(now) == "open":
-            self._heal(request.plan, step.target, step.state, request.call)
+            caller, target = request.call.caller, request.plan.models[step.target.index]
+            self._healing.begin(request.plan.route, target, step.state, project=caller.project, environment=caller.environment)
         return _Made(attempt=step, span=span, error=error)
 
     def _won(self, request: _Request[T], made: _Made[T]) -> Routed[T]:
         call, step = request.call, made.attempt
         now = self._clock.monotonic()
+        is_bound = False
         if call.stream:
             request.course.began(step, now)
-            call.caller = _bounded(call.caller, now + request.plan.route.longest)
-        self._under_way[id(call)] = (request.course, step, made.span)
+            caller = _bounded(call.caller, now + request.plan.route.longest)
+            is_bound, call.caller = caller is call.caller, caller
+        self._under_way[id(call)] = _UnderWay(course=request.course, attempt=step, span=made.span, is_bound_by_caller=is_bound)
         call.notes["x-tidemill-target"] = step.target.name
         call.notes["x-tidemill-attempts"] = str(request.course.attempts)
         call.span.set(attributes={genai.TARGET: step.target.name, genai.ATTEMPTS: request.course.attempts})
@@ -335,39 +342,6 @@ class Routes:
         request.call.span.set(attributes={genai.ATTEMPTS: request.course.attempts})
         left = request.call.caller.left(self._clock.monotonic())
         return ended(request.plan.route, request.failed, end, is_late=left is not None and left <= 0)
-
-    def _heal(self, plan: _Plan, target: Target, state: TargetState, call: Call) -> None:
-        if self._ping is None or id(state) in self._healing:
-            return
-        work = self._until_well(plan, target, state, call.caller.project, call.caller.environment)
-        task = asyncio.create_task(work)
-        self._healing[id(state)] = task
-        task.add_done_callback(lambda _: self._healing.pop(id(state), None))
-
-    async def _until_well(self, plan: _Plan, target: Target, state: TargetState, project: str, environment: str) -> None:
-        """Ask a target that is left alone something small from time to time, until it answers."""
-        assert plan.route.health is not None
-        assert self._ping is not None
-        while True:
-            pause = state.breaker.wait(self._clock.monotonic())
-            await asyncio.sleep(pause if 0 < pause < plan.route.health.every else plan.route.health.every)
-            if state.breaker.state(self._clock.monotonic()) == "closed":
-                return
-            leave = state.breaker.admit(self._clock.monotonic())
-            if leave is None:
-                continue
-            try:
-                async with asyncio.timeout(plan.route.timeout):
-                    await self._ping(plan.models[target.index], project, environment)
-            except (TidemillError, TimeoutError) as error:
-                kind: FailureKind = "timeout" if isinstance(error, TimeoutError) else kind_of(error)
-                state.failures[kind] += 1
-                state.breaker.failed(leave, self._clock.monotonic())
-            except BaseException:
-                state.breaker.abandoned(leave)
-                raise
-            else:
-                state.breaker.succeeded(leave, self._clock.monotonic())
 
 
 def _with_context(target: Target, model: Version) -> Target:
@@ -387,9 +361,3 @@ def _listed(model: Version, tokens_in: int, tokens_out: int) -> float | None:
     """US dollars by the price list."""
     provider, name = str(model.spec.get("provider")), str(model.spec.get("model") or model.name)
     return cost_of(provider, name, Usage(input_tokens=tokens_in, output_tokens=tokens_out))
-
-
-def ping_request() -> ChatRequest:
-    """The something small of a health probe."""
-    params: Mapping[str, Json] = {"max_tokens": 1}
-    return ChatRequest(model="", messages=(Message.of("user", "ping"),), params=params)

@@ -6,7 +6,8 @@ from tidemill.core.clock import Clock
 from tidemill.core.records import Version
 from tidemill.core.refs import Ref
 from tidemill.models.caller import CacheControl, Caller
-from tidemill.models.routed import Routes, ping_request
+from tidemill.models.healing import ping_request
+from tidemill.models.routed import Routes
 from tidemill.models.routing.facts import LanguageOf
 from tidemill.models.service import Models
 from tidemill.store import registry

@@ -10,7 +10,7 @@ import pytest
 from models.calls import ask
 from tidemill.core.chat import ChatResponse, Usage
 from tidemill.core.clock import SystemClock
-from tidemill.core.errors import Denied, Invalid, MissingExtra, RateLimited, Unavailable
+from tidemill.core.errors import DeadlineExceeded, Denied, Invalid, MissingExtra, RateLimited, Unavailable
 from tidemill.core.parts import Message
 from tidemill.core.records import Version
 from tidemill.models.caller import Caller
@@ -189,6 +189,17 @@ async def test_a_stream_that_breaks_off_counts_against_its_target(traced):
     assert traced.records[0].attributes[genai.FAILURE] == "connection"
 
 
+async def test_a_stream_that_its_caller_has_no_more_time_for_says_nothing_of_its_target(traced):
+    version = route("model/a", breaker={"failures": 1})
+    router = routes()
+    for deadline, breaker in ((SystemClock().monotonic() + 5, "closed"), (None, "open")):
+        call = call_of(version, traced, stream=True, deadline=deadline)
+        found = await router.run(call, Answers({"a": []}))
+        late = DeadlineExceeded("the time that the caller allows is over", kind="timeout")
+        router.settled(call, found.model, Spent(usage=Usage(), cost=None, error=late), seconds=5.0)
+        assert (await router.show(version, project="p", environment="e"))["targets"][0]["breaker"] == breaker
+
+
 async def test_a_health_probe_closes_the_breaker_without_a_caller(traced):
     pinged, well = asyncio.Event(), asyncio.Event()
 
@@ -213,9 +224,9 @@ async def test_closing_stops_the_probes(traced):
     version = route(breaker={"failures": 1}, health={})
     router = routes(ping=lambda *_: asyncio.Event().wait())
     await router.run(call_of(version, traced), Answers({"a": [Denied("wrong key")], "b": []}))
-    assert len(router._healing) == 1
+    assert router._healing.under_way == 1
     await router.close()
-    assert not router._healing
+    assert router._healing.under_way == 0
 
 
 async def test_a_language_needs_what_tells_it(traced):
