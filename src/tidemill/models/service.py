@@ -118,7 +118,8 @@ class Models:
                 return await self._begin(call)
         except TimeoutError as error:
             hint = "Allow more time, or ask a model that is quicker."
-            raise DeadlineExceeded(f"no answer within the {left:.3g} s that the caller allows", hint=hint) from error
+            said = f"no answer within the {left:.3g} s that the caller allows"
+            raise DeadlineExceeded(said, hint=hint, kind="timeout") from error
 
     async def _begin(self, call: Call) -> Answered:
         passage = Passage(call, self.router, self._clock)

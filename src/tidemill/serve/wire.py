@@ -19,6 +19,7 @@ from tidemill.core.errors import Denied, NotFound, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import check_name
 from tidemill.flows.run import Runner
+from tidemill.models.answered import Answered
 from tidemill.models.caller import Caller
 from tidemill.models.calls import RawRequest
 from tidemill.models.service import Models
@@ -172,23 +173,14 @@ class DataPlane:
         self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
     ) -> None:
         """A model's answer: its provider's own bytes where they can be passed on, else what was read, written anew."""
-        answered = await self._answering.begin(question, span)
-        headers.update(answered.notes)
-        if question.call.stream:
-            pieces = answered.pieces() if answered.is_raw else None
-            if pieces is not None:
-                await _pass_on(exchange, pieces, span, headers={**answered.headers, **headers})
+        async with aclosing(await self._answering.begin(question, span)) as answered:
+            headers.update(answered.notes)
+            if not question.call.stream:
+                await _send_whole(exchange, answered, span, writer=writer, headers=headers)
+            elif answered.is_raw:
+                await _pass_on(exchange, answered.pieces(), span, headers={**answered.headers, **headers})
             else:
                 await _write(exchange, self._answering.stream_model(answered), span, writer=writer, headers=headers)
-            return
-        if answered.is_raw:
-            content = b"".join([piece async for piece in answered.pieces()])
-            span.end()  # before the caller can ask for the trace
-            await exchange.send(200, content, headers={**answered.headers, **headers, **_cost(answered.result.cost)})
-            return
-        answer = of_model(answered.result)
-        span.end()
-        await exchange.send_json(200, writer.whole(answer), headers={**headers, **_cost(answer.cost)})
 
     async def _answer(
         self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
@@ -283,6 +275,20 @@ async def _write(
             else:
                 span.end()  # before the caller can ask for the trace
                 await exchange.send_events(writer.end(piece), last=True)
+
+
+async def _send_whole(
+    exchange: Exchange, answered: Answered, span: Span, *, writer: Writer, headers: Mapping[str, str]
+) -> None:
+    """Send a model's whole answer: its provider's bytes, or what was read of them, written anew."""
+    if answered.is_raw:
+        content = b"".join([piece async for piece in answered.pieces()])
+        span.end()  # before the caller can ask for the trace
+        await exchange.send(200, content, headers={**answered.headers, **headers, **_cost(answered.result.cost)})
+        return
+    answer = of_model(answered.result)
+    span.end()
+    await exchange.send_json(200, writer.whole(answer), headers={**headers, **_cost(answer.cost)})
 
 
 async def _pass_on(exchange: Exchange, source: AsyncGenerator[bytes], span: Span, *, headers: Mapping[str, str]) -> None:
