@@ -8,6 +8,7 @@ import pytest
 
 from models.recordings import recordings
 from models.test_recordings import DIALECT, anthropic_says, openai_says, replay
+from models.test_recordings import events as events_of
 from models.upstream import serve_upstream
 from serve.platform import serving
 
@@ -95,6 +96,29 @@ async def test_a_messages_client_over_the_openai_dialect_loses_nothing_of_what_w
                 read = usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens
                 assert read == tokens, row["id"]
                 assert (message.stop_reason == "tool_use") == bool(calls), row["id"]
+
+
+def thought(row):
+    """What the model thought before it answered, by the shortest way."""
+    events = events_of(row["response"]) if isinstance(row["response"], str) else [row["response"]]
+    said = [choice.get("delta") or choice.get("message") or {} for event in events for choice in event.get("choices", [])[:1]]
+    return "".join(each.get("reasoning_content") or each.get("reasoning") or "" for each in said)
+
+
+async def test_thoughts_cross_into_either_dialect(tmp_path):
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        key, openai_client = await platform.key(), await platform.client()
+        async with anthropic.AsyncAnthropic(api_key=key, base_url=platform.url, max_retries=0) as api:
+            rows = [row for row in openai_rows() if thought(row)]
+            assert len(rows) > 10
+            for row in rows:
+                upstream.behave = replay(row)
+                stream = isinstance(row["response"], str)
+                message = await message_of(api, model="model/gpt", stream=stream)
+                assert "".join(each.thinking for each in message.content if each.type == "thinking") == thought(row), row["id"]
+                answer = await response_of(openai_client, model="model/gpt", stream=stream)
+                summaries = [part.text for each in answer.output if each.type == "reasoning" for part in each.summary]
+                assert "".join(summaries) == thought(row), row["id"]
 
 
 async def test_a_responses_client_over_the_openai_dialect_loses_nothing_of_what_was_said(tmp_path):

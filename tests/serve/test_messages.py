@@ -2,6 +2,7 @@
 
 import anthropic
 import anyio
+import pydantic
 import pytest
 
 from serve.platform import serving
@@ -13,6 +14,11 @@ kind: model
 name: echo
 provider: test
 reply: "said: {{input}}"
+---
+kind: model
+name: json
+provider: test
+reply: '{"city": "Oslo", "days": 2}'
 ---
 kind: model
 name: tooled
@@ -211,11 +217,23 @@ async def test_a_stream_that_breaks_ends_with_an_error_that_the_client_raises(tm
         assert seen.count("content_block_delta") == 2
 
 
+class Trip(pydantic.BaseModel):
+    city: str
+    days: int
+
+
+async def test_a_schema_is_parsed(tmp_path):
+    async with serving(tmp_path, APP) as platform:
+        api = await client(platform)
+        answer = await api.messages.parse(model="model/json", max_tokens=99, messages=ASKED, output_format=Trip)
+        assert answer.parsed_output == Trip(city="Oslo", days=2)
+
+
 async def test_models_are_listed_for_clients_of_this_dialect_too(tmp_path):
     async with serving(tmp_path, APP) as platform:
         api = await client(platform)
         listed = [each async for each in api.models.list()]
-        assert [each.id for each in listed] == ["chain/tide", "model/echo", "model/tooled"]
+        assert [each.id for each in listed] == ["chain/tide", "model/echo", "model/json", "model/tooled"]
         one = await api.models.retrieve("model/echo")
         assert (one.type, one.display_name, one.created_at.year > 2020) == ("model", "model/echo", True)
 
