@@ -61,7 +61,7 @@ def problems_of_missing():
     [
         ({"provider": "test", "modle": "x"}, "modle", "Did you mean model?"),
         ({"provider": "antropic", "model": "x"}, "provider", "Did you mean anthropic?"),
-        ({"provider": "vllm", "model": "x"}, "provider", "provider: openai"),
+        ({"provider": "unheard-of", "model": "x"}, "provider", "provider: openai"),
         ({"model": "x"}, "provider", "missing"),
         ({"provider": "openai"}, "model", "missing"),
         ({"provider": "openai", "model": "x", "reply": "y"}, "reply", "only the provider test"),
