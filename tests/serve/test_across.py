@@ -137,7 +137,7 @@ async def test_a_responses_client_over_the_openai_dialect_loses_nothing_of_what_
             assert (text, calls, answer.usage.input_tokens) == openai_says(row), row["id"]
 
 
-async def test_clients_of_the_openai_dialects_over_messages_lose_nothing_of_what_was_said(tmp_path):
+async def test_a_responses_client_over_messages_loses_nothing_of_what_was_said(tmp_path):
     async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
         api = await platform.client()
         rows = anthropic_rows()
@@ -148,6 +148,34 @@ async def test_clients_of_the_openai_dialects_over_messages_lose_nothing_of_what
             answer = await response_of(api, model="model/claude", stream=stream)
             calls = [(each.name, json.loads(each.arguments)) for each in answer.output if each.type == "function_call"]
             assert (answer.output_text, calls, answer.usage.output_tokens) == anthropic_says(row), row["id"]
+
+
+async def said_by_chat(api, *, stream, **asked):
+    """Text, calls and output tokens of a completion, whole or put together from its chunks."""
+    if not stream:
+        answer = await api.chat.completions.create(messages=ASKED, **asked)
+        message = answer.choices[0].message
+        calls = [(each.function.name, json.loads(each.function.arguments)) for each in message.tool_calls or []]
+        return message.content or "", calls, answer.usage.completion_tokens
+    text, calls, tokens = "", {}, 0
+    options = {"include_usage": True}
+    async for chunk in await api.chat.completions.create(messages=ASKED, stream=True, stream_options=options, **asked):
+        tokens = chunk.usage.completion_tokens if chunk.usage else tokens
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            for call in choice.delta.tool_calls or []:
+                name, arguments = calls.get(call.index, ("", ""))
+                calls[call.index] = (name + (call.function.name or ""), arguments + (call.function.arguments or ""))
+    return text, [(name, json.loads(arguments)) for name, arguments in calls.values()], tokens
+
+
+async def test_a_chat_client_over_messages_loses_nothing_of_what_was_said(tmp_path):
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        api = await platform.client()
+        for row in anthropic_rows():
+            upstream.behave = replay(row)
+            found = await said_by_chat(api, model="model/claude", stream=isinstance(row["response"], str))
+            assert found == anthropic_says(row), row["id"]
 
 
 def asked_of(body):
