@@ -144,3 +144,16 @@ output: "{{answer.text}}"
     assert reply.text == SAID
     assert {"chain/ask", "prompt/ask", "route/answers", "model/bad", "model/good"} == set(lock["artifacts"])
     assert [each.name for each in platform.spans if genai.ATTEMPT in each.attributes] == ["model/bad", "model/good"]
+
+
+async def test_a_deadline_holds_for_all_attempts_together(tmp_path):
+    route = "{kind: route, name: answers, targets: [model/bad, model/good], timeout: 1m}"
+    async with world(tmp_path, "hangs_before", "answers") as (platform, upstreams, http):
+        await platform.apply(model("bad", upstreams["hangs-before"], timeout=60) + model("good", upstreams["answers"]) + route)
+        key = await platform.key()
+        reply = await ask(http, platform.url, "route/answers", key=key, headers={"x-tidemill-timeout": "4"})
+        assert (reply.text, reply.headers["x-tidemill-target"]) == (SAID, "model/good")
+        upstreams["answers"].behaviour = "hangs_before"
+        late = await ask(http, platform.url, "route/answers", key=key, headers={"x-tidemill-timeout": "1"})
+    assert late.status == 504, late.error
+    assert "timeout" in [each.attributes.get(genai.FAILURE) for each in platform.spans if each.name == "model/bad"]
