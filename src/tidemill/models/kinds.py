@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -49,6 +49,7 @@ class _ModelBody(_Body):
     connection: str | None = None
     file: str | None = None
     adapter: str | None = None
+    unsupported: Literal["refuse", "drop"] | None = None
     reply: JsonValue = None
     script: JsonValue = None
     first_token_ms: Annotated[float, Field(ge=0)] | None = None
@@ -105,6 +106,8 @@ class ModelKind:
         _refuse(problems)
         if file is not None:
             spec["file"] = file
+        if given.unsupported is not None:
+            spec["unsupported"] = given.unsupported
         spec.update(references)
         blobs = {} if file is None else {"file": file}
         return Parsed(spec=spec, references=references, blobs=blobs, notes=tuple(_unknown_params(given.params)))
