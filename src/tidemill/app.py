@@ -49,6 +49,7 @@ from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
 from tidemill.jobs.presence import Presence
 from tidemill.jobs.schedules import Schedules
+from tidemill.models.cache.opened import open_cache
 from tidemill.models.limits.opened import open_limits
 from tidemill.models.routed_open import open_routes
 from tidemill.models.service import Models
@@ -220,6 +221,7 @@ async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> A
             await platform.routes.close()
             await platform.models.close()
             await platform.limits.close()
+            await platform.kept.close()
             await platform.telemetry.stop()
             await platform.entry.stop()
             await anyio.to_thread.run_sync(database.close)
@@ -252,6 +254,7 @@ def _add_work(platform: Platform, handlers: dict[str, JobHandler], steps: dict[s
         (AlertRetries(platform).look, 0.0),
         (PurgeLook(platform).look, _HOUR),
         (purge.look, _HOUR / 6),
+        (platform.kept.look_after, _HOUR / 60),
         (EraseLook(platform).look, 0.0),
         (RetentionLook(platform).look, _HOUR),
         (triggers.look, 0.0),
@@ -271,19 +274,14 @@ def _assemble(
     models = _open_models(database, blobs, clock)
     routes = open_routes(models, database=database, clock=clock, language_of=languages.finder())
     limits = open_limits(settings.gateway, models=models, database=database, clock=clock, ids=ids)
+    kept = open_cache(models=models, database=database, clock=clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)
     token = folder.admin_token_hash()
     jobs_db = settings.database_url() or folder.jobs_database
     jobs = Jobs(database=database, jobs_db=jobs_db, handlers=handlers, clock=clock, ids=ids, presence=presence)
     return Platform(
-        settings=settings,
-        data=folder.root,
-        database=database,
-        blobs=blobs,
-        kinds=load_kinds(),
-        clock=clock,
-        ids=ids,
+        settings=settings, data=folder.root, database=database, blobs=blobs, kinds=load_kinds(), clock=clock, ids=ids,
         telemetry=telemetry,
         project_keys=keys,
         intake=Intake(telemetry, clock=clock),
@@ -292,6 +290,7 @@ def _assemble(
         models=models,
         routes=routes,
         limits=limits,
+        kept=kept,
         indexes=indexes,
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),
         jobs=jobs,
@@ -302,7 +301,7 @@ def _assemble(
         admin_token_hash=token,
         entry=Entry(database=database, clock=clock, admin_token_hash=token),
         process=presence.id,
-    )
+    )  # fmt: skip
 
 
 def _open_telemetry(settings: Settings, folder: DataFolder, database: Database, keys: ProjectKeys) -> Telemetry:

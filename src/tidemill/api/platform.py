@@ -17,6 +17,7 @@ from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
 from tidemill.jobs.engine import Jobs
 from tidemill.jobs.schedules import Schedules
+from tidemill.models.cache.answers import KeptAnswers
 from tidemill.models.limits.limiter import Limits
 from tidemill.models.routed import Routes
 from tidemill.models.service import Models
@@ -51,6 +52,7 @@ class Platform:
     models: Models
     routes: Routes
     limits: Limits
+    kept: KeptAnswers
     indexes: Indexes
     runner: Runner
     jobs: Jobs

@@ -20,6 +20,7 @@ from tidemill.core.records import Job, Progress
 from tidemill.store import trace_erasures
 from tidemill.store.encryption import decrypt, encrypt
 from tidemill.store.erase import erase_rows, forget_texts, rows_of_traces
+from tidemill.store.kept_answers import forget_answers_of
 from tidemill.store.trace_erasures import PURPOSE, TraceErasure, What
 from tidemill.store.usage import forget_subjects
 from tidemill.telemetry.privacy import erasure as spans
@@ -180,9 +181,12 @@ class TraceEraseJob:
         if users:
             await self._platform.limits.ledger.flush()
             await database.write(lambda db: forget_subjects(db, wanted.project, [f"user/{each}" for each in users]))
+        await self._platform.kept.flush()
+        subjects = values or (wanted.subject,)
+        kept = await database.write(lambda db: forget_answers_of(db, wanted.project, wanted.what, subjects))
         said = await database.write(lambda db: trace_erasures.forget_feedback(db, wanted, users=users))
         emptied = await database.write(lambda db: trace_erasures.forget_answers(db, wanted))
-        done.add(feedback=said, kept_answers=emptied)
+        done.add(feedback=said, kept_answers=emptied, cached_answers=kept)
 
     async def _erase_samples(self, wanted: TraceErasure, done: _Done) -> None:
         """Rows of datasets that were made of these traces, with tombstones, so that a release still verifies."""

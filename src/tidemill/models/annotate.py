@@ -86,8 +86,12 @@ def note_kept(span: Span, result: ChatResult) -> None:
     attributes: dict[str, Json] = {
         genai.OPERATION: "chat",
         genai.CACHED: True,
+        genai.CACHED_BY: result.cached,
+        genai.SAVED_TOKENS: response.usage.input_tokens + response.usage.output_tokens,
         genai.RESPONSE_FINISH_REASONS: [response.finish_reason],
     }
+    if result.saved is not None:
+        attributes[genai.SAVED_COST] = result.saved
     if response.model:
         attributes[genai.RESPONSE_MODEL] = response.model
     span.set(output=message_to_json(response.message), cost=0.0, attributes=attributes)

@@ -199,7 +199,10 @@ class Answered:
 
     def _kept(self, hit: Hit) -> None:
         call = self._passage.call
-        call.notes["x-tidemill-cache"] = hit.by
+        call.notes["x-tidemill-cache"] = "hit"
+        call.notes["x-tidemill-cache-by"] = hit.by
+        if hit.saved is not None:
+            call.notes["x-tidemill-saved"] = f"{hit.saved:.10f}".rstrip("0").rstrip(".")
         result = ChatResult(
             response=hit.response,
             cost=0.0,

@@ -29,6 +29,7 @@ class CacheControl(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 _AS_THE_POLICY_SAYS: Final = CacheControl()
+_ASKED_ANEW: Final = CacheControl(read=False, write=False)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -55,8 +56,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @classmethod
     def internal(cls, project: str, environment: str, *, priority: int = 0) -> Caller:
-        """The platform itself: an evaluation, an index, a schedule."""
-        return cls(project=project, environment=environment, priority=priority)
+        """The platform itself: an evaluation, an index, a schedule. It asks anew, so that each replicate is one."""
+        return cls(project=project, environment=environment, priority=priority, cache=_ASKED_ANEW)
 
     def left(self, now: float) -> float | None:
         """Seconds until the deadline, 0 after it; None without one. `now` is in monotonic seconds."""

@@ -17,6 +17,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
+from tidemill.models.cache.policy import read_cache, semantic_reference
 from tidemill.models.connections import credential_problems, url_problem
 from tidemill.models.gguf_file import model_file
 from tidemill.models.onnx_file import embedder_files
@@ -49,6 +50,7 @@ class _ModelBody(_Body):
     connection: str | None = None
     file: str | None = None
     adapter: str | None = None
+    cache: JsonValue = None
     unsupported: Literal["refuse", "drop"] | None = None
     reply: JsonValue = None
     script: JsonValue = None
@@ -103,12 +105,17 @@ class ModelKind:
         problems += mistakes
         references, mistakes = _adapter(given.adapter)
         problems += mistakes
+        kept, mistakes = _cache(given.cache)
+        problems += mistakes
         _refuse(problems)
         if file is not None:
             spec["file"] = file
         if given.unsupported is not None:
             spec["unsupported"] = given.unsupported
         spec.update(references)
+        if kept is not None:
+            spec["cache"] = kept
+            references.update(semantic_reference(kept))
         blobs = {} if file is None else {"file": file}
         return Parsed(spec=spec, references=references, blobs=blobs, notes=tuple(_unknown_params(given.params)))
 
@@ -246,6 +253,16 @@ def _adapter(given: str | None) -> tuple[dict[str, str], list[Problem]]:
         return {"adapter": str(parse_ref(given, kind="adapter"))}, []
     except Invalid as error:
         return {}, [Problem(message=error.message, where="adapter", hint=error.hint)]
+
+
+def _cache(given: Json) -> tuple[JsonObject | None, list[Problem]]:
+    """What is kept of the model's answers."""
+    if given is None:
+        return None, []
+    try:
+        return read_cache(given), []
+    except Invalid as error:
+        return None, [Problem(message=error.message, where=error.where, hint=error.hint)]
 
 
 def _range_problems(params: JsonObject) -> list[Problem]:

@@ -18,7 +18,7 @@ from tidemill.store.access import Principal
 
 TIMEOUT: Final = "x-tidemill-timeout"
 PRIORITY: Final = "x-tidemill-priority"
-CACHE: Final = "x-tidemill-cache"
+CACHE: Final = "x-tidemill-cache-control"
 EXTENDED: Final = "x-tidemill-extended"
 """With it, an answer is written by us, with what we add to it, also where the provider's own could be passed on."""
 

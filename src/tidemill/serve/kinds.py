@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tidemill.core.difference import spec_difference
@@ -12,6 +12,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.core.suggest import did_you_mean
+from tidemill.models.cache.policy import read_cache
 from tidemill.models.limits.rules import read_limits
 from tidemill.telemetry.rules.shares import parse_share
 
@@ -20,8 +21,9 @@ ROOTS: Final = ("chain", "agent", "prompt", "model", "route")
 _PLACES: Final = ("app", "release")
 _CAPTURE: Final = "capture"
 _LIMITS: Final = "limits"
+_CACHE: Final = "cache"
 _LATER: Final = ("rollout", "guardrails")
-_KEYS: Final = (*_PLACES, _CAPTURE, _LIMITS)
+_KEYS: Final = (*_PLACES, _CAPTURE, _LIMITS, _CACHE)
 
 
 class EndpointKind:
@@ -30,6 +32,7 @@ class EndpointKind:
     One that names the alias of an environment, `chain/x@production`, follows it: `tidemill promote` puts it live. `capture`
     (`on`, `off` or a share from 0 to 1) says of how many of its traces inputs and outputs are kept, at most as many as the
     project's `telemetry/default` says. `limits` (`rpm`, `tpm`, `concurrency`, `budget` …) holds for all who call it together.
+    `cache` says of answers of models below it how long they are kept and for whom, in place of what those models say.
     """
 
     name = "endpoint"
@@ -39,16 +42,7 @@ class EndpointKind:
         """Check a document's body. Raises `Invalid` with one problem a mistake."""
         problems = [_unknown(key) for key in body if key not in _KEYS]
         spec = dict(body)
-        if _CAPTURE in body:
-            try:
-                spec[_CAPTURE] = parse_share(body[_CAPTURE])
-            except Invalid as error:
-                problems.append(Problem(message=error.message, where=_CAPTURE, hint=error.hint))
-        if _LIMITS in body:
-            try:
-                spec[_LIMITS] = _limits(body[_LIMITS])
-            except Invalid as error:
-                problems += error.problems or [Problem(message=error.message, where=_LIMITS, hint=error.hint)]
+        spec.update(_settings(body, problems))
         if all(place in body for place in _PLACES):
             problems.append(Problem(message="app and release say the same thing twice", where="release", hint="Keep one."))
         references: dict[str, str] = {}
@@ -67,6 +61,22 @@ class EndpointKind:
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """A line for each key that changed."""
         return spec_difference(old, new).lines
+
+
+def _settings(body: JsonObject, problems: list[Problem]) -> dict[str, Json]:
+    """What is read of `capture`, `limits` and `cache`, as far as it is there; what is wrong is added to the problems."""
+    found: dict[str, Json] = {}
+    readers: tuple[tuple[str, Callable[[Json], Json]], ...] = (
+        (_CAPTURE, parse_share), (_LIMITS, _limits), (_CACHE, lambda value: read_cache(value) or False)
+    )  # fmt: skip
+    for key, read in readers:
+        if key not in body:
+            continue
+        try:
+            found[key] = read(body[key])
+        except Invalid as error:
+            problems += error.problems or [Problem(message=error.message, where=error.where or key, hint=error.hint)]
+    return found
 
 
 def _limits(value: Json) -> JsonObject:

@@ -31,7 +31,7 @@ from tidemill.store.tables import metadata
 SCHEMA: Final = "tidemill-backup/1"
 MANIFEST: Final = "manifest.json"
 CHECKSUM: Final = "manifest.sha256"
-_NOT_KEPT: Final = frozenset({"alembic_version", "processes"})
+_NOT_KEPT: Final = frozenset({"alembic_version", "kept_answers", "processes"})
 _BLOB: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}/[0-9a-f]{2}/[0-9a-f]{62}")
 _ROWS: Final = 500
 _PIECE: Final = 1 << 20

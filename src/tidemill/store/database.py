@@ -33,7 +33,7 @@ _READERS = 4
 _TOGETHER = 2  # tries of a transaction beside others; after them it runs alone
 _MOST_TRIES = 20
 _REMEMBERED = 1024
-_SCRUBBED = ("feedback", "steps", "scores", "evaluation_samples", "idempotent_answers", "trace_erasures")
+_SCRUBBED = ("feedback", "steps", "scores", "evaluation_samples", "idempotent_answers", "trace_erasures", "kept_answers")
 _SCRUB_TRIES = 3  # each waits as long as any statement for those who still read
 _NOTICE_SECONDS = 0.25  # for so long, at most, what another process wrote may go unnoticed by `remember`
 

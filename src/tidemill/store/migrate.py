@@ -14,7 +14,7 @@ from tidemill.core.errors import Conflict
 from tidemill.store.drivers import place_of
 from tidemill.store.postgres import wait_for_migrations
 
-REVISIONS = tuple(f"{number:04}" for number in range(1, 18))
+REVISIONS = tuple(f"{number:04}" for number in range(1, 19))
 """Every revision, oldest first; the files are in `migrations/versions`."""
 
 

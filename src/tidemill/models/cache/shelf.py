@@ -1,0 +1,125 @@
+"""What is kept, in the database: read at once, written soon after, bounded in time and size."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+from sqlalchemy import Connection
+
+from tidemill.core.chat import ChatResponse
+from tidemill.core.clock import Clock
+from tidemill.core.errors import TidemillError
+from tidemill.models.cache.written import from_bytes, to_bytes
+from tidemill.store.database import Database
+from tidemill.store.kept_answers import KeptAnswer, get_answer, purge_answers, put_answers
+
+MOST_BYTES: Final = 256 * 2**20
+"""Of one project's kept answers, compressed."""
+_LARGEST: Final = 4 * 2**20  # bytes of one answer, compressed
+_MOST_PENDING: Final = 1000
+_IN_TASK: Final = 16 * 2**10  # bytes that are read on the event loop
+_log = logging.getLogger(__name__)
+_Place = tuple[str, str]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is kept. `cost` in US dollars is what it took; `context` and `vector` are those of its question."""
+
+    project: str
+    key: str
+    response: ChatResponse
+    cost: float | None
+    created_ns: int
+    expires_ns: int
+    context: str | None = None
+    vector: bytes | None = None
+    user: str | None = None
+    session: str | None = None
+    trace: str | None = None
+
+
+class Shelf:
+    """Belongs to one event loop. `most_bytes` bounds what one project keeps."""
+
+    def __init__(self, database: Database, *, clock: Clock, most_bytes: int = MOST_BYTES) -> None:
+        self._database = database
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._pending: dict[_Place, Entry] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._since_purge = 0
+
+    async def get(self, project: str, key: str) -> Entry | None:
+        """The answer under a key, written or about to be."""
+        now_ns = self._clock.now_ns()
+        found = self._pending.get((project, key))
+        if found is not None:
+            return found if found.expires_ns > now_ns else None
+        kept = await self._database.read(lambda db: get_answer(db, project, key, now_ns=now_ns))
+        if kept is None:
+            return self._pending.get((project, key))
+        if len(kept.body) > _IN_TASK:
+            response = await anyio.to_thread.run_sync(from_bytes, kept.body)
+        else:
+            response = from_bytes(kept.body)
+        return Entry(
+            project=project, key=key, response=response, cost=kept.cost, created_ns=kept.created_ns,
+            expires_ns=kept.expires_ns, context=kept.context, vector=kept.vector, user=kept.user, session=kept.session,
+            trace=kept.trace,
+        )  # fmt: skip
+
+    def put(self, entry: Entry) -> None:
+        """Keep it: it is found at once, and written soon. Too many at once are not kept."""
+        if len(self._pending) >= _MOST_PENDING:
+            return
+        self._pending[(entry.project, entry.key)] = entry
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def flush(self) -> None:
+        """Wait until what was put is written."""
+        while self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    async def purge(self) -> int:
+        """Drop what is too old or too much; how many."""
+        self._since_purge = 0
+        now_ns, most_bytes = self._clock.now_ns(), self._most_bytes
+        return await self._database.tally(lambda db: purge_answers(db, now_ns=now_ns, most_bytes=most_bytes))
+
+    async def _write(self) -> None:
+        try:
+            while self._pending:
+                taken = dict(self._pending)
+                entries = list(taken.values())
+                try:
+                    self._since_purge += await self._database.tally(lambda db, entries=entries: _put(db, entries))
+                    if self._since_purge > self._most_bytes // 8:
+                        await self.purge()
+                except TidemillError as error:
+                    _log.warning("%d answers could not be kept: %s", len(taken), error)
+                finally:
+                    for place, entry in taken.items():
+                        if self._pending.get(place) is entry:
+                            del self._pending[place]
+        finally:
+            self._writing = None
+
+
+def _put(db: Connection, entries: list[Entry]) -> int:
+    rows: list[KeptAnswer] = []
+    for each in entries:
+        body = to_bytes(each.response)
+        if len(body) <= _LARGEST:
+            rows.append(
+                KeptAnswer(
+                    project=each.project, key=each.key, body=body, cost=each.cost, created_ns=each.created_ns,
+                    expires_ns=each.expires_ns, context=each.context, vector=each.vector, user=each.user,
+                    session=each.session, trace=each.trace,
+                )
+            )  # fmt: skip
+    return put_answers(db, rows)
