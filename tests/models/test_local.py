@@ -32,7 +32,7 @@ EMBEDDER = version("embedder", provider="local", model="all-minilm-l6-v2")
 
 
 def pid_of(models) -> int:
-    return models._chat_providers["local"].pid
+    return models._reach._chat["local"].pid
 
 
 async def test_the_child_answers_restarts_after_a_kill_and_goes_with_us(call, streamed, models):

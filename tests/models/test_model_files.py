@@ -100,7 +100,7 @@ async def test_several_model_files_are_served_and_the_least_recently_used_makes_
         assert len({each.response.message.text for each in answers}) == 1
         assert answers[0].response.model == "m"
         assert answers[0].response.fingerprint.endswith(", a")
-        provider = models._chat_providers["local"]
+        provider = models._reach._chat["local"]
         assert isinstance(provider, LocalChat)
         assert provider.live == 3
         assert [Path(each).name for each in provider._residents.pids] == ["b", "c", "d"]
