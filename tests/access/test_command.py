@@ -67,3 +67,25 @@ def test_archiving_and_disabling(tidemill):
     assert tidemill("people", "show", "nobody")[0] == 3
     assert tidemill("access", "grant", "bob", "king")[0] == 2
     assert tidemill("login")[0] == 5
+
+
+def test_keys_with_limits_are_made_changed_and_looked_at(tidemill, capsys):
+    given = ("--models", "gpt,route/fast", "--team", "search", "--rpm", "60", "--tpd", "9", "--concurrency", "2")
+    made = tidemill("keys", "create", *given, "--budget", "10/month", "--warn", "80%")[1]
+    assert (made["models"], made["team"]) == (["gpt", "route/fast"], "search")
+    budget = [{"hard": 10.0, "soft": 8.0, "per": "month"}]
+    assert made["limits"] == {"budget": budget, "concurrency": 2, "requests": {"minute": 60}, "tokens": {"day": 9}}
+    assert tidemill("keys", "limit", made["id"], "--budget", "20/total")[1]["limits"] == {
+        "budget": [{"hard": 20.0, "per": "total"}]
+    }
+    shown = tidemill("keys", "usage", made["id"])[1]
+    assert (shown["total"]["requests"], shown["limits"][0]["used"]) == (0, 0.0)
+    assert tidemill("keys", "usage", "--by", "team", "--days", "7")[1] == {"items": []}
+    assert run(["keys", "list"]) == 0
+    assert "$20.00/total" in capsys.readouterr().out
+    assert run(["keys", "usage", made["id"]]) == 0
+    assert "$20.00 in all: $0 used (0%)" in capsys.readouterr().out
+    assert tidemill("keys", "limit", made["id"], "--none")[1]["limits"] == {}
+    for wrong in (("limit", made["id"]), ("limit", made["id"], "--none", "--rpm", "1"), ("create", "--budget", "lots")):
+        assert tidemill("keys", *wrong)[0] == 2
+    assert tidemill("keys", "usage", "ffffffffffff")[0] == 3
