@@ -6,16 +6,19 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.replay.rows import FOLDER, rows
-from tidemill.core.chat import Connection, Secret
+from tidemill.core.chat import ChatRequest, Connection, Secret
 from tidemill.core.clock import FixedClock
-from tidemill.core.errors import Denied, Unavailable
+from tidemill.core.errors import Denied, RateLimited, Unavailable
+from tidemill.core.parts import Message
 from tidemill.models.providers.aws_events import Frame, FrameReader, write_frame
 from tidemill.models.providers.aws_keys import authorised, region_of
 from tidemill.models.providers.aws_signature import AwsCredentials, sign
+from tidemill.models.providers.bedrock import BedrockChat
 
 HOST = "https://example.amazonaws.com"
 KEY = AwsCredentials(access_key="AKIDEXAMPLE", secret_key="wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
@@ -144,3 +147,83 @@ def test_regions(monkeypatch):
     assert region_of(bare) == "eu-north-1"
     there = "https://bedrock-runtime.ap-south-1.amazonaws.com"
     assert region_of(Connection(name="b", provider="bedrock", base_url=there)) == "ap-south-1"
+
+
+class Aws:
+    """Checks what arrives by the signature that it carries, as AWS does, and answers with frames."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.wrong: list[str] = []
+        self.frames = b""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        given = request.headers["authorization"]
+        names = given.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        headers = {name: request.headers[name] for name in names if name not in {"x-amz-date", "x-amz-security-token"}}
+        when = datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        secret = AwsCredentials(access_key="AK1", secret_key="s1", session_token="t1")
+        wanted = sign(
+            "POST", f"{self.url}{request.raw_path}", headers=headers, body=await request.read(), credentials=secret,
+            region="eu-west-1", service="bedrock", now=when,
+        )  # fmt: skip
+        if wanted["authorization"] != given:
+            self.wrong.append(given)
+            return web.json_response({"message": "The request signature we calculated does not match"}, status=403)
+        return web.Response(body=self.frames, content_type="application/vnd.amazon.eventstream")
+
+
+def frame(name: str, payload: bytes, kind: str = "event") -> bytes:
+    return write_frame({":event-type" if kind == "event" else ":exception-type": name, ":message-type": kind}, payload)
+
+
+async def listen(tmp_path, aws: Aws) -> str:
+    key = "[default]\naws_access_key_id=AK1\naws_secret_access_key=s1\naws_session_token=t1\n"
+    (tmp_path / "key").write_text(key)
+    connection = Connection(
+        name="b", provider="bedrock", base_url=aws.url, api_key=Secret(reference=f"file:{tmp_path / 'key'}"),
+        allow_private=True, options={"region": "eu-west-1"}, headers={"X-Own": "a  b"},
+    )  # fmt: skip
+    request = ChatRequest(model="us.anthropic.claude-v1:0", messages=(Message.of("user", "grüß dich"),))
+    provider = BedrockChat()
+    try:
+        return "".join([delta.text async for delta in provider.stream(request, connection=connection)])
+    finally:
+        await provider.close()
+
+
+@pytest.fixture
+async def aws():
+    made = Aws()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", made.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.mark.anyio
+async def test_what_arrives_is_what_was_signed(tmp_path, aws):
+    aws.frames = frame("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"hi"}}')
+    aws.frames += frame("messageStop", b'{"stopReason":"end_turn"}') + frame("metadata", b'{"usage":{"inputTokens":1}}')
+    assert await listen(tmp_path, aws) == "hi"
+    assert not aws.wrong
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("frames", "kind", "words"),
+    [
+        (frame("throttlingException", b'{"message":"slow down"}', "exception"), RateLimited, "slow down"),
+        (frame("modelStreamErrorException", b'{"message":"odd"}', "exception"), Unavailable, "odd"),
+        (frame("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text":"a"}}'), Unavailable, "ended early"),
+        (frame("contentBlockDelta", b"{}")[:-2], Unavailable, "ended within a frame"),
+    ],
+)
+async def test_what_goes_wrong_within_a_stream_is_named(tmp_path, aws, frames, kind, words):
+    aws.frames = frames
+    with pytest.raises(kind, match=words):
+        await listen(tmp_path, aws)
