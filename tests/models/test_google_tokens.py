@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 import pytest
@@ -26,12 +27,28 @@ ANSWER = {
 }
 
 
+MESSAGE = {
+    "type": "message", "model": "claude", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn",
+    "usage": {"input_tokens": 2, "output_tokens": 1},
+}  # fmt: skip
+EVENTS = b"".join(
+    b"data: " + json.dumps(each).encode() + b"\n\n"
+    for each in (
+        {"type": "message_start", "message": {"usage": {"input_tokens": 2}}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+        {"type": "message_stop"},
+    )
+)
+
+
 class Google:
     def __init__(self) -> None:
         self.forms: list[dict] = []
         self.seen: list[tuple[str, str]] = []
         self.url = ""
         self.status = 200
+        self.body: dict = {}
 
     async def token(self, request: web.Request) -> web.Response:
         self.forms.append({name: values[0] for name, values in parse_qs((await request.read()).decode()).items()})
@@ -41,7 +58,10 @@ class Google:
 
     async def model(self, request: web.Request) -> web.Response:
         self.seen.append((request.path, request.headers["authorization"]))
-        return web.json_response(ANSWER)
+        self.body = await request.json()
+        if request.path.endswith(":streamRawPredict"):
+            return web.Response(body=EVENTS, content_type="text/event-stream")
+        return web.json_response(MESSAGE if request.path.endswith(":rawPredict") else ANSWER)
 
 
 @pytest.fixture
@@ -148,3 +168,22 @@ async def test_a_broken_key_says_so(tmp_path, google, private, monkeypatch):
             await vertex.chat(ask("x"), connection=connection(google, f"file:{file}"))
     finally:
         await vertex.close()
+
+
+async def test_models_of_anthropic_answer_in_their_own_words(tmp_path, google):
+    file = tmp_path / "token"
+    file.write_text("ya29.given")
+    vertex, at = VertexChat(), connection(google, f"file:{file}", project="p", location="us-east5")
+    asked = replace(ask("x"), model="claude-sonnet-4-5@20250929")
+    try:
+        assert (await vertex.chat(asked, connection=at)).message.text == "hi"
+        assert google.seen[-1][0].endswith(
+            "/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict"
+        )
+        assert (google.body["anthropic_version"], "model" in google.body) == ("vertex-2023-10-16", False)
+        deltas = [delta async for delta in vertex.stream(asked, connection=at)]
+    finally:
+        await vertex.close()
+    assert "".join(delta.text for delta in deltas) == "hi"
+    assert (deltas[-1].finish_reason, deltas[-1].usage.input_tokens) == ("stop", 2)
+    assert google.body["stream"] is True
