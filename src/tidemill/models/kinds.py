@@ -51,6 +51,7 @@ class _ModelBody(_Body):
     file: str | None = None
     adapter: str | None = None
     cache: JsonValue = None
+    prompt_cache: bool = True
     unsupported: Literal["refuse", "drop"] | None = None
     reply: JsonValue = None
     script: JsonValue = None
@@ -116,6 +117,8 @@ class ModelKind:
         if kept is not None:
             spec["cache"] = kept
             references.update(semantic_reference(kept))
+        if not given.prompt_cache:
+            spec["prompt_cache"] = False
         blobs = {} if file is None else {"file": file}
         return Parsed(spec=spec, references=references, blobs=blobs, notes=tuple(_unknown_params(given.params)))
 

@@ -23,7 +23,7 @@ PathOf: TypeAlias = Callable[[str, str], Path]
 """(project, digest) to the file that holds the blob."""
 
 P = TypeVar("P", ChatProvider, EmbedProvider)
-_SPEC_KEYS: Final = frozenset({"provider", "model", "params", "connection", "adapter"})
+_SPEC_KEYS: Final = frozenset({"provider", "model", "params", "connection", "adapter", "cache"})
 
 
 class Reach:

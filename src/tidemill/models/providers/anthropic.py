@@ -18,7 +18,9 @@ from tidemill.models.forwarding import forward_stream, forward_whole
 from tidemill.models.http_chat import Asked, EventFramer, HttpChat, StreamedAnswer, as_json
 from tidemill.models.params import mapped, stops
 from tidemill.models.providers.anthropic_answers import MessageReader, read_answer, read_error
+from tidemill.models.providers.anthropic_hints import with_marks
 from tidemill.models.providers.anthropic_requests import PARAMS, betas_of, write_request
+from tidemill.models.reading import child
 
 _BASE_URL: Final = "https://api.anthropic.com"
 _KEY: Final = Key(variable="ANTHROPIC_API_KEY", header="x-api-key", word="")
@@ -40,6 +42,8 @@ class AnthropicChat(HttpChat):
         """The request in Anthropic's words."""
         headers, secret = _headers(connection, {"anthropic-beta": betas_of(request)})
         body: JsonObject = write_request(request)
+        if child(request.params, "provider_options").get("prompt_cache") is not False:
+            body = with_marks(body)
         if stream:
             body = {**body, "stream": True}
         return Asked(url=_url(connection, "messages"), content=as_json(body), headers=headers, secret=secret)
