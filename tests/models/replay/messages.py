@@ -22,6 +22,7 @@ def conversation(body: dict, model: str) -> ChatRequest:
     params.pop("anthropic_version", None)
     if call.user:
         params["user"] = call.user
+    params["provider_options"] = {"prompt_cache": False}  # the marks that are placed by themselves were not recorded
     return ChatRequest(
         model=model,
         messages=call.messages,
