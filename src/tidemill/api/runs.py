@@ -17,6 +17,7 @@ from tidemill.api.secrets import check_secrets, environment_of
 from tidemill.core.errors import NotFound, TidemillError
 from tidemill.core.records import Bundle
 from tidemill.flows.run import RunContext, RunResult
+from tidemill.models.caller import Caller as Asking
 from tidemill.telemetry.recorder import Span
 
 router = Router(tags=["runs"])
@@ -46,13 +47,22 @@ async def run(call: AnyCaller, body: RunRequest) -> Response | dict[str, Any]:
     environment = await environment_of(call, body.environment)
     await check_secrets(call, bundle.versions.values(), environment=environment)
     span = _start(call, bundle, body)
-    context = RunContext(project=call.project, environment=environment, span=span, reuse=body.reuse)
+    context = RunContext(
+        project=call.project, environment=environment, span=span, reuse=body.reuse, caller=_asking(call, environment)
+    )
     if body.stream:
         return event_stream(_events(call, bundle, body, context))
     with span:
         result = await call.platform.runner.run(bundle, body.inputs, context=context)
         span.set(output=result.output)
     return _result_json(bundle, span, result)
+
+
+def _asking(call: AnyCaller, environment: str) -> Asking:
+    """Whose limits the run's models are asked under."""
+    principal = call.principal
+    key = principal.key_id if principal.is_key else None
+    return Asking(project=call.project, environment=environment, key=key, team=principal.team)
 
 
 @router.get("/runs/{run_id}")
