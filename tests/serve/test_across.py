@@ -178,6 +178,41 @@ async def test_a_chat_client_over_messages_loses_nothing_of_what_was_said(tmp_pa
             assert found == anthropic_says(row), row["id"]
 
 
+def blocks_of(message):
+    """The content of a message, with neighbouring text joined, which citations cut into pieces."""
+    blocks = []
+    for each in message.content:
+        block = each.model_dump(exclude_none=True, exclude={"citations", "parsed_output", "caller"})
+        if block["type"] == "mcp_tool_use":
+            block.pop("input")  # which the client does not put together
+        if block["type"] == "text" and blocks and blocks[-1]["type"] == "text":
+            blocks[-1]["text"] += block["text"]
+        elif block["type"] != "text" or block["text"]:
+            blocks.append(block)
+    return blocks
+
+
+async def test_what_a_provider_of_the_same_dialect_said_is_said_anew_with_nothing_lost(tmp_path):
+    """Thoughts with their seals, and what the provider's own tools did, whole and streamed."""
+    async with serve_upstream() as upstream, serving(tmp_path, APP.format(url=upstream.url)) as platform:
+        key = await platform.key()
+        kinds = set()
+        async with anthropic.AsyncAnthropic(api_key=key, base_url=platform.url, max_retries=0) as api:
+            for row in anthropic_rows():
+                upstream.behave = replay(row)
+                stream = isinstance(row["response"], str)
+                wanted = await message_of(api, model="model/claude", stream=stream)
+                found = await message_of(api, model="model/claude", stream=stream, extra_headers={"x-tidemill-extended": "1"})
+                assert stream or found.tidemill["trace"]
+                assert blocks_of(found) == blocks_of(wanted), row["id"]
+                assert (found.stop_reason, found.stop_sequence) == (wanted.stop_reason, wanted.stop_sequence), row["id"]
+                assert (found.usage.input_tokens, found.usage.output_tokens) == (
+                    wanted.usage.input_tokens, wanted.usage.output_tokens,
+                ), row["id"]  # fmt: skip
+                kinds |= {each.type for each in found.content}
+        assert kinds >= {"text", "thinking", "tool_use", "server_tool_use"}
+
+
 def asked_of(body):
     """What a recorded request says: all that is the system's, wherever it stands, and the blocks of the turns."""
     system, said = body.get("system") or [], []
