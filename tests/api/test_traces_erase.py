@@ -198,3 +198,30 @@ def test_what_is_said_of_a_trace_follows_the_rules_too(project: Project) -> None
     assert said["user"] == trace["user"] != "ada"
     assert "ada@example.com" not in str(trace)
     assert project.get("/telemetry")["users"] == "hash"
+
+
+KEPT = """
+kind: model
+name: kept
+provider: test
+reply: you asked {{input}}
+cache: on
+"""
+
+
+def test_kept_answers_go_with_their_user(house: House, watched: Project) -> None:
+    project = watched
+    project.apply(kept=KEPT)
+
+    def ask(user: str) -> str:
+        headers = {"x-tidemill-project": project.name, "authorization": f"Bearer {house.token}", "x-tidemill-user": user}
+        body = {"model": "model/kept", "messages": [{"role": "user", "content": "what of zqxkeptword?"}]}
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            answer = client.post(f"{house.url}/v1/chat/completions", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["x-tidemill-cache"]
+
+    assert [ask(user) for user in ("cleo", "dan", "cleo")] == ["miss", "miss", "hit"]
+    begun = project.post("/traces:erase", {"user": "cleo", "why": "asked for by the person"})
+    assert project.finish(begun["job"])["result"]["cached_answers"] == 1
+    assert [ask(user) for user in ("dan", "cleo")] == ["hit", "miss"]
