@@ -170,6 +170,39 @@ async def test_a_follower_asks_when_the_leader_goes(tmp_path):
         assert kept.gate.count == 2
 
 
+async def test_a_leader_that_never_ends_holds_nobody_up(tmp_path):
+    async with keeping(tmp_path, patience=0.05) as kept:
+        http = await kept.platform.http()
+        kept.gate.open.clear()
+        stuck = asyncio.create_task(kept.ask(http=http))
+        await kept.gate.arrived.wait()
+        kept.gate.arrived.clear()
+        follower = asyncio.create_task(kept.ask(http=http))
+        await kept.gate.arrived.wait()
+        stuck.cancel()
+        kept.gate.open.set()
+        assert said(await follower)
+        assert kept.answers.flights.waiting == 0
+        assert (await kept.ask(http=http)).headers["x-tidemill-cache"] == "hit"
+
+
+async def test_an_embedder_that_is_away_keeps_no_request_from_its_answer(tmp_path):
+    async with keeping(tmp_path) as kept:
+        http = await kept.platform.http()
+        tries = []
+
+        async def away(*_args, **_more):
+            tries.append(1)
+            raise Unavailable("the embedder is away", kind="connection")
+
+        kept.platform.models.embed = away
+        for text in ("when is it high", "when is it low"):
+            answer = await kept.ask(text, http=http, model="model/meant")
+            assert (answer.status_code, answer.headers["x-tidemill-cache"]) == (200, "miss")
+        assert len(tries) == 1  # then it is left alone for a while
+        assert (await kept.ask("when is it low", http=http, model="model/meant")).headers["x-tidemill-cache-by"] == "exact"
+
+
 async def test_an_error_is_shared_by_those_who_wait_and_nobody_after(tmp_path):
     async with keeping(tmp_path) as kept:
         http = await kept.platform.http()

@@ -26,9 +26,10 @@ from tidemill.store.database import Database
 _NOTE: Final = "x-tidemill-cache"
 _OPERATIONS: Final = ("chat", "completions")
 _WHOLE: Final = ("stop", "length", "tool_calls")
-_PATIENCE: Final = 30.0  # seconds that an identical request waits for the first
 _NS: Final = 10**9
 _POLICIES: Final = 1024
+PATIENCE: Final = 30.0
+"""Seconds that an identical request waits for the first."""
 _log = logging.getLogger(__name__)
 _By = Literal["exact", "semantic", "flight"]
 _Landed = tuple[Entry, _By]
@@ -38,7 +39,7 @@ class KeptAnswers:
     """A `Cache`. Belongs to one event loop. `patience` is in seconds; without `meanings` nothing is found by its meaning."""
 
     def __init__(
-        self, database: Database, *, shelf: Shelf, clock: Clock, meanings: Meanings | None = None, patience: float = _PATIENCE
+        self, database: Database, *, shelf: Shelf, clock: Clock, meanings: Meanings | None = None, patience: float = PATIENCE
     ) -> None:
         self.shelf = shelf
         self.meanings = meanings
@@ -90,9 +91,7 @@ class KeptAnswers:
         control, place = call.caller.cache, (call.caller.project, key.exact)
         if not self.flights.lead(place):
             landed = await self.flights.wait(place, patience=self._patience)
-            if landed == "tired":
-                return self._slot(call, key, policy)
-            if landed != "lead":
+            if not isinstance(landed, str):  # who is tired of waiting asks, and lands what is under way for all
                 entry, by = landed[0]
                 return self._hit(call, entry, by) if self._is_fresh(entry, control) else self._slot(call, key, policy)
         vector: bytes | None = None

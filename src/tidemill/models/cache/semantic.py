@@ -31,6 +31,7 @@ _CONTEXTS: Final = 256
 _QUESTIONS: Final = 2000
 _FRESH: Final = 10.0  # seconds until what other processes kept, or erased, is looked up again
 _PATIENCE: Final = 2.0  # seconds for an embedding
+_REST: Final = 10.0  # seconds that an embedder which failed is left alone
 _log = logging.getLogger(__name__)
 
 
@@ -48,14 +49,19 @@ class Meanings:
         self._clock = clock
         self._embed = embed
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._resting: dict[tuple[str, str], float] = {}
 
     async def vector(self, call: Call, semantic: Semantic, question: str) -> bytes | None:
         """The embedding of a question, of length 1; None where it cannot be had in time, which fails no request."""
+        place = (call.caller.project, semantic.embedder)
+        if self._resting.get(place, 0.0) > self._clock.monotonic():
+            return None
         try:
             async with asyncio.timeout(_PATIENCE):
                 embedder = await self._embedder(call, semantic.embedder)
                 return _unit(await self._embed(embedder, question, call))
         except (TidemillError, TimeoutError) as error:
+            self._resting[place] = self._clock.monotonic() + _REST
             _log.warning("a question could not be compared by its meaning: %s", error or "the embedder took too long")
             return None
 
