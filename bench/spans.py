@@ -35,6 +35,7 @@ NAME = "spans"
 SPANS_A_SECOND, BYTES_A_SPAN, BATCH, TRACE = 20_000, 500, 512, 10
 ROUNDS, MODELS, USERS, MONTH_NS = 20, 6, 2000, 28 * 86_400 * 10**9
 LONGEST = 6  # seconds that one question is repeated
+RESTED, MOST_REST = 3, 120  # seconds without a merge, and seconds that are waited for it at most
 START_NS = (time.time_ns() // (86_400 * 10**9) - 1) * 86_400 * 10**9  # yesterday, as what is looked at usually is
 POOL = 4000
 POOLED, COPIES = 20_000, 3  # rows that are copied, and copies at once
@@ -271,6 +272,16 @@ def questions(telemetry):
     }
 
 
+async def at_rest(telemetry):
+    """Seconds until the engine has merged what was put in at once; what is asked meanwhile shares a core with that."""
+    start, idle = time.perf_counter(), 0
+    while idle < RESTED and time.perf_counter() - start < MOST_REST:
+        merging = (await telemetry.engine.query("SELECT count() FROM system.merges", {}))[0][0]
+        idle = 0 if merging else idle + 1
+        await asyncio.sleep(1)
+    return round(time.perf_counter() - start, 1)
+
+
 async def numbers(telemetry, measures, **options):
     asked = read_question("default", measures=measures, now_ns=time.time_ns(), limit=1000, **options)
     return await telemetry.ask_numbers(asked)
@@ -336,6 +347,7 @@ async def measure_questions(sizes):
                 await telemetry.rollups.settle("default", grace=0)
                 settled = round(time.perf_counter() - start, 1)
                 print(json.dumps({"benchmark": NAME, "rolled_up": size, "seconds": settled}), flush=True)
+                print(json.dumps({"benchmark": NAME, "merged": size, "seconds": await at_rest(telemetry)}), flush=True)
                 await ask_all(telemetry, size, when="idle")
                 sending = asyncio.create_task(send_on(telemetry, pool))
                 await ask_all(telemetry, size, when="while ingesting")
