@@ -326,8 +326,13 @@ async def ask_all(telemetry, size, *, when):
             continue
         sql = PLAIN.get(what)
         base = (await timed(lambda sql=sql: telemetry.engine.query(sql, {}), rounds=3))[0] if sql and when == "idle" else 0.0
-        report(NAME, f"{what}, {when}", ours=p50, baseline=base, unit="ms", baseline_is="plain SQL over spans, p50",
-               p95=round(p95, 2), cpu_ms=round(cpu, 1), spans=size)  # fmt: skip
+        report(NAME, f"{what}, {short(size)} spans, {when}", ours=p50, baseline=base, unit="ms",
+               baseline_is="plain SQL over spans, p50", p95=round(p95, 2), cpu_ms=round(cpu, 1), spans=size)  # fmt: skip
+
+
+def short(size):
+    """A number of spans as it is said: 50 k, 10 M."""
+    return f"{size / 1e6:g} M" if size >= 1e6 else f"{size / 1000:g} k"
 
 
 async def measure_questions(sizes):
