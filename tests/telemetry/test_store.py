@@ -377,4 +377,4 @@ async def test_a_full_disk_keeps_what_was_acknowledged(small_disk):
         await telemetry.append([make_span(acknowledged)])
         assert len(await names(telemetry, limit=1000)) == acknowledged + 1
         assert telemetry.problem is None
-    assert acknowledged > 10
+    assert acknowledged > 3
