@@ -358,7 +358,7 @@ async def test_stop_keeps_what_was_not_stored_yet(tmp_path):
         assert len(await names(telemetry, limit=200)) == 100
 
 
-@pytest.mark.parametrize("small_disk", [8000], indirect=True)
+@pytest.mark.parametrize("small_disk", [16000], indirect=True)
 async def test_a_full_disk_keeps_what_was_acknowledged(small_disk):
     acknowledged = 0
 
@@ -377,4 +377,4 @@ async def test_a_full_disk_keeps_what_was_acknowledged(small_disk):
         await telemetry.append([make_span(acknowledged)])
         assert len(await names(telemetry, limit=1000)) == acknowledged + 1
         assert telemetry.problem is None
-    assert acknowledged > 3
+    assert acknowledged > 10
