@@ -35,6 +35,7 @@ NAME = "spans"
 SPANS_A_SECOND, BYTES_A_SPAN, BATCH, TRACE = 20_000, 500, 512, 10
 ROUNDS, MODELS, USERS, MONTH_NS = 20, 6, 2000, 28 * 86_400 * 10**9
 LONGEST = 6  # seconds that one question is repeated
+RESTED, MOST_REST = 3, 120  # seconds without a merge, and seconds that are waited for it at most
 START_NS = (time.time_ns() // (86_400 * 10**9) - 1) * 86_400 * 10**9  # yesterday, as what is looked at usually is
 POOL = 4000
 POOLED, COPIES = 20_000, 3  # rows that are copied, and copies at once
@@ -271,6 +272,16 @@ def questions(telemetry):
     }
 
 
+async def at_rest(telemetry):
+    """Seconds until the engine has merged what was put in at once; what is asked meanwhile shares a core with that."""
+    start, idle = time.perf_counter(), 0
+    while idle < RESTED and time.perf_counter() - start < MOST_REST:
+        merging = (await telemetry.engine.query("SELECT count() FROM system.merges", {}))[0][0]
+        idle = 0 if merging else idle + 1
+        await asyncio.sleep(1)
+    return round(time.perf_counter() - start, 1)
+
+
 async def numbers(telemetry, measures, **options):
     asked = read_question("default", measures=measures, now_ns=time.time_ns(), limit=1000, **options)
     return await telemetry.ask_numbers(asked)
@@ -315,8 +326,13 @@ async def ask_all(telemetry, size, *, when):
             continue
         sql = PLAIN.get(what)
         base = (await timed(lambda sql=sql: telemetry.engine.query(sql, {}), rounds=3))[0] if sql and when == "idle" else 0.0
-        report(NAME, f"{what}, {when}", ours=p50, baseline=base, unit="ms", baseline_is="plain SQL over spans, p50",
-               p95=round(p95, 2), cpu_ms=round(cpu, 1), spans=size)  # fmt: skip
+        report(NAME, f"{what}, {short(size)} spans, {when}", ours=p50, baseline=base, unit="ms",
+               baseline_is="plain SQL over spans, p50", p95=round(p95, 2), cpu_ms=round(cpu, 1), spans=size)  # fmt: skip
+
+
+def short(size):
+    """A number of spans as it is said: 50 k, 10 M."""
+    return f"{size / 1e6:g} M" if size >= 1e6 else f"{size / 1000:g} k"
 
 
 async def measure_questions(sizes):
@@ -336,6 +352,7 @@ async def measure_questions(sizes):
                 await telemetry.rollups.settle("default", grace=0)
                 settled = round(time.perf_counter() - start, 1)
                 print(json.dumps({"benchmark": NAME, "rolled_up": size, "seconds": settled}), flush=True)
+                print(json.dumps({"benchmark": NAME, "merged": size, "seconds": await at_rest(telemetry)}), flush=True)
                 await ask_all(telemetry, size, when="idle")
                 sending = asyncio.create_task(send_on(telemetry, pool))
                 await ask_all(telemetry, size, when="while ingesting")

@@ -358,7 +358,7 @@ async def test_stop_keeps_what_was_not_stored_yet(tmp_path):
         assert len(await names(telemetry, limit=200)) == 100
 
 
-@pytest.mark.parametrize("small_disk", [8000], indirect=True)
+@pytest.mark.parametrize("small_disk", [16000], indirect=True)
 async def test_a_full_disk_keeps_what_was_acknowledged(small_disk):
     acknowledged = 0
 

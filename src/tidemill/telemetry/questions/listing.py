@@ -136,7 +136,7 @@ async def _reach(engine: Engine, listing: Listing, high: int, found: Collection[
     if first is None:
         return
     yield first
-    if not found:
+    if not found and first[0] > listing.low:
         there = await newest_before(engine, listing.project, first[0])
         if there is None:
             return
