@@ -32,6 +32,7 @@ OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 OWN_PROJECT: Final = "tidemill-internal"
 """Where the spans of the platform's own work are, apart from those of any user."""
+_DATA_PLANE: Final = "/v1/"
 _SLOW_SECONDS: Final = 1.0
 _PATIENCE: Final = 2.0  # seconds for the span store to say what is in it
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -67,6 +68,7 @@ class Measured:
         status = 499  # the caller went away before an answer began
         started = time.perf_counter()
         span = self._begin(scope)
+        token = None if span is None else WITHIN.set((span.trace_id, span.span_id))
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -75,26 +77,33 @@ class Measured:
             await send(message)
 
         self._measures.count("tidemill_http_requests_in_flight")
-        token = WITHIN.set((span.trace_id, span.span_id))
         try:
             await self._app(scope, receive, noted)
         finally:
             self._measures.count("tidemill_http_requests_in_flight", amount=-1)
             self._ended(scope, span, status, time.perf_counter() - started)
-            WITHIN.reset(token)
+            if token is not None:
+                WITHIN.reset(token)
 
-    def _begin(self, scope: Scope) -> Span:
+    def _begin(self, scope: Scope) -> Span | None:
+        """The span of a request. The data plane traces its own: there it is only for the lines that are logged."""
+        if scope["path"].startswith(_DATA_PLANE) and not _log.isEnabledFor(logging.INFO):
+            return None
         caller = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
         return self._recorder.trace(f"{scope['method']}", kind="other", project=OWN_PROJECT, traceparent=caller)
 
-    def _ended(self, scope: Scope, span: Span, status: int, seconds: float) -> None:
+    def _ended(self, scope: Scope, span: Span | None, status: int, seconds: float) -> None:
         route, method = route_of(scope), scope["method"] if scope["method"] in _METHODS else "other"
         self._measures.count("tidemill_http_requests", (method, route, str(status)))
         self._measures.observe("tidemill_http_request_duration_seconds", (route,), seconds)
-        extra = {"route": route, "method": method, "status": status, "ms": round(seconds * 1000, 1)}
-        _log.log(logging.ERROR if status >= 500 else logging.INFO, "%s %s %d", method, route, status, extra=extra)
+        level = logging.ERROR if status >= 500 else logging.INFO
+        if _log.isEnabledFor(level):
+            extra = {"route": route, "method": method, "status": status, "ms": round(seconds * 1000, 1)}
+            _log.log(level, "%s %s %d", method, route, status, extra=extra)
+        if span is None or scope["path"].startswith(_DATA_PLANE):
+            return
         is_wanted = self._own == "all" or status >= 500 or seconds > _SLOW_SECONDS
-        if self._own != "off" and is_wanted and not scope["path"].startswith("/v1/"):
+        if self._own != "off" and is_wanted:
             span.name = f"{method} {route}"
             attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
             span.set(attributes=attributes, error=f"answered {status}" if status >= 500 else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,7 +24,7 @@ def up(  # noqa: PLR0913  (an option each)
     log_format: Literal["text", "json"] | None = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
-) -> object:
+) -> None:
     """Run the server until it is told to stop (Ctrl-C or SIGTERM); what is in flight is finished first.
 
     :param host: The address to listen on. Anything but loopback lets others reach it.
@@ -37,18 +38,20 @@ def up(  # noqa: PLR0913  (an option each)
     :param log_level: What is written; info has a line for each request. Else TIDEMILL_LOG_LEVEL, else warning.
     :param json: Print one JSON line when it is ready.
     """
+    import anyio
+
     from tidemill.app import serve
 
     settings = load_settings(Path.cwd(), data=data, project=project)
-    return serve(
-        replace(settings, log_format=log_format or settings.log_format, log_level=log_level or settings.log_level),
-        host=host,
-        port=port,
-        otlp_grpc_port=otlp_grpc_port,
-        workers=workers,
-        open_browser=not no_open,
-        json=json,
-    )
+    settings = replace(settings, log_format=log_format or settings.log_format, log_level=log_level or settings.log_level)
+
+    async def run() -> None:
+        await serve(
+            settings, host=host, port=port, otlp_grpc_port=otlp_grpc_port, workers=workers, open_browser=not no_open, json=json
+        )
+
+    # The quicker loop has no build for Windows.
+    anyio.run(run, backend_options={"use_uvloop": sys.platform != "win32"})
 
 
 COMMAND = up

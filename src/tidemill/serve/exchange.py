@@ -18,6 +18,7 @@ Headers: TypeAlias = Mapping[str, str]
 
 _SILENCE: Final = 60.0  # seconds that a body may take, and more as it comes
 _SLOWEST: Final = 4096.0  # bytes a second below which a body only trickles
+_MOMENT: Final = 0.05  # seconds that an answer may take before it is watched whether the caller is still there
 _DRAINED: Final = 4  # times the limit that is read and dropped, so that the caller gets to read the refusal
 
 
@@ -86,21 +87,15 @@ class Exchange:
 
     async def until_gone(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, and cancel it when the caller closes the connection, in which case `Gone` is raised."""
-        working = asyncio.create_task(work)
-        watching = asyncio.create_task(self._wait_gone())
+        watch = _Watch(self._receive)
         try:
-            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise Gone("the caller closed the connection")
-            working.result()
+            await work
+        except asyncio.CancelledError:
+            if watch.took_back():
+                raise Gone("the caller closed the connection") from None
+            raise
         finally:
-            watching.cancel()
-            working.cancel()
-            await asyncio.gather(working, watching, return_exceptions=True)
-
-    async def _wait_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+            watch.end()
 
     async def send_json(self, status: int, body: object, *, headers: Mapping[str, str]) -> None:
         """Answer with one JSON document."""
@@ -129,6 +124,38 @@ class Exchange:
         self.has_started = True
         raw = [(name.encode("latin-1"), _header(value)) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+class _Watch:
+    """Cancels the task that makes it when the caller goes away. What is done within a moment is not watched at all."""
+
+    __slots__ = ("_is_gone", "_receive", "_task", "_timer", "_watching")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._is_gone = False
+        self._timer = asyncio.get_running_loop().call_later(_MOMENT, self._begin)
+
+    def took_back(self) -> bool:
+        """Whether it was this that cancelled the task, which then goes on."""
+        return self._is_gone and self._task is not None and self._task.uncancel() == 0
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self._task is not None:
+            self._is_gone = self._task.cancel()
 
 
 def _header(value: str) -> bytes:
