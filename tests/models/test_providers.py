@@ -282,7 +282,7 @@ async def test_replicate_is_waited_for_and_streamed(replicate, upstream):
 async def test_replicate_does_not_take_the_key_elsewhere(upstream):
     made = {"status": "processing", "urls": {"get": "https://evil.example/p"}}
     upstream.behave = answering((201, made, {}))
-    with pytest.raises(Unavailable, match=r"pointed to evil\.example"):
+    with pytest.raises(Unavailable, match=r"pointed to .*evil\.example"):
         await talk(load_extension("chat_providers", "replicate")(), request(), at(upstream, "replicate"))
 
 

@@ -17,7 +17,7 @@ from tidemill.core.chat import Connection
 from tidemill.core.errors import Denied, Invalid, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.models.events import EventReader, ServerEvent
-from tidemill.models.guard import PublicResolver, check_literal
+from tidemill.models.guard import check_host, connector, is_private, refused
 from tidemill.models.refusals import refusal, shortened
 from tidemill.version import __version__
 
@@ -152,12 +152,13 @@ class Wire:
         """Wait for the head of a success; everything else is raised."""
         response: aiohttp.ClientResponse | None = None
         try:
+            address = URL(url, encoded="%" in url)  # what is escaped is sent as it was signed
             if not connection.allow_private:
-                check_literal(urlsplit(url).hostname or "")
+                check_host(address)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=connection.timeout, sock_read=connection.timeout)
             response = await self._session(connection).request(
                 "GET" if body is None else "POST",
-                URL(url, encoded="%" in url),  # what is escaped is sent as it was signed
+                address,
                 data=body if body is None or isinstance(body, bytes) else _encode(body),
                 headers=headers,
                 timeout=timeout,
@@ -178,9 +179,8 @@ class Wire:
     def _session(self, connection: Connection) -> aiohttp.ClientSession:
         session = self._sessions.get(connection.allow_private)
         if session is None:
-            resolver = None if connection.allow_private else PublicResolver()
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+                connector=connector(allow_private=connection.allow_private, limit=0),
                 headers={"user-agent": f"tidemill/{__version__}", "content-type": "application/json"},
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -218,6 +218,10 @@ class Wire:
             hint = f"Raise timeout of {where}, or look at why it is slow."
             silent = f"{self._provider} was silent for {connection.timeout:g} s"
             return Unavailable(silent, where=where, hint=hint, kind="timeout")
+        if is_private(error):
+            denied = refused(urlsplit(connection.base_url or "").hostname or "the host")
+            denied.where = where
+            return denied
         if isinstance(error, aiohttp.ClientConnectorError):
             hint = f"Is it running? Check base_url of {where}."
             return Unavailable(f"{self._provider} cannot be reached: {error}", where=where, hint=hint, kind="connection")

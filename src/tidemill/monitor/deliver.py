@@ -22,10 +22,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
 from tidemill.core.chat import Secret
 from tidemill.core.errors import Denied, Invalid, TidemillError, Unavailable
-from tidemill.models.guard import PublicResolver, check_literal, is_public
+from tidemill.models.guard import check_host, connector, is_private, is_public
 from tidemill.monitor.spec import Email, Webhook
 from tidemill.version import __version__
 
@@ -70,14 +71,14 @@ async def post_webhook(hook: Webhook, body: bytes, *, delivery: str, timestamp: 
     }
     host = urlsplit(hook.url).hostname or ""
     try:
+        address = URL(hook.url)
         if not hook.allow_private:
-            check_literal(host)
-        resolver = None if hook.allow_private else PublicResolver()
-        connector = aiohttp.TCPConnector(resolver=resolver)
+            check_host(address)
         timeout = aiohttp.ClientTimeout(total=hook.timeout)
+        out = connector(allow_private=hook.allow_private)
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.post(hook.url, data=body, headers=headers, allow_redirects=False) as response,
+            aiohttp.ClientSession(connector=out, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.post(address, data=body, headers=headers, allow_redirects=False) as response,
         ):
             return _answered(response.status, host)
     except Denied as error:
@@ -85,7 +86,7 @@ async def post_webhook(hook: Webhook, body: bytes, *, delivery: str, timestamp: 
     except TimeoutError as error:
         raise Unavailable(f"{host} did not answer within {hook.timeout:g} s, and was cut off") from error
     except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error.__cause__, Denied):
+        if isinstance(error.__cause__, Denied) or is_private(error):
             raise _private(host) from error
         raise Unavailable(f"{host} cannot be reached: {_short(error)}") from error
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import anyio
+from yarl import URL
 
 from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, FinishReason, Usage
 from tidemill.core.errors import Invalid, TidemillError, Unavailable
@@ -169,10 +170,17 @@ def _picture(part: Media) -> str:
 def _address(made: JsonObject, name: str, connection: Connection) -> str:
     """Where Replicate says that something is. The key goes there, so it must be Replicate's own host, or the connection's."""
     url = text(child(made, "urls"), name)
-    host = urlsplit(url).hostname or ""
-    own = urlsplit(connection.base_url or _BASE_URL).hostname or ""
-    if url and host != own and not host.endswith(".replicate.com"):
-        raise Unavailable(f"replicate pointed to {host}", where=f"connection/{connection.name}", kind="server")
+    if not url:
+        return url
+    where = f"connection/{connection.name}"
+    try:
+        found, own = URL(url), URL(connection.base_url or _BASE_URL)
+        host = found.host or ""
+        is_own = found.origin() == own.origin()
+    except ValueError as error:
+        raise Unavailable(f"replicate pointed to {url[:100]!r}, which is no address", where=where, kind="server") from error
+    if not (is_own or (found.scheme == "https" and host.endswith(".replicate.com"))):
+        raise Unavailable(f"replicate pointed to {found.scheme}://{host}", where=where, kind="server")
     return url
 
 
