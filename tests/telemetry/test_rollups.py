@@ -154,6 +154,19 @@ async def test_an_hour_of_which_a_minute_changed_is_read_from_its_minutes_and_th
     assert coverage.hours == [(START + HOUR, START + 4 * HOUR)]
 
 
+@pytest.mark.parametrize("second", [0.0, 0.3, 59.0, 59.3, 59.999999999, HOUR - 0.7])
+@pytest.mark.parametrize("rolled_up", [False, True])
+async def test_spans_that_all_start_at_one_moment_are_counted_wherever_in_a_minute_it_is(telemetry, second, rolled_up):
+    await telemetry.append([call(number, second=second, cost=0.5) for number in range(8)])
+    if rolled_up:
+        await settle(telemetry)
+    for interval in ("none", "minute", "hour", "day"):
+        asked = await ask(telemetry, "cost", "requests", interval=interval, to_ns=(START + 2 * HOUR) * SECOND_NS)
+        points = [each["values"] for series in asked["series"] for each in series["points"]]
+        assert sum(each["cost"] or 0 for each in points) == 2.0, (interval, asked["source"])
+        assert sum(each["requests"] for each in points) == 4
+
+
 async def test_what_was_sampled_counts_for_what_it_stands_for(telemetry):
     spans = [call(2 * number, second=number, weight=10.0, took_ms=100) for number in range(90)]
     spans += [call(1000 + 2 * number, second=number, status="error", took_ms=900) for number in range(100)]

@@ -17,7 +17,7 @@ import orjson
 
 from tidemill.core.errors import Invalid, TidemillError
 from tidemill.telemetry.engine.protocol import Engine, EngineDied, Refused
-from tidemill.telemetry.rollups.sql import any_of, make_hours, make_minutes, make_users
+from tidemill.telemetry.rollups.sql import any_of, make_hours, make_minutes, make_users, moment
 from tidemill.telemetry.rollups.state import HOUR, MINUTE, Coverage, Level, Range, ceil, cover, dirty_of, floor, merged
 from tidemill.telemetry.schema.rollups import EARLY_SECONDS, MARKED
 
@@ -110,7 +110,7 @@ class Rollups:
         )
         there = (
             f"SELECT {MARKED} AS minute FROM spans WHERE project = {{project:String}}"  # noqa: S608  (SQL of ours)
-            " AND start >= toDateTime({from:UInt32}) AND start < toDateTime({to:UInt32})"
+            f" AND start >= {moment('from')} AND start < {moment('to')}"
         )
         await self._engine.execute(
             "INSERT INTO rollup_dirty (project, minute, mark, at)"  # noqa: S608  (SQL of ours)
@@ -155,8 +155,8 @@ class Rollups:
         if not wanted:
             return []
         rows = await self._engine.query(
-            "SELECT toUnixTimestamp(toStartOfHour(start)) AS hour, count() FROM spans WHERE project = {project:String}"
-            " AND start >= toDateTime({from:UInt32}) AND start < toDateTime({to:UInt32}) GROUP BY hour",
+            "SELECT toUnixTimestamp(toStartOfHour(start)) AS hour, count() FROM spans WHERE project = {project:String}"  # noqa: S608  (SQL of ours)
+            f" AND start >= {moment('from')} AND start < {moment('to')} GROUP BY hour",
             {"project": project, "from": wanted[0], "to": wanted[-1] + HOUR},
         )
         counts = cast("dict[int, int]", {row[0]: row[1] for row in rows})

@@ -120,13 +120,23 @@ def current(level: str, where: str) -> str:
     )
 
 
+def moment(seconds: str) -> str:
+    """A bound parameter, in seconds since the epoch, as a constant to compare the start of spans with.
+
+    Never `toDateTime`: to ClickHouse's indexes that is a whole number, before which comes the whole number before it, so that
+    `start < toDateTime(60)` passes over a part whose spans all start between 59 and 60.
+    """
+    return f"toDateTime64({{{seconds}:UInt32}}, 9, 'UTC')"
+
+
 def any_of(ranges: Sequence[tuple[int, int]], *, column: str, parameters: dict[str, object], ahead: int = 0) -> str:
     """That a time lies in one of these ranges of seconds, `[from, to + ahead)`; the values are added to `parameters`."""
     said: list[str] = []
     for start, end in ranges:
         first, last = f"t{len(parameters)}", f"t{len(parameters) + 1}"
         parameters[first], parameters[last] = start, end + ahead
-        said.append(f"{column} >= toDateTime({{{first}:UInt32}}) AND {column} < toDateTime({{{last}:UInt32}})")
+        low, high = (moment(each) if column == "start" else f"toDateTime({{{each}:UInt32}})" for each in (first, last))
+        said.append(f"{column} >= {low} AND {column} < {high}")
     return " OR ".join(f"({each})" for each in said) or "0"
 
 
