@@ -55,6 +55,8 @@ BODIES: Mapping[str, JsonObject] = {
     "telemetry": {"redact": [{"pattern": "email"}], "retention": {"spans": "30d"}},
     "policy": {"protects": ["endpoint/x"], "require": ['gate("gate/g").result == "passed"']},
     "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "tuned"},
+    "route": {"targets": ["model/m", {"model": "model/n", "order": 1, "when": "length > 100"}], "hedge": {"after": "400ms"}},
+    "limits": {"for": "user/*", "rpm": 60, "budget": {"hard": 10}},
 }
 OTHERS: Mapping[str, JsonObject] = {
     "prompt": {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Tell me of {{topic}}."}]},
@@ -82,6 +84,8 @@ OTHERS: Mapping[str, JsonObject] = {
     "telemetry": {"redact": [{"pattern": "email"}, {"pattern": "C-[0-9]+", "action": "hash"}], "users": "hash"},
     "policy": {"protects": ["endpoint/x", "endpoint/y"], "require": ['gate("gate/g").result == "passed"']},
     "tune": {"base": "model/m", "data": "dataset/d", "evaluate_on": "dataset/judge", "output": "again"},
+    "route": {"targets": ["model/n", "model/m"], "strategy": "latency", "sticky": "user"},
+    "limits": {"for": "user/*", "rpm": 30, "priority": 1},
 }
 _HEADER = b'{"__metadata__": {}}'
 FILES: Mapping[str, bytes] = {

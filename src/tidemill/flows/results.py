@@ -51,7 +51,7 @@ class RunContext:
     `span` is the started root span; it stays the caller's to end. `reuse` allows outputs from the step cache; `replicate`
     tells repeated samples of one input apart. `targets` limits a chain to these steps and what they need. `messages` is the
     whole conversation, for models, prompts and agents. `params`, `tools`, `tool_choice` and `output_schema` go on top of what a
-    model, a prompt or an agent says; a chain's steps do not see them. `caller` is for whom it is made; None: the platform itself.
+    model, a prompt or an agent says; a chain's steps do not see them. `caller` is for whom it is made; None: the platform.
     """
 
     project: str
