@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import functools
 from collections.abc import AsyncGenerator, Mapping
-from typing import cast
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,20 +19,24 @@ from tidemill.core.errors import Denied, Invalid, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.models.events import EventReader, ServerEvent
 from tidemill.models.guard import check_host, connector, is_private, refused
+from tidemill.models.http1 import Lines, Reply
 from tidemill.models.refusals import refusal, shortened
 from tidemill.version import __version__
 
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _LARGEST_REFUSAL = 64 * 1024
+_HEADERS: Final[Mapping[str, str]] = {
+    "user-agent": f"tidemill/{__version__}", "accept": "*/*", "accept-encoding": "gzip", "content-type": "application/json",
+}  # fmt: skip
 _SHOWN = ("content-type", "x-request-id", "request-id", "openai-processing-ms", "openai-version")
 
 
 class Wire:
-    """One provider's HTTP sessions. Belongs to one event loop."""
+    """One provider's connections. Belongs to one event loop."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._lines: dict[bool, Lines] = {}
 
     async def ask(
         self, url: str, body: JsonObject | bytes, *, headers: Mapping[str, str], connection: Connection, secret: str | None
@@ -75,7 +80,7 @@ class Wire:
             if response.content_type in {"text/html", "application/json"}:
                 text = (await _read(response, _LARGEST_REFUSAL)).decode("utf-8", "replace")
                 raise self._not_json(response, text, connection)
-            async for piece in response.content.iter_any():
+            async for piece in response.pieces():
                 yield piece
 
     async def events(
@@ -88,7 +93,7 @@ class Wire:
                 text = (await _read(response, _LARGEST_REFUSAL)).decode("utf-8", "replace")
                 raise self._not_json(response, text, connection)
             reader = EventReader()
-            async for piece in response.content.iter_any():
+            async for piece in response.pieces():
                 for event in reader.feed(piece):
                     yield event
             last = reader.end()
@@ -97,10 +102,10 @@ class Wire:
 
     async def close(self) -> None:
         """Close every connection."""
-        sessions = tuple(self._sessions.values())
-        self._sessions.clear()
-        for session in sessions:
-            await session.close()
+        lines = tuple(self._lines.values())
+        self._lines.clear()
+        for each in lines:
+            await each.close()
 
     async def open(
         self, url: str, body: bytes, *, headers: Mapping[str, str], connection: Connection, secret: str | None
@@ -113,14 +118,14 @@ class Wire:
         response = await self._send(url, body, headers=headers, connection=connection, secret=secret)
         return _shown(response), self._bytes(response, connection)
 
-    async def _bytes(self, response: aiohttp.ClientResponse, connection: Connection) -> AsyncGenerator[bytes]:
+    async def _bytes(self, response: Reply, connection: Connection) -> AsyncGenerator[bytes]:
         try:
-            async for piece in response.content.iter_any():
+            async for piece in response.pieces():
                 yield piece
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._broken(error, connection) from error
         finally:
-            _let_go(response)
+            response.let_go()
 
     @contextlib.asynccontextmanager
     async def _post(
@@ -131,14 +136,14 @@ class Wire:
         headers: Mapping[str, str],
         connection: Connection,
         secret: str | None,
-    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+    ) -> AsyncGenerator[Reply]:
         response = await self._send(url, body, headers=headers, connection=connection, secret=secret)
         try:
             yield response
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._broken(error, connection) from error
         finally:
-            _let_go(response)
+            response.let_go()
 
     async def _send(
         self,
@@ -148,46 +153,40 @@ class Wire:
         headers: Mapping[str, str],
         connection: Connection,
         secret: str | None,
-    ) -> aiohttp.ClientResponse:
+    ) -> Reply:
         """Wait for the head of a success; everything else is raised."""
-        response: aiohttp.ClientResponse | None = None
+        response: Reply | None = None
         try:
-            address = URL(url, encoded="%" in url)  # what is escaped is sent as it was signed
+            address = _address(url)
             if not connection.allow_private:
                 check_host(address)
-            timeout = aiohttp.ClientTimeout(total=None, sock_connect=connection.timeout, sock_read=connection.timeout)
-            response = await self._session(connection).request(
+            response = await self._lines_for(connection).ask(
                 "GET" if body is None else "POST",
                 address,
-                data=body if body is None or isinstance(body, bytes) else _encode(body),
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
+                body if body is None or isinstance(body, bytes) else _encode(body),
+                headers={**_HEADERS, **{name.lower(): value for name, value in headers.items()}},
+                timeout=connection.timeout,
             )
             if response.status < 300:
                 return response
             raise await self._refusal(response, connection, secret)
         except BaseException as error:
             if response is not None:
-                _let_go(response)
+                response.let_go()
             if isinstance(error, TimeoutError | aiohttp.ClientError | OSError):
                 raise self._broken(error, connection) from error
             if isinstance(error, Denied):
                 error.where = error.where or _where(connection)
             raise
 
-    def _session(self, connection: Connection) -> aiohttp.ClientSession:
-        session = self._sessions.get(connection.allow_private)
-        if session is None:
-            session = aiohttp.ClientSession(
-                connector=connector(allow_private=connection.allow_private, limit=0),
-                headers={"user-agent": f"tidemill/{__version__}", "content-type": "application/json"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-            self._sessions[connection.allow_private] = session
-        return session
+    def _lines_for(self, connection: Connection) -> Lines:
+        lines = self._lines.get(connection.allow_private)
+        if lines is None:
+            lines = Lines(connector(allow_private=connection.allow_private, limit=0))
+            self._lines[connection.allow_private] = lines
+        return lines
 
-    async def _refusal(self, response: aiohttp.ClientResponse, connection: Connection, secret: str | None) -> TidemillError:
+    async def _refusal(self, response: Reply, connection: Connection, secret: str | None) -> TidemillError:
         text = (await _read(response, _LARGEST_REFUSAL, strict=False)).decode("utf-8", "replace")
         if secret and len(secret) >= 8:
             text = text.replace(secret, "…")
@@ -200,7 +199,7 @@ class Wire:
             html=_looks_like_html(response, text),
         )
 
-    def _not_json(self, response: aiohttp.ClientResponse, text: str, connection: Connection) -> Unavailable:
+    def _not_json(self, response: Reply, text: str, connection: Connection) -> Unavailable:
         html = _looks_like_html(response, text)
         what = shortened(text, html=html) or "nothing"
         return Unavailable(
@@ -229,15 +228,13 @@ class Wire:
         return Unavailable(f"{self._provider} broke the connection off: {said}", where=where, kind="connection")
 
 
-def _let_go(response: aiohttp.ClientResponse) -> None:
-    """Give a connection back when the answer was read to its end; else close it, so that the provider stops."""
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
+@functools.lru_cache(maxsize=1024)
+def _address(url: str) -> URL:
+    """A URL as it is asked for; what is escaped is sent as it was signed."""
+    return URL(url, encoded="%" in url)
 
 
-def _shown(response: aiohttp.ClientResponse) -> Mapping[str, str]:
+def _shown(response: Reply) -> Mapping[str, str]:
     """Headers that mean something to a client; not those that say whose account it is, or what is left of its limits."""
     return {name: response.headers[name] for name in _SHOWN if name in response.headers}
 
@@ -249,10 +246,10 @@ def _encode(body: JsonObject) -> bytes:
         raise Invalid(f"the request cannot be written as JSON: {error}") from error
 
 
-async def _read(response: aiohttp.ClientResponse, most: int, *, strict: bool = True) -> bytes:
+async def _read(response: Reply, most: int, *, strict: bool = True) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for piece in response.content.iter_any():
+    async for piece in response.pieces():
         pieces.append(piece)
         size += len(piece)
         if size > most:
@@ -262,11 +259,11 @@ async def _read(response: aiohttp.ClientResponse, most: int, *, strict: bool = T
     return b"".join(pieces)
 
 
-def _looks_like_html(response: aiohttp.ClientResponse, text: str) -> bool:
+def _looks_like_html(response: Reply, text: str) -> bool:
     return response.content_type == "text/html" or text.lstrip()[:9].lower().startswith(("<!doctype", "<html"))
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+def _retry_after(response: Reply) -> float | None:
     """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110: seconds, or a date, counted from the answer's own)."""
     with contextlib.suppress(ValueError):
         if "retry-after-ms" in response.headers:
