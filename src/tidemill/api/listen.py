@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 import uvicorn
 from starlette.types import ASGIApp
 
+from tidemill.api.connection import ClientConnection
 from tidemill.core.errors import Conflict, Invalid
 
 DRAIN_SECONDS = 30
@@ -58,7 +59,7 @@ async def listen(
     """Serve `app` until SIGTERM or SIGINT; then call `on_stop`, take no new connection, finish what runs, and return."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=ClientConnection,
         ws="none",
         lifespan="off",
         log_config=None,
