@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _KEPT: Final = 15.0  # seconds that a connection may wait for another request
 _LARGEST_HEAD: Final = 256 * 1024
 _MOST_WAITING: Final = 256 * 1024  # bytes that wait to be read, from which on no more are taken
+_MOST_UNPACKED: Final = 16 * 1024 * 1024  # bytes that what came at once may unpack to
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _PLAIN: Final = frozenset({"", "identity"})
 _Place = tuple[str, str | None, int | None]
@@ -70,7 +71,8 @@ class Lines:
 
     async def _open(self, place: _Place, method: str, url: URL, timeout: float) -> _Line:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout)
-        opened = await self.connector.connect(aiohttp.ClientRequest(method, url), [], limits)
+        async with asyncio.timeout(timeout):  # the look-up of the name is within it as well
+            opened = await self.connector.connect(aiohttp.ClientRequest(method, url), [], limits)
         line = _Line(self, place, opened)
         self._all.add(line)
         return line
@@ -187,7 +189,8 @@ class Reply:
     """An answer. `headers` have names in lower case. Iterate `pieces` to the end, and `let_go` in any case."""
 
     __slots__ = (
-        "_arrived", "_error", "_has_head", "_has_length", "_inflate", "_is_kept", "_is_whole", "_line", "_loop", "_parser",
+        "_arrived", "_error", "_has_body", "_has_head", "_has_length", "_inflate", "_is_kept", "_is_whole", "_line", "_loop",
+        "_parser",
         "_paused", "_pieces", "_since", "_size", "_waiter", "headers", "status", "timeout", "url",
     )  # fmt: skip
 
@@ -201,8 +204,8 @@ class Reply:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pieces: deque[bytes] = deque()
         self._size = self._arrived = 0
-        self._has_head = self._has_length = self._is_kept = self._is_whole = self._paused = False
-        self._inflate: Callable[[bytes], bytes] | None = None
+        self._has_body = self._has_head = self._has_length = self._is_kept = self._is_whole = self._paused = False
+        self._inflate: zlib._Decompress | None = None  # pyright: ignore[reportPrivateUsage]  (it has no other name)
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._since = 0.0
@@ -227,6 +230,8 @@ class Reply:
         while True:
             while self._pieces:
                 yield self._take()
+            if self._error is not None:
+                raise self._error
             if self._is_whole:
                 return
             await self._wait()
@@ -277,17 +282,25 @@ class Reply:
         self._wake()
 
     def fail(self, error: BaseException) -> None:
-        """No more is to come."""
-        self._error = self._error or error
+        """No more is to come. What is wrong behind a whole answer is no part of it."""
+        if self._is_whole:
+            self._is_kept = False
+        else:
+            self._error = self._error or error
         self._wake()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Of the parser: one header; of several of a name the first holds."""
+        """Of the parser: one header; of several of a name the first holds. What follows the body is left."""
+        if self._has_head:
+            return
         self.headers.setdefault(name.decode("latin-1").lower(), value.decode("utf-8", "replace"))
 
     def on_headers_complete(self) -> None:
         """Of the parser: the head."""
         assert self._parser is not None, "it is the parser that calls"
+        if self._has_head:  # a second answer, which nobody asked for
+            self._is_kept = False
+            return
         self.status = self._parser.get_status_code()
         if self.status < 200:  # it only says that an answer is to come
             self.headers.clear()
@@ -298,17 +311,23 @@ class Reply:
         self._is_kept = self._parser.should_keep_alive()
         coding = headers.get("content-encoding", "").strip().lower()
         if coding in _GZIP:
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
         elif coding not in _PLAIN:
             self._error = aiohttp.ClientPayloadError(f"it is encoded as {coding[:40]!r}, which nobody asked for")
 
     def on_body(self, body: bytes) -> None:
         """Of the parser: a piece of the body."""
+        if self._is_whole:
+            return
+        self._has_body = True
         if self._inflate is not None:
             try:
-                body = self._inflate(body)
+                body = self._inflate.decompress(body, max(1, _MOST_UNPACKED - self._size))
             except zlib.error as error:
                 self._error = self._error or aiohttp.ClientPayloadError(f"it is no gzip: {error}")
+                return
+            if self._inflate.unconsumed_tail:
+                self._error = self._error or aiohttp.ClientPayloadError("it unpacks to too much")
                 return
         if body:
             self._pieces.append(body)
@@ -316,6 +335,8 @@ class Reply:
 
     def on_message_complete(self) -> None:
         """Of the parser: the end."""
+        if self._inflate is not None and not self._inflate.eof and self._has_body:
+            self._error = self._error or aiohttp.ClientPayloadError("its gzip has no end")
         self._is_whole = self._has_head
 
     def _take(self) -> bytes:
