@@ -5,6 +5,7 @@ ref = [project ":"] kind "/" name ["@" (vN | alias | sha256:HEX64)]
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 
@@ -61,6 +62,7 @@ class Ref:
         return replace(self, version=version)
 
 
+@functools.lru_cache(maxsize=4096)  # what is no reference, of whatever length, is not kept
 def parse_ref(text: str, *, kind: str | None = None) -> Ref:
     """Parse a reference; with `kind`, a bare name gets that kind and any other kind is refused.
 

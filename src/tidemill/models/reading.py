@@ -14,7 +14,7 @@ _NOTHING: JsonObject = {}
 def child(value: JsonObject, key: str) -> JsonObject:
     """The object at `key`."""
     found = value.get(key)
-    return found if isinstance(found, Mapping) else {}
+    return found if found.__class__ is dict or isinstance(found, Mapping) else _NOTHING  # pyright: ignore[reportReturnType]
 
 
 def said(extra: JsonObject, dialect: str) -> JsonObject:

@@ -30,6 +30,7 @@ from tidemill.core.parts import (
 NAME: Final = "openai.chat"
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
 _KNOWN: Final = frozenset({"role", "content", "tool_calls", "tool_call_id", "refusal", "audio", "function_call", *_THOUGHTS})
+_PLAIN: Final = frozenset({"role", "content"})
 _ROLES: Final[Mapping[str, Role]] = {"developer": "system", "function": "tool"}
 
 
@@ -49,6 +50,8 @@ class WireMessage(msgspec.Struct, frozen=True):
 def read_message(message: WireMessage, fields: JsonObject, *, where: str) -> Message:
     """Parse one message; `fields` is the same as it was sent. Raises `Invalid` for content that is wrong, naming its place."""
     role = _ROLES.get(message.role) or cast("Role", message.role)
+    if len(fields) == 2 and fields.keys() <= _PLAIN and role == message.role != "tool" and isinstance(message.content, str):
+        return Message(role=role, parts=(Text(text=message.content),))
     parts = _content(message, where=where)
     rest = {name: value for name, value in fields.items() if name not in _KNOWN} if not fields.keys() <= _KNOWN else {}
     if message.role in _ROLES:

@@ -19,7 +19,10 @@ _PARAMS: Final = (
     "presence_penalty", "frequency_penalty", "reasoning_effort", "verbosity", "n", "parallel_tool_calls", "modalities", "audio",
     "user",
 )  # fmt: skip
+_SAMPLING: Final = frozenset(_PARAMS)
 _READ: Final = frozenset({*_PARAMS, "model", "messages", "stream", "stream_options", "tools", "tool_choice", "response_format"})
+_COMMON: Final = frozenset({*_PARAMS, "model", "messages", "stream"})
+"""Fields of which nothing is this dialect's alone."""
 _MOST_ANSWERS: Final = 128
 
 
@@ -113,6 +116,8 @@ def _described(error: msgspec.ValidationError) -> Invalid:
 
 
 def _params(fields: JsonObject) -> JsonObject:
+    if _SAMPLING.isdisjoint(fields):
+        return {}
     params = {name: fields[name] for name in _PARAMS if fields.get(name) is not None}
     if "max_completion_tokens" in params:
         params["max_tokens"] = params.pop("max_completion_tokens")
@@ -121,6 +126,8 @@ def _params(fields: JsonObject) -> JsonObject:
 
 def _extra(fields: JsonObject, body: _Body, tools: Sequence[Json]) -> dict[str, Json]:
     """What only this dialect has words for."""
+    if fields.keys() <= _COMMON:
+        return {}
     extra: dict[str, Json] = {name: value for name, value in fields.items() if name not in _READ and value is not None}
     if "metadata" in extra and "inputs" in (body.metadata or {}):
         del extra["metadata"]  # it is meant for us
@@ -194,7 +201,9 @@ def _output_schema(wanted: Mapping[str, object] | None) -> JsonObject | None:
 
 def _inputs(metadata: Mapping[str, object] | None) -> JsonObject:
     """`metadata.inputs`: an object, or the same as JSON text for clients that allow only text there."""
-    inputs = cast("Json", (metadata or {}).get("inputs", {}))
+    if not metadata:
+        return {}
+    inputs = cast("Json", metadata.get("inputs", {}))
     if isinstance(inputs, str):
         inputs = parse_json(inputs, what="metadata.inputs")
     if not isinstance(inputs, Mapping) or isinstance(inputs, Sequence):

@@ -32,8 +32,11 @@ _FINISH: Mapping[str, FinishReason] = {
     "content_filter": "content_filter", "error": "error", "max_tokens": "length", "model_length": "length",
 }  # fmt: skip
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
+_COUNTS: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _TOP: Final = frozenset({"object", "model", "choices", "usage", "system_fingerprint", "obfuscation"})
 _MESSAGE: Final = frozenset({"role", "content", "refusal", "tool_calls", "function_call", "audio", *_THOUGHTS})
+_COMMON: Final = frozenset({"role", "content", "refusal"})
+_FRAME: Final = frozenset({"index", "message", "finish_reason", "logprobs"})
 _CHOICE: Final = frozenset({"index", "message", "delta", "finish_reason", "logprobs", "text"})
 
 
@@ -59,6 +62,8 @@ def read_answer(answer: JsonObject, connection: Connection) -> ChatResponse:
 
 def _choice(choice: JsonObject, place: int) -> Choice:
     message = child(choice, "message")
+    if message.keys() <= _COMMON and not choice.keys() - _FRAME and (plain := _plain(choice, message, place)) is not None:
+        return plain
     calls = [_tool_call(each, index) for index, each in enumerate(_calls(message))]
     parts = [*_thoughts(message), *_content(message.get("content") if message else choice.get("text"))]
     if refused := text(message, "refusal"):
@@ -74,6 +79,20 @@ def _choice(choice: JsonObject, place: int) -> Choice:
         finish_reason=_finish(text(choice, "finish_reason"), has_calls=bool(calls)),
         logprobs=read_logprobs(child(choice, "logprobs")),
         extra={NAME: extra} if extra else {},
+    )
+
+
+def _plain(choice: JsonObject, message: JsonObject, place: int) -> Choice | None:
+    """The choice where it is what most are: a text, and nothing besides."""
+    words, finish, index = message.get("content"), choice.get("finish_reason"), choice.get("index")
+    if not isinstance(words, str) or not words or not isinstance(finish, str) or index != place:
+        return None
+    if message.get("refusal") or choice.get("logprobs"):
+        return None
+    return Choice(
+        index=place,
+        message=Message(role="assistant", parts=(Text(text=words),)),
+        finish_reason=_finish(finish, has_calls=False),
     )
 
 
@@ -274,6 +293,8 @@ def _finish(reason: str, *, has_calls: bool) -> FinishReason:
 
 def read_usage(usage: JsonObject) -> Usage:
     """Tokens, as servers of this dialect and of `/responses` name them."""
+    if usage.keys() <= _COUNTS:
+        return Usage(input_tokens=count(usage, "prompt_tokens"), output_tokens=count(usage, "completion_tokens"))
     read = child(usage, "prompt_tokens_details") or child(usage, "input_tokens_details")
     made = child(usage, "completion_tokens_details") or child(usage, "output_tokens_details")
     return Usage(

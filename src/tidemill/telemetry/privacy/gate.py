@@ -10,7 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -190,28 +190,29 @@ def _is_perhaps_large(record: SpanRecord) -> bool:
 def _reaches(value: Json) -> bool:
     if value is None:
         return False
-    size = 0
-    for each in _lengths(value, 0):
-        size += each
-        if size > _PERHAPS:
-            return True
-    return False
+    return _left_after(value, _PERHAPS, 0) < 0
 
 
-def _lengths(value: Json, depth: int) -> Iterator[int]:
-    if isinstance(value, str):
-        yield len(value) + 3
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield len(str(key)) + 4
-            yield from _lengths(each, depth + 1) if depth < _DEEPEST else ()
-    elif isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray):
-        for each in value:
-            yield from _lengths(each, depth + 1) if depth < _DEEPEST else ()
-    elif isinstance(value, bool | int | float) or value is None:
-        yield 8
-    else:
-        yield 1024  # what is no JSON is written as its text
+def _left_after(value: object, left: int, depth: int) -> int:
+    """What is left of a length after a value; nothing is looked at any more once it is below 0."""
+    kind = value.__class__
+    if kind is str:
+        return left - len(cast("str", value)) - 3
+    if kind is dict or isinstance(value, Mapping):
+        for key, each in cast("Mapping[object, object]", value).items():
+            left = _left_after(each, left - len(str(key)) - 4, depth + 1) if depth < _DEEPEST else left
+            if left < 0:
+                break
+        return left
+    if kind is list or isinstance(value, Sequence | set | frozenset):
+        if isinstance(value, str | bytes | bytearray):
+            return left - (len(value) + 3 if isinstance(value, str) else 1024)
+        for each in cast("Iterable[object]", value):
+            left = _left_after(each, left, depth + 1) if depth < _DEEPEST else left
+            if left < 0:
+                break
+        return left
+    return left - (8 if isinstance(value, int | float) or value is None else 1024)  # what is no JSON is written as its text
 
 
 def _hidden(pairs: Json, rules: Rules) -> Json:

@@ -40,6 +40,7 @@ from tidemill.telemetry.spool.segments import (
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_SECONDS: Final = 1.0
+_GATHER_SECONDS: Final = 0.01  # that what nobody waits for may wait for more of its kind
 _BLOCK_ROWS: Final = 200  # what one damaged frame costs at most
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -71,6 +72,7 @@ class Spool:
         self._pending_bytes = 0
         self._closing = False
         self._idle = False
+        self._gathering = False
         self._turned = False
         self._writer: threading.Thread | None = None
         self._descriptor: int | None = None
@@ -153,6 +155,8 @@ class Spool:
                 raise Unavailable("the span spool is closed", hint="The server is stopping; try again when it is up.")
             self._waiting.append((frames, done))
             self._start_writing()
+            if self._gathering:
+                self._wake.notify()
         return done
 
     def _start_writing(self) -> None:
@@ -169,6 +173,10 @@ class Spool:
                     self._idle = True
                     self._wake.wait()
                     self._idle = False
+                if not self._waiting and not self._closing:
+                    self._gathering = True
+                    self._wake.wait(_GATHER_SECONDS)
+                    self._gathering = False
                 rows, waiting = self._rows, self._waiting
                 self._rows, self._waiting = [], []
                 if not rows and not waiting:
