@@ -102,12 +102,14 @@ def note_spent(span: Span, spent: Spent) -> None:
     span.set(usage=spent.usage, cost=spent.cost, attributes={genai.ESTIMATED: True} if spent.estimated else None)
 
 
-def note_embedding(span: Span, response: EmbedResponse, *, cost: float | None) -> None:
-    """Write down how many vectors came back and what they cost; the vectors themselves stay out of the span."""
+def note_embedding(span: Span, response: EmbedResponse, *, cost: float | None, saved: float | None = None) -> None:
+    """Write down how many vectors came back, what they cost and saved; the vectors themselves stay out of the span."""
     attributes: dict[str, Json] = {
         genai.EMBEDDINGS_DIMENSIONS: response.vectors.dimensions,
         genai.USAGE_INPUT_TOKENS: response.usage.input_tokens,
     }
     if response.model:
         attributes[genai.RESPONSE_MODEL] = response.model
+    if saved is not None:
+        attributes[genai.SAVED_COST] = saved
     span.set(output={"vectors": response.vectors.count}, usage=response.usage, cost=cost, attributes=attributes)

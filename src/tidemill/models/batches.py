@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import anyio
 
 from tidemill.core.chat import EmbedResponse, Usage, Vectors
 from tidemill.core.errors import TidemillError, Unavailable
-from tidemill.core.extend import EmbedProvider
 
 EmbedBatch: TypeAlias = Callable[[Sequence[str]], Awaitable[EmbedResponse]]
+
 _BATCH_SIZE = 128
 _AT_ONCE = 4
 
 
-async def embed_in_batches(texts: Sequence[str], embed: EmbedBatch, *, provider: EmbedProvider) -> EmbedResponse:
+class Named(Protocol):
+    """Who embeds, as errors name it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+async def embed_in_batches(texts: Sequence[str], embed: EmbedBatch, *, provider: Named) -> EmbedResponse:
     """Embed with `provider.batch_size` texts a call and `provider.at_once` calls at a time, where it says so.
 
     The first error stops the other batches and is raised.
@@ -46,13 +55,13 @@ async def embed_in_batches(texts: Sequence[str], embed: EmbedBatch, *, provider:
     return _joined([each for each in answers if each is not None], provider)
 
 
-def _checked(answer: EmbedResponse, asked: int, provider: EmbedProvider) -> EmbedResponse:
+def _checked(answer: EmbedResponse, asked: int, provider: Named) -> EmbedResponse:
     if answer.vectors.count != asked:
         raise Unavailable(f"{provider.name} gave {answer.vectors.count} vectors for {asked} texts")
     return answer
 
 
-def _joined(answers: Sequence[EmbedResponse], provider: EmbedProvider) -> EmbedResponse:
+def _joined(answers: Sequence[EmbedResponse], provider: Named) -> EmbedResponse:
     widths = sorted({each.vectors.dimensions for each in answers})
     if len(widths) > 1:
         raise Unavailable(f"{provider.name} gave vectors of different lengths: {', '.join(map(str, widths))}")

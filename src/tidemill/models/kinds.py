@@ -17,7 +17,7 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
-from tidemill.models.cache.policy import read_cache, semantic_reference
+from tidemill.models.cache.policy import parse_cache, semantic_reference
 from tidemill.models.connections import credential_problems, url_problem
 from tidemill.models.gguf_file import model_file
 from tidemill.models.onnx_file import embedder_files
@@ -69,6 +69,7 @@ class _EmbedderBody(_Body):
     file: str | None = None
     tokenizer: str | None = None
     dimensions: Annotated[int, Field(gt=0, le=65536)] | None = None
+    cache: JsonValue = None
 
 
 class _ConnectionBody(_Body):
@@ -106,7 +107,7 @@ class ModelKind:
         problems += mistakes
         references, mistakes = _adapter(given.adapter)
         problems += mistakes
-        kept, mistakes = _cache(given.cache)
+        kept, mistakes = parse_cache(given.cache)
         problems += mistakes
         _refuse(problems)
         if file is not None:
@@ -145,8 +146,12 @@ class EmbedderKind:
             spec["dimensions"] = given.dimensions
         blobs, mistakes = embedder_files(given.file, given.tokenizer, provider=given.provider, files=files)
         problems += mistakes
+        kept, mistakes = parse_cache(given.cache, semantic=False)
+        problems += mistakes
         _refuse(problems)
         spec.update(blobs)
+        if kept is not None:
+            spec["cache"] = kept
         return Parsed(spec=spec, blobs=blobs)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
@@ -256,16 +261,6 @@ def _adapter(given: str | None) -> tuple[dict[str, str], list[Problem]]:
         return {"adapter": str(parse_ref(given, kind="adapter"))}, []
     except Invalid as error:
         return {}, [Problem(message=error.message, where="adapter", hint=error.hint)]
-
-
-def _cache(given: Json) -> tuple[JsonObject | None, list[Problem]]:
-    """What is kept of the model's answers."""
-    if given is None:
-        return None, []
-    try:
-        return read_cache(given), []
-    except Invalid as error:
-        return None, [Problem(message=error.message, where=error.where, hint=error.hint)]
 
 
 def _range_problems(params: JsonObject) -> list[Problem]:

@@ -38,11 +38,17 @@ class Reach:
         self._budgets: dict[tuple[str, str], RetryBudget] = {}
 
     def chat_provider(self, model: Version) -> ChatProvider:
-        """Who answers for a model. Raises `Invalid` for one that is not known."""
+        """Who answers for a model. Raises `Invalid` for one that is not known, and for an embedder."""
+        if model.kind == "embedder":
+            said = f"{model.bare} makes vectors, and no answers"
+            raise Invalid(said, where="model", hint="Name a model, or a route of models.", kind="invalid")
         return _provider("chat_providers", model, self._chat)
 
     def embed_provider(self, embedder: Version) -> EmbedProvider:
-        """Who embeds. Raises `Invalid` for one that is not known."""
+        """Who embeds. Raises `Invalid` for one that is not known, and for a model."""
+        if embedder.kind != "embedder":
+            said = f"{embedder.bare} makes no vectors"
+            raise Invalid(said, where="model", hint="Name an embedder, or a route of embedders.", kind="invalid")
         return _provider("embed_providers", embedder, self._embed)
 
     async def connection(

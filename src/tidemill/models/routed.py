@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeAlias, TypeVar, cast
 
@@ -18,7 +18,7 @@ from tidemill.core.clock import Clock, SystemClock
 from tidemill.core.errors import DeadlineExceeded, MissingExtra, TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
-from tidemill.core.records import Version
+from tidemill.core.records import SpanKind, Version
 from tidemill.core.refs import Ref, parse_ref
 from tidemill.models.caller import Caller
 from tidemill.models.calls import Attempt, Call, Routed, Router, Spent
@@ -37,6 +37,7 @@ FindVersion: TypeAlias = Callable[[str, Ref], Awaitable[Version]]
 
 T = TypeVar("T")
 _COMPILED: Final = 256
+_SPANS: Final[Mapping[str, SpanKind]] = {"embeddings": "embedding"}
 _log = logging.getLogger(__name__)
 
 
@@ -290,7 +291,7 @@ class Routes:
     async def _make(self, request: _Request[T], step: courses.Attempt) -> _Made[T]:
         """One attempt, with its span. The span of a good one is ended by `settled`."""
         attributes: dict[str, Json] = {genai.TARGET: step.target.name, genai.ATTEMPT: step.number, genai.WHY: step.why}
-        span = request.call.span.child(step.target.name, kind="llm", attributes=attributes)
+        span = request.call.span.child(step.target.name, kind=_SPANS.get(request.call.operation, "llm"), attributes=attributes)
         try:
             if step.delay:
                 await asyncio.sleep(step.delay)

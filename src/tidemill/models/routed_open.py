@@ -23,6 +23,9 @@ def open_routes(models: Models, *, database: Database, clock: Clock, language_of
 
     async def ping(model: Version, project: str, environment: str) -> None:
         caller = Caller(project=project, environment=environment, cache=CacheControl(read=False, write=False))
+        if model.kind == "embedder":
+            await models.embed(model, ["ping"], caller=caller)
+            return
         span = null_recorder().trace("health", kind="llm", project=project)
         await models.chat(model, ping_request(), caller=caller, span=span)
 

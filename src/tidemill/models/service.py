@@ -21,16 +21,15 @@ from tidemill.core.records import Version
 from tidemill.models import annotate
 from tidemill.models.answered import Answered
 from tidemill.models.attempts import Asking, Opened
-from tidemill.models.batches import embed_in_batches
 from tidemill.models.caller import Caller
-from tidemill.models.calls import Cache, Call, Limiter, Operation, RawRequest, Routed, Router, Spent
+from tidemill.models.calls import Cache, Call, Limiter, Operation, RawRequest, Routed, Router
 from tidemill.models.direct import Direct
+from tidemill.models.embedding import Embedder, VectorCache
 from tidemill.models.media import ReadBlob
 from tidemill.models.passage import Passage
 from tidemill.models.reach import ConnectionFor, PathOf, Reach, model_name
-from tidemill.models.retry import RetryPolicy, retrying
+from tidemill.models.retry import RetryPolicy
 from tidemill.models.stream import ChatResult, ChatStream
-from tidemill.pricing.prices import cost_of
 from tidemill.telemetry import Span, null_recorder
 
 
@@ -66,6 +65,7 @@ class Models:
         self._reach = Reach(connection_for=connection_for, read_blob=read_blob, path_of=path_of)
         self.limiter = limiter
         self.cache = cache
+        self.vectors: VectorCache | None = None
         self.router: Router = router or Direct(reach=self._reach, policy=self._retry, clock=self._clock)
 
     async def chat(self, model: Version, request: ChatRequest, *, caller: Caller, span: Span) -> ChatResult:
@@ -134,50 +134,47 @@ class Models:
         return Answered(passage, routed, self._clock)
 
     async def embed(
-        self, embedder: Version, texts: Sequence[str], *, caller: Caller, span: Span | None = None
+        self,
+        embedder: Version,
+        texts: Sequence[str],
+        *,
+        caller: Caller,
+        span: Span | None = None,
+        dimensions: int | None = None,
+        notes: dict[str, str] | None = None,
     ) -> EmbedResponse:
-        """Embed every text, in order and in batches; each batch is tried again by itself."""
+        """Embed every text, in order and in batches; each batch is tried again, and goes by a route, by itself.
+
+        `dimensions` takes the place of the embedder's own; `notes` collects what a door says in headers. Errors as for `chat`.
+        """
         call = Call(
             operation="embeddings", model=embedder, caller=caller, started=self._clock.monotonic(), texts=tuple(texts),
             span=span or null_recorder().trace("embed", kind="embedding", project=caller.project),
+            notes={} if notes is None else notes,
         )  # fmt: skip
+        left = caller.left(call.started)
+        try:
+            async with asyncio.timeout(left):
+                return await self._embed(call, dimensions)
+        except TimeoutError as error:
+            said = f"no vectors within the {left:.3g} s that the caller allows"
+            hint = "Allow more time, or send fewer texts at once."
+            raise DeadlineExceeded(said, hint=hint, kind="timeout") from error
+
+    async def _embed(self, call: Call, dimensions: int | None) -> EmbedResponse:
         permit = None if self.limiter is None else await self.limiter.admit(call)
         try:
-            response, cost = await self._embed(call, span)
+            known = None if self.vectors is None else await self.vectors.look(call, dimensions=dimensions)
+            embedder = Embedder(reach=self._reach, router=self.router, clock=self._clock)
+            response, spent = await embedder.embed(call, dimensions=dimensions, known=known)
         except BaseException:
             if permit is not None:
                 permit.release()
             raise
         if permit is not None:
-            permit.settle(Spent(usage=response.usage, cost=cost))
+            permit.settle(spent)
+        annotate.note_embedding(call.span, response, cost=spent.cost, saved=spent.saved)
         return response
-
-    async def _embed(self, call: Call, span: Span | None) -> tuple[EmbedResponse, float | None]:
-        embedder, caller = call.model, call.caller
-        provider = self._reach.embed_provider(embedder)
-        connection = await self._reach.connection(provider, embedder, project=caller.project, environment=caller.environment)
-        name = model_name(embedder)
-        params: dict[str, Json] = dict(cast("JsonObject", embedder.spec.get("params") or {}))
-        if embedder.spec.get("dimensions") is not None:
-            params["dimensions"] = embedder.spec["dimensions"]
-        if "file" in embedder.spec:
-            params["provider_options"] = self._reach.options(embedder, project=caller.project)
-        if span is not None:
-            environment = caller.environment
-            annotate.note_request(span, operation="embeddings", model=name, connection=connection, environment=environment)
-
-        async def embed_batch(batch: Sequence[str]) -> EmbedResponse:
-            async def ask() -> EmbedResponse:
-                return await provider.embed(batch, model=name, params=params, connection=connection)
-
-            budget = self._reach.budget(caller.project, embedder)
-            return (await retrying(ask, policy=self._retry, budget=budget, clock=self._clock))[0]
-
-        response = await embed_in_batches(call.texts, embed_batch, provider=provider)
-        cost = cost_of(connection.provider, response.model or name, response.usage)
-        if span is not None:
-            annotate.note_embedding(span, response, cost=cost)
-        return response, cost
 
     async def tokenize(self, model: Version, text: str, *, project: str, environment: str) -> Sequence[int]:
         """The ids of a text's tokens as the model has them. Raises `Invalid` for a model that does not run here."""

@@ -13,6 +13,7 @@ from tidemill.core.clock import Clock
 from tidemill.core.errors import Invalid, TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.models.answered import Answered
+from tidemill.models.routing.spec import answers_as
 from tidemill.models.service import Models
 from tidemill.serve.asking import caller_of
 from tidemill.serve.dialects.dialect import Head
@@ -86,7 +87,7 @@ class TaskDoor:
 
 
 async def _answer(exchange: Exchange, task: Task, asked: Asked, headers: Mapping[str, str]) -> None:
-    here = task.here.get(asked.model.kind)
+    here = task.here.get(answers_as(asked.model))
     raw = asked.call.raw
     try:
         if here is not None:
@@ -107,7 +108,7 @@ async def _answer(exchange: Exchange, task: Task, asked: Asked, headers: Mapping
 
 async def _send(exchange: Exchange, asked: Asked, body: JsonObject, headers: Mapping[str, str]) -> None:
     asked.span.end()  # before the caller can ask for the trace
-    await exchange.send_json(200, body, headers={**headers, **_standing(asked)})
+    await exchange.send_json(200, body, headers={**headers, **asked.notes, **_standing(asked)})
 
 
 async def _pass_on(exchange: Exchange, asked: Asked, answered: Answered, headers: Mapping[str, str], *, stream: bool) -> None:

@@ -72,6 +72,16 @@ def get_answer(db: Connection, project: str, key: str, *, now_ns: int) -> KeptAn
     return KeptAnswer(**{name: getattr(row, name) for name in KeptAnswer.__struct_fields__})
 
 
+def get_answers(db: Connection, project: str, keys: Sequence[str], *, now_ns: int) -> Mapping[str, KeptAnswer]:
+    """The answers under several keys whose time is not over, by key."""
+    found: dict[str, KeptAnswer] = {}
+    mine = select(kept_answers).filter_by(project=project).where(kept_answers.c.expires_ns > now_ns)
+    for batch in in_batches(sorted(set(keys))):
+        for row in db.execute(mine.where(kept_answers.c.key.in_(batch))):
+            found[row.key] = KeptAnswer(**{name: getattr(row, name) for name in KeptAnswer.__struct_fields__})
+    return found
+
+
 def vectors_in(db: Connection, project: str, context: str, *, now_ns: int, limit: int) -> Sequence[tuple[str, bytes]]:
     """Key and vector of the answers in a context, the newest first."""
     query = select(kept_answers.c.key, kept_answers.c.vector).filter_by(project=project, context=context)

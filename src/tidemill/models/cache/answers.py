@@ -17,6 +17,7 @@ from tidemill.models.cache.key import Key, key_of
 from tidemill.models.cache.policy import CachePolicy, policy_of
 from tidemill.models.cache.semantic import Meanings
 from tidemill.models.cache.shelf import Entry, Shelf
+from tidemill.models.cache.texts import KeptVectors
 from tidemill.models.caller import CacheControl
 from tidemill.models.calls import Call, Hit, Slot
 from tidemill.models.stream import ChatResult
@@ -43,6 +44,7 @@ class KeptAnswers:
     ) -> None:
         self.shelf = shelf
         self.meanings = meanings
+        self.vectors = KeptVectors(database, clock=clock, policy_of=self.policy)
         self._database = database
         self._clock = clock
         self._patience = patience
@@ -53,7 +55,7 @@ class KeptAnswers:
         """A kept answer, or that of the same request under way; else where to put this one."""
         control, request = call.caller.cache, call.request
         call.notes[_NOTE] = "off"
-        policy = await self._policy(call) if call.operation in _OPERATIONS and request is not None else None
+        policy = await self.policy(call) if call.operation in _OPERATIONS and request is not None else None
         key = None
         if policy is not None and request is not None and (control.read or control.write):
             meant = policy.semantic is not None and self.meanings is not None and control.semantic is not False
@@ -75,6 +77,7 @@ class KeptAnswers:
     async def flush(self) -> None:
         """Write what is on its way, and read anew what is remembered: somebody is erased."""
         await self.shelf.flush()
+        await self.vectors.flush()
         if self.meanings is not None:
             self.meanings.forget()
 
@@ -86,6 +89,7 @@ class KeptAnswers:
     async def close(self) -> None:
         """Write what is on its way."""
         await self.shelf.flush()
+        await self.vectors.flush()
 
     async def _wait_or_search(self, call: Call, key: Key, policy: CachePolicy) -> Hit | Slot | None:
         control, place = call.caller.cache, (call.caller.project, key.exact)
@@ -147,7 +151,7 @@ class KeptAnswers:
         call.notes["age"] = str(int(age))
         return Hit(response=entry.response, age=age, saved=entry.cost, by=by)
 
-    async def _policy(self, call: Call) -> CachePolicy | None:
+    async def policy(self, call: Call) -> CachePolicy | None:
         """What the endpoint says that was asked, else what the model says."""
         caller = call.caller
         if caller.endpoint is not None:

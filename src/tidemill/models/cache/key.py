@@ -13,8 +13,7 @@ from tidemill.core.digests import canonical
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Text, message_to_json
-from tidemill.models.cache.policy import Share
-from tidemill.models.caller import Caller
+from tidemill.models.cache.policy import Share, scope_of
 from tidemill.models.calls import Call
 
 _FORM: Final = 1
@@ -60,7 +59,7 @@ def _head(call: Call, request: ChatRequest, share: Share) -> dict[str, Json]:
         "operation": call.operation,
         "model": call.model.digest,
         "environment": caller.environment,
-        "scope": _scope(caller, share),
+        "scope": scope_of(caller, share),
         "params": {name: value for name, value in request.params.items() if name not in _NO_MATTER and value is not None},
         "tools": [_tool(each.name, each.description, each.parameters, each.extra) for each in request.tools],
         "tool_choice": request.tool_choice,
@@ -78,13 +77,6 @@ def _head(call: Call, request: ChatRequest, share: Share) -> dict[str, Json]:
             head["dialect"] = raw.dialect
             head["fields"] = {name: value for name, value in raw.fields.items() if name not in _NOT_RAW}
     return head
-
-
-def _scope(caller: Caller, share: Share) -> list[Json]:
-    """Whose answers these are. Without a user a key's own; the platform's callers without a key share theirs."""
-    if share == "project":
-        return []
-    return [caller.key] if share == "key" else [caller.key, caller.user]
 
 
 def _tool(name: str, description: str, parameters: JsonObject, extra: JsonObject) -> JsonObject:

@@ -30,4 +30,5 @@ def open_cache(
     shelf = Shelf(database, clock=clock, most_bytes=most_bytes)
     answers = KeptAnswers(database, shelf=shelf, clock=clock, meanings=meanings, patience=patience)
     models.cache = answers
+    models.vectors = answers.vectors
     return answers

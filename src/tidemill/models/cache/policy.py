@@ -1,4 +1,4 @@
-"""What a document says of kept answers: `cache:` of a model or of an endpoint."""
+"""What a document says of kept answers: `cache:` of a model, a route, an embedder or an endpoint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Final, Literal, TypeAlias, cast
 import msgspec
 
 from tidemill.core.durations import parse_duration
-from tidemill.core.errors import Invalid
+from tidemill.core.errors import Invalid, Problem
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
+from tidemill.models.caller import Caller
 
 Share: TypeAlias = Literal["user", "key", "project"]
 
@@ -59,6 +60,20 @@ def read_cache(value: Json, *, where: str = "cache") -> JsonObject | None:
     return spec
 
 
+def parse_cache(given: Json, *, semantic: bool = True) -> tuple[JsonObject | None, list[Problem]]:
+    """As `read_cache`, with what is wrong in place of an error; None is `off`. `semantic` False: nothing has a meaning."""
+    if given is None:
+        return None, []
+    try:
+        spec = read_cache(given)
+    except Invalid as error:
+        return None, [Problem(message=error.message, where=error.where, hint=error.hint)]
+    if spec is not None and "semantic" in spec and not semantic:
+        hint = "Leave semantic out: a vector belongs to its text alone."
+        return None, [Problem(message="vectors are not found by their meaning", where="cache.semantic", hint=hint)]
+    return spec, []
+
+
 def _read_semantic(value: Json, where: str) -> JsonObject:
     hint = "Write semantic: {embedder: embedder/NAME, threshold: 0.95}."
     if not isinstance(value, Mapping):
@@ -92,6 +107,13 @@ def policy_of(spec: Json) -> CachePolicy | None:
     if isinstance(found, Mapping):
         semantic = Semantic(embedder=str(found["embedder"]), threshold=float(cast("float", found["threshold"])))
     return CachePolicy(ttl=float(cast("float", spec["ttl"])), share=cast("Share", spec["share"]), semantic=semantic)
+
+
+def scope_of(caller: Caller, share: Share) -> list[Json]:
+    """Whose answers these are. Without a user a key's own; the platform's callers without a key share theirs."""
+    if share == "project":
+        return []
+    return [caller.key] if share == "key" else [caller.key, caller.user]
 
 
 def semantic_reference(spec: JsonObject) -> dict[str, str]:

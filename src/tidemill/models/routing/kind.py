@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from tidemill.core.bodies import parse_body
 from tidemill.core.conditions import Condition
@@ -18,10 +18,12 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
+from tidemill.models.cache.policy import parse_cache, semantic_reference
 from tidemill.models.routing.facts import NAMES
 from tidemill.models.routing.spec import QUANTILES, Sticky, Strategy
 
 _MOST_TARGETS: Final = 64
+_MAKES_VECTORS: Final = ("model", "file", "tokenizer", "dimensions", "params")
 
 
 def _seconds(value: object) -> float:
@@ -99,6 +101,7 @@ class _RouteBody(_Body):
     breaker: _Breaker | None = None
     hedge: _Hedge | None = None
     health: _Health | None = None
+    cache: JsonValue = None
     timeout: Seconds | None = None
     first_token: Seconds | None = None
     longest: Seconds | None = None
@@ -127,16 +130,39 @@ class RouteKind:
         if all(isinstance(each, Mapping) and each.get("weight") == 0 for each in targets):
             problems.append(Problem(message="no target has weight", where="targets", hint="Give one a weight above 0."))
         spec: dict[str, Json] = {"targets": targets}
-        spec.update(cast("JsonObject", given.model_dump(exclude={"targets", "hedge"}, exclude_none=True)))
+        kinds = {parse_ref(each).kind for each in references.values()}
+        if len(kinds) > 1:
+            hint = "Make one route of the models and one of the embedders."
+            problems.append(Problem(message="models and embedders are mixed", where="targets", hint=hint))
+        spec.update(cast("JsonObject", given.model_dump(exclude={"targets", "hedge", "cache"}, exclude_none=True)))
         if given.hedge is not None:
             spec["hedge"] = _hedge(given.hedge, problems)
+        kept, mistakes = parse_cache(given.cache, semantic="embedder" not in kinds)
+        problems += mistakes
+        if kept is not None:
+            spec["cache"] = kept
+            references.update(semantic_reference(kept))
         if problems:
             raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)
         return Parsed(spec=spec, references=references)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
-        """Nothing that the models' kind does not say already."""
-        return ()
+        """Embedders must make the same vectors: those of different models cannot be compared."""
+        targets = [str(each["model"]) for each in cast("Sequence[JsonObject]", spec["targets"])]
+        found = [(index, version) for index, each in enumerate(targets) if (version := resolved.get(each)) is not None]
+        if not found or found[0][1].kind != "embedder":
+            return ()
+        first = found[0][1]
+        hint = "Give each the same model (or file), dimensions and params; provider and connection may differ."
+        return [
+            Problem(
+                message=f"{version.bare} makes other vectors than {first.bare}: their {differing} differ",
+                where=f"targets.{index}.model",
+                hint=hint,
+            )
+            for index, version in found[1:]
+            if (differing := " and ".join(_unlike(first.spec, version.spec)))
+        ]
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""
@@ -149,7 +175,8 @@ def _target(
     where = place if written else f"{place}.model"
     spec = cast("dict[str, Json]", given.model_dump(exclude_none=True))
     try:
-        references[where] = spec["model"] = str(parse_ref(given.model, kind="model"))
+        kind = "embedder" if given.model.partition("@")[0].rpartition(":")[2].startswith("embedder/") else "model"
+        references[where] = spec["model"] = str(parse_ref(given.model, kind=kind))
     except Invalid as error:
         problems.append(Problem(message=error.message, where=where, hint=error.hint))
     if given.after is not None:
@@ -157,6 +184,14 @@ def _target(
     if given.when is not None:
         problems.extend(_condition_problems(given.when, f"{place}.when"))
     return spec
+
+
+def _unlike(one: JsonObject, other: JsonObject) -> list[str]:
+    """What two embedders say differently of the vectors that they make."""
+    unlike = [name for name in _MAKES_VECTORS if one.get(name) != other.get(name)]
+    if not unlike and one.get("model") is None and one.get("file") is None and one.get("provider") != other.get("provider"):
+        return ["provider"]  # each serves a model of its own where none is named
+    return unlike
 
 
 def _condition_problems(text: str, where: str) -> list[Problem]:

@@ -122,6 +122,14 @@ class Route:
         return {each.name: each for each in self.targets}
 
 
+def answers_as(version: Version) -> str:
+    """What a route stands for: the kind of its targets; of anything else its own."""
+    if version.kind != "route":
+        return version.kind
+    targets = cast("Sequence[JsonObject]", version.spec["targets"])
+    return parse_ref(str(targets[0]["model"])).kind
+
+
 def compile_route(version: Version) -> Route:
     """A route's version, ready to decide. Slow where it has conditions (they are compiled): do it once, on a worker thread."""
     spec = version.spec

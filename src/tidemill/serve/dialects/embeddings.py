@@ -8,7 +8,6 @@ from __future__ import annotations
 import array
 import base64
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from tidemill.core.chat import EmbedResponse, Usage
@@ -36,11 +35,11 @@ def _read(content: bytes, _headers: Headers) -> TaskCall:
 
 
 async def _embed(asked: Asked) -> JsonObject:
-    fields, embedder = asked.call.fields, asked.model
+    fields = asked.call.fields
     wanted = whole_number(fields, "dimensions", least=1)
-    if wanted is not None and embedder.spec.get("dimensions") != wanted:
-        embedder = replace(embedder, spec={**embedder.spec, "dimensions": wanted})
-    response = await asked.models.embed(embedder, _texts(fields["input"]), caller=asked.caller, span=asked.span)
+    response = await asked.models.embed(
+        asked.model, _texts(fields["input"]), caller=asked.caller, span=asked.span, dimensions=wanted, notes=asked.notes
+    )
     if wanted is not None and response.vectors.dimensions != wanted:
         raise Invalid(
             f"{asked.model.ref} gives {response.vectors.dimensions} dimensions, not {wanted}",

@@ -62,6 +62,8 @@ class Asked:
     caller: Caller
     span: Span
     head: Head
+    notes: dict[str, str] = field(default_factory=dict[str, str])
+    """What limits, cache and routing want to say in headers."""
 
 
 Here: TypeAlias = Callable[[Asked], Awaitable[JsonObject]]
