@@ -43,6 +43,7 @@ from tidemill.core.json import dump_json
 from tidemill.core.logs import start_logging
 from tidemill.core.settings import Settings
 from tidemill.data.index import Indexes
+from tidemill.flows.guard import standing_guardrail
 from tidemill.flows.providers import languages
 from tidemill.flows.run import Runner
 from tidemill.govern.policy import Policies
@@ -50,6 +51,7 @@ from tidemill.jobs.engine import Jobs
 from tidemill.jobs.presence import Presence
 from tidemill.jobs.schedules import Schedules
 from tidemill.models.cache.opened import open_cache
+from tidemill.models.checks.opened import open_guards
 from tidemill.models.limits.opened import open_limits
 from tidemill.models.routed_open import open_routes
 from tidemill.models.service import Models
@@ -274,6 +276,7 @@ def _assemble(
     models = _open_models(database, blobs, clock)
     routes = open_routes(models, database=database, clock=clock, language_of=languages.finder())
     limits = open_limits(settings.gateway, models=models, database=database, clock=clock, ids=ids)
+    open_guards(models, database=database, clock=clock, ids=ids, compiled=standing_guardrail)
     kept = open_cache(models=models, database=database, clock=clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
     presence = Presence(database, id=ids.text(), blobs=settings.blobs or folder.blobs)

@@ -287,7 +287,10 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class Check(Protocol):
-    """What a guardrail runs. Group: `tidemill.checks`. A factory that takes the options as keywords is registered."""
+    """What a guardrail runs. Group: `tidemill.checks`. A factory that takes the options as keywords is registered.
+
+    Of a stream it is shown the last piece with some of what went before; with the attribute `reads_all` (True), all of it.
+    """
 
     name: str
 

@@ -51,6 +51,7 @@ class MaxLength:
     """Finds what goes beyond `characters`."""
 
     name = "max_length"
+    reads_all = True
 
     def __init__(self, *, characters: int) -> None:
         if isinstance(characters, bool) or not isinstance(characters, int) or characters < 1:

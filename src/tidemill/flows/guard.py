@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import cast
 
 from tidemill.core.json import Json, JsonObject
+from tidemill.core.parts import ROLES
 from tidemill.core.records import SpanKind, Version
 from tidemill.flows.guardrail_kind import make_check
 from tidemill.flows.results import Blocked
 from tidemill.flows.step import Call, Outcome, Run
+from tidemill.models.checks.guardrail import CHARACTERS, SECONDS, TIMEOUT, Action, Guardrail, OnError, Point
+from tidemill.models.checks.look import look
+from tidemill.models.checks.screen import ACTION, GUARDRAIL
 from tidemill.prompts.text import is_passages, text_of
 from tidemill.telemetry import Span
-
-GUARDRAIL: Final = "tidemill.guardrail"
-ACTION: Final = "tidemill.guardrail.action"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,8 @@ class Guard:
     """A guardrail, compiled."""
 
     def __init__(self, version: Version) -> None:
-        spec = version.spec
+        spec = self._spec = version.spec
+        self._digest = version.digest
         self.ref = version.bare
         self.point = str(spec["on"])
         self.message = str(spec["message"]) if "message" in spec else None
@@ -51,15 +53,44 @@ class Guard:
         assert isinstance(checks, Sequence)
         assert not isinstance(checks, str)
         self._checks = [make_check(*_made(each)) for each in checks]
+        self._standing = self.standing()
 
-    async def judge(self, text: str) -> Verdict:
-        """Run every check on a text. Raises nothing: a block is a verdict."""
+    def standing(self) -> Guardrail:
+        """The same as a call of a model meets it."""
+        spec, hold = self._spec, cast("JsonObject", self._spec.get("hold", {}))
+        roles = cast("Sequence[str] | None", spec.get("roles"))
+        return Guardrail(
+            ref=self.ref,
+            digest=self._digest,
+            point=cast("Point", self.point),
+            action=cast("Action", self._action),
+            find=self.find,
+            replacement=self._replacement,
+            message=self.message,
+            on_error=cast("OnError", spec.get("on_error", "closed")),
+            timeout=cast("float", spec.get("timeout", TIMEOUT)),
+            characters=cast("int", hold.get("characters", CHARACTERS)),
+            seconds=cast("float", hold.get("time", SECONDS)),
+            roles=frozenset(ROLES if roles is None else roles),
+            reads_all=any(getattr(each, "reads_all", False) for each in self._checks),
+        )
+
+    async def find(self, text: str) -> Sequence[tuple[int, int, str]]:
+        """What every check finds, in order."""
         findings: list[tuple[int, int, str]] = []
         for check in self._checks:
             findings.extend(await check.check(text))
-        if not findings:
+        return sorted(findings)
+
+    async def judge(self, text: str) -> Verdict:
+        """Run every check on a text. A block is a verdict.
+
+        Raises `Unavailable` where a check cannot look, or takes too long, unless the guardrail says `on_error: open`.
+        """
+        (looked,) = await look((self._standing,), text)
+        if not looked.findings:
             return Verdict(text=text, action="allow")
-        found = tuple(sorted(findings))
+        found = tuple(looked.findings)
         redacted = _redacted(text, found, self._replacement) if self._action == "redact" else text
         return Verdict(text=redacted, action=self._action, findings=found)
 
@@ -74,14 +105,12 @@ class Guard:
 
     def refusal(self, verdict: Verdict) -> Blocked:
         """The error that says which guardrail refused, and what it found (by label, never the text itself)."""
-        labels = ", ".join(dict.fromkeys(label for _, _, label in verdict.findings))
-        what = {"input": "the input", "output": "the answer", "context": "the retrieved text", "tool": "what a tool gave"}
-        refusal = Blocked(f"{self.ref} blocked {what[self.point]}: {labels}", hint=_HINT, where=self.ref)
-        refusal.answer = self.message
-        return refusal
+        return self._standing.refusal(list(dict.fromkeys(label for _, _, label in verdict.findings)))
 
 
-_HINT: Final = "Change what it found, or ask whoever owns the guardrail."
+def standing_guardrail(version: Version) -> Guardrail:
+    """A `kind: guardrail` as calls of models meet it."""
+    return Guard(version).standing()
 
 
 async def guard_passages(guard: Guard, passages: Json, *, span: Span) -> Json:

@@ -6,20 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidemill.core.chat import FinishReason, ToolDefinition, Usage
-from tidemill.core.errors import Denied
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
 from tidemill.models.caller import Caller
+from tidemill.models.checks.guardrail import Blocked as Blocked  # noqa: PLC0414  (flows raise it, too)
 from tidemill.telemetry import Span
 
 ENGINE = "tidemill-engine/1"
 """Changes whenever the same step could give another output; part of every cache key."""
-
-
-class Blocked(Denied):
-    """A guardrail refused a text; `answer` is what to say instead, when the guardrail says so."""
-
-    answer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

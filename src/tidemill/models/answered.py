@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from tidemill.core.chat import ChatDelta, ChatResponse
@@ -15,6 +16,8 @@ from tidemill.models import annotate
 from tidemill.models.assemble import Assembly
 from tidemill.models.attempts import Opened
 from tidemill.models.calls import Hit, Routed
+from tidemill.models.checks.screen import HEADER, Screen
+from tidemill.models.checks.stream import Screened
 from tidemill.models.passage import Passage
 from tidemill.models.raw import Unasked
 from tidemill.models.replay import replayed
@@ -80,6 +83,12 @@ class Answered:
         source = opened.source
         if source is None:
             raise Conflict("the answer is passed on as it is", hint="Iterate pieces.")
+        screen = self._passage.call.screen
+        if screen is not None and screen.outputs:
+            async with contextlib.aclosing(self._screened(opened, source, screen)) as screened:
+                async for delta in screened:
+                    yield delta
+            return
         try:
             for delta in opened.deltas:
                 assembly.add(delta)
@@ -95,6 +104,34 @@ class Answered:
         finally:
             await opened.close()
         self._finish(opened, assembly.response(), first=True)
+
+    async def _screened(self, opened: Opened, source: AsyncIterator[ChatDelta], screen: Screen) -> AsyncGenerator[ChatDelta]:
+        """The answer in pieces, as guardrails let it pass: `heard` is what came, `shown` what went on."""
+        heard, shown, screened = Assembly(), Assembly(), Screened(screen, now=self._clock.monotonic)
+        try:
+            async with contextlib.aclosing(screened.deltas(self._heard(opened, source, heard))) as deltas:
+                async for delta in deltas:
+                    shown.add(delta)
+                    yield delta
+            if shown.finish_reason is None:
+                raise _ended_early(opened)
+        except BaseException as error:
+            self._broke(opened, heard.response(), error, shown=shown.response())
+            raise
+        finally:
+            await opened.close()
+        response = shown.response()
+        if screened.is_blocked:  # the provider was stopped, so it has not said what it used
+            response = replace(response, usage=self._passage.used(heard.response()))
+        self._finish(opened, response, first=True)
+
+    async def _heard(self, opened: Opened, source: AsyncIterator[ChatDelta], heard: Assembly) -> AsyncGenerator[ChatDelta]:
+        for delta in opened.deltas:
+            heard.add(delta)
+            yield delta
+        async for delta in source if self._deadline is None else self._in_time(source, self._deadline):
+            heard.add(delta)
+            yield delta
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """The provider's own bytes."""
@@ -148,7 +185,9 @@ class Answered:
         for delta in opened.deltas:
             assembly.add(delta)
         response = assembly.response() if opened.raw is None else opened.raw.reader.response()
-        self._broke(opened, response, asyncio.CancelledError())
+        screen = self._passage.call.screen
+        shown = Assembly().response() if screen is not None and screen.outputs else None
+        self._broke(opened, response, asyncio.CancelledError(), shown=shown)
         await opened.close()
 
     def _began(self) -> Opened:
@@ -190,6 +229,7 @@ class Answered:
             connection=opened.connection.name,
             attempts=routed.attempts,
             model=routed.model.bare,
+            guardrails=_NO_HEADERS if call.screen is None else call.screen.verdicts,
         )
         if routed.attempts > 1 or routed.model is not call.model:
             annotate.note_served(call.span, model=opened.model, connection=opened.connection)
@@ -203,6 +243,9 @@ class Answered:
         call.notes["x-tidemill-cache-by"] = hit.by
         if hit.saved is not None:
             call.notes["x-tidemill-saved"] = f"{hit.saved:.10f}".rstrip("0").rstrip(".")
+        if call.screen is not None:
+            call.screen.keep()
+            call.notes[HEADER] = call.screen.header
         result = ChatResult(
             response=hit.response,
             cost=0.0,
@@ -213,17 +256,20 @@ class Answered:
             model=call.model.bare,
             cached=hit.by,
             saved=hit.saved,
+            guardrails=_NO_HEADERS if call.screen is None else call.screen.verdicts,
         )
         annotate.note_kept(call.span, result)
         self._result = result
         self._passage.kept(result)
 
-    def _broke(self, opened: Opened, response: ChatResponse, error: BaseException) -> None:
+    def _broke(
+        self, opened: Opened, response: ChatResponse, error: BaseException, *, shown: ChatResponse | None = None
+    ) -> None:
         if isinstance(error, TidemillError) and _BEGUN not in error.hint:
             error.hint = f"{error.hint} {_BEGUN}".strip()
         model = self._passage.call.model if self._routed is None else self._routed.model
         provider = opened.connection.provider
-        self._passage.broken(response, error, model=model, provider=provider, name=opened.model)
+        self._passage.broken(response, error, model=model, provider=provider, name=opened.model, shown=shown)
 
 
 def _check_whole(reader: AnswerReader, opened: Opened) -> None:

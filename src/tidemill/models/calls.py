@@ -1,7 +1,8 @@
-"""One call of a model on its way, and what stands on that way: limits, kept answers, and the choice of who answers.
+"""One call of a model on its way, and what stands on that way: limits, guardrails, kept answers, the choice of who answers.
 
-Every call goes `admit -> look -> run -> settle`, whoever makes it: a door, a chain, a judge, an index. Each of the three is a
-Protocol here; without one, its step is left out.
+Every call goes `admit -> screen -> look -> run -> settle`, whoever makes it: a door, a chain, a judge, an index. Each of the
+four is a Protocol here; without one, its step is left out. Guardrails read the request before a kept answer is looked for, and
+the answer before it is kept or given.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tidemill.core.errors import TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.models.caller import Caller
+from tidemill.models.checks.screen import Screen
 from tidemill.models.stream import ChatResult
 from tidemill.telemetry import Span
 
@@ -47,7 +49,7 @@ class Call(msgspec.Struct, kw_only=True):
 
     `request` is there for every chat, also beside `raw`; `texts` for what is embedded. `started` is in monotonic seconds.
     `notes` collects what the parts on the way want to say in the answer's headers (names in lower case). `wasted` is what
-    attempts cost that gave no answer, in US dollars: the slower of two.
+    attempts cost that gave no answer, in US dollars: the slower of two. `screen` is what guardrails make of it.
     """
 
     operation: Operation
@@ -61,6 +63,7 @@ class Call(msgspec.Struct, kw_only=True):
     texts: tuple[str, ...] = ()
     notes: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     wasted: float = 0.0
+    screen: Screen | None = None
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -137,6 +140,26 @@ class Cache(Protocol):
 
         Raises `NotFound` where `only` a kept answer is wanted and there is none.
         """
+        ...
+
+
+class Guards(Protocol):
+    """What goes into models and what comes out."""
+
+    async def screen_for(self, call: Call, *, at_door: bool) -> Screen | None:
+        """The guardrails of a call; None where there are none.
+
+        `at_door`: it is what an endpoint was asked, and not a part of it, so those of the endpoint are among them. Raises
+        `Unavailable` where one cannot be had.
+        """
+        ...
+
+    async def screen_at(self, caller: Caller, span: Span) -> Screen | None:
+        """Those of the endpoint that a caller asked, for an application that is more than one model."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for what is on its way to a reviewer."""
         ...
 
 

@@ -7,9 +7,13 @@ import msgspec
 from tidemill.core.chat import ChatResponse, Usage
 from tidemill.core.clock import Clock
 from tidemill.core.errors import TidemillError
+from tidemill.core.parts import Message
 from tidemill.core.records import Version
 from tidemill.models import annotate
-from tidemill.models.calls import Cache, Call, Hit, Limiter, Permit, Router, Slot, Spent
+from tidemill.models.attempts import Opened
+from tidemill.models.calls import Cache, Call, Hit, Limiter, Permit, Routed, Router, Slot, Spent
+from tidemill.models.checks.requests import screen_request
+from tidemill.models.checks.screen import HEADER, Screen
 from tidemill.models.estimate import estimated_input, estimated_output
 from tidemill.models.stream import ChatResult
 from tidemill.pricing.prices import cost_of
@@ -32,13 +36,16 @@ class Passage:
         self._open = True
 
     async def enter(self, limiter: Limiter | None, cache: Cache | None) -> None:
-        """Pass the limits, then look for a kept answer. Raises what they refuse with; nothing is held then."""
+        """Pass the limits and guardrails, then look for a kept answer. Raises what they refuse with; nothing is held then."""
+        call = self.call
         if limiter is not None:
-            self._permit = await limiter.admit(self.call)
-        if cache is None:
+            self._permit = await limiter.admit(call)
+        if cache is None and call.screen is None:
             return
         try:
-            found = await cache.look(self.call)
+            if call.screen is not None:
+                await screen_request(call, call.screen)
+            found = None if cache is None else await cache.look(call)
         except BaseException:
             self._release()
             raise
@@ -60,7 +67,10 @@ class Passage:
             return
         self._open = False
         if self._slot is not None:
-            self._slot.put(result)
+            if self.call.screen is None or self.call.screen.is_sure:
+                self._slot.put(result)
+            else:
+                self._slot.drop(None)
         response = result.response
         name = response.model or str(model.spec.get("model") or model.name)
         spent = Spent(usage=response.usage, cost=result.cost, provider=provider, served=name)
@@ -86,13 +96,22 @@ class Passage:
         else:
             self._permit.release()
 
-    def broken(self, response: ChatResponse, error: BaseException, *, model: Version, provider: str, name: str) -> None:
-        """The answer broke off, or whoever asked has gone; what had come counts."""
+    def broken(
+        self,
+        response: ChatResponse,
+        error: BaseException,
+        *,
+        model: Version,
+        provider: str,
+        name: str,
+        shown: ChatResponse | None = None,
+    ) -> None:
+        """The answer broke off, or whoever asked has gone; what had come counts. `shown` is as much of it as may be told."""
         if not self._open:
             return
         self._open = False
         known = error if isinstance(error, TidemillError) else None
-        annotate.note_response(self.call.span, response)
+        annotate.note_response(self.call.span, response if shown is None else shown)
         if self._slot is not None:
             self._slot.drop(None)  # those who wait have seen nothing of it, so they may still be served
         spent = self._estimated(response, provider, response.model or name, error=known, cancelled=known is None)
@@ -101,6 +120,15 @@ class Passage:
             self._permit.settle(self._whole(spent))
         seconds = self._clock.monotonic() - self.call.started
         self._router.settled(self.call, model, spent, seconds=seconds)
+
+    def used(self, response: ChatResponse) -> Usage:
+        """What an answer that was stopped came to: as it was reported, and counted here as far as it was not."""
+        usage = response.usage
+        return msgspec.structs.replace(
+            usage,
+            input_tokens=usage.input_tokens or estimated_input(self.call),
+            output_tokens=max(usage.output_tokens, estimated_output(response)),
+        )
 
     def _whole(self, spent: Spent) -> Spent:
         """With what the attempts cost that gave no answer."""
@@ -130,3 +158,18 @@ class Passage:
         self._open = False
         if self._permit is not None:
             self._permit.release()
+
+
+async def screen_answer(passage: Passage, routed: Routed[Opened], screen: Screen) -> None:
+    """Let guardrails read an answer that has come whole. Raises `Unavailable` where one cannot; what was used counts."""
+    opened = routed.answer
+    response = opened.response
+    if response is None or not screen.outputs:
+        return
+    try:
+        opened.response = await screen.answer(response)
+    except BaseException as error:
+        provider, nothing = opened.connection.provider, ChatResponse(message=Message(role="assistant"))
+        passage.broken(response, error, model=routed.model, provider=provider, name=opened.model, shown=nothing)
+        raise
+    passage.call.notes[HEADER] = screen.header

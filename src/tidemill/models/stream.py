@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,8 @@ class ChatResult:
     `cost` is in US dollars, None when no price is known. `latency_ms` is the caller's wait, retries included; `first_token_ms`
     is known for streams only. `connection` is the name of the connection that served it, `model` the model that answered as it
     is referred to: of a route, the one that was chosen. `cached` says how a kept answer was found (`exact`, `semantic`,
-    `flight`), empty when it was made anew; `saved` is what it made unnecessary, in US dollars.
+    `flight`), empty when it was made anew; `saved` is what it made unnecessary, in US dollars. `guardrails` says
+    what each that read it did, by name.
     """
 
     response: ChatResponse
@@ -30,6 +31,7 @@ class ChatResult:
     model: str = ""
     cached: str = ""
     saved: float | None = None
+    guardrails: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class ChatStream:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -19,12 +20,16 @@ from tidemill.flows.run import Runner
 from tidemill.models.answered import Answered
 from tidemill.models.caller import Caller
 from tidemill.models.calls import RawRequest
+from tidemill.models.checks.guardrail import Blocked
+from tidemill.models.checks.screen import Screen
+from tidemill.models.checks.stream import Screened
 from tidemill.models.service import Models
 from tidemill.models.stream import ChatResult
 from tidemill.prompts.text import text_of
 from tidemill.serve.chat_request import ChatCall
 from tidemill.serve.chat_response import Answer
 from tidemill.serve.citations import citations_of
+from tidemill.serve.guarded import guarded_answer, guarded_end, guarded_question
 from tidemill.serve.inputs import inputs_for
 from tidemill.serve.problems import from_run
 from tidemill.telemetry.recorder import Span
@@ -46,7 +51,7 @@ MODELS: Final = frozenset({"model", "route"})
 class Question:
     """One request, ready to be asked: of which application, with what, for whom.
 
-    `raw` is the request as it was written, where it may be passed on as it is.
+    `raw` is the request as it was written, where it may be passed on as it is. `notes` collects what is to be said in headers.
     """
 
     bundle: Bundle
@@ -54,6 +59,7 @@ class Question:
     inputs: JsonObject
     caller: Caller
     raw: RawRequest | None = None
+    notes: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def is_model(self) -> bool:
@@ -108,30 +114,55 @@ class Answering:
         self._runner = runner
 
     async def begin(self, question: Question, span: Span) -> Answered:
-        """The answer of a model, or the beginning of its stream. Cancelling it cancels the call."""
+        """The answer of a model, or the beginning of its stream. Cancelling it cancels the call.
+
+        Raises `Blocked` where a guardrail says what to answer instead.
+        """
         call = question.call
         try:
             return await self._models.begin(
                 question.bundle.root, _chat_request(question), caller=question.caller, span=span, stream=call.stream,
-                raw=question.raw,
+                raw=question.raw, at_door=True,
             )  # fmt: skip
+        except Blocked as blocked:
+            if blocked.answer is None:
+                raise from_run(blocked) from blocked
+            raise
         except TidemillError as error:
             raise from_run(error) from error
 
     async def ask(self, question: Question, span: Span) -> Answer:
         """The whole answer of a flow. Cancelling it cancels the calls of models below it."""
         try:
+            screen = await self._screen(question, span)
+            if screen is not None:
+                question = await guarded_question(screen, question, span)
             result = await self._runner.run(question.bundle, question.inputs, context=_context(question, span))
+            answer = _of_run(question, result, span)
+            return answer if screen is None else await guarded_answer(screen, question, answer, span)
+        except Blocked as blocked:
+            if blocked.answer is None:
+                raise from_run(blocked) from blocked
+            return of_refusal(blocked, span)
         except TidemillError as error:
             raise from_run(error) from error
-        return _of_run(question, result, span)
 
     async def stream(self, question: Question, span: Span) -> AsyncGenerator[ChatDelta | Answer]:
         """Each piece of a flow's answer as it arrives, and at the end the whole. Closing it cancels the calls below it."""
         try:
-            async with aclosing(self._of_run(question, span)) as source:
+            screen = await self._screen(question, span)
+            if screen is not None:
+                question = await guarded_question(screen, question, span)
+            pieces = self._of_run(question, span) if screen is None else self._guarded(question, span, screen)
+            async with aclosing(pieces) as source:
                 async for piece in source:
                     yield piece
+        except Blocked as blocked:
+            if blocked.answer is None:
+                raise from_run(blocked) from blocked
+            answer = of_refusal(blocked, span)
+            yield ChatDelta(text=answer.text)
+            yield answer
         except TidemillError as error:
             raise from_run(error) from error
 
@@ -144,6 +175,33 @@ class Answering:
         except TidemillError as error:
             raise from_run(error) from error
         yield of_model(answered.result)
+
+    async def _screen(self, question: Question, span: Span) -> Screen | None:
+        guards = self._models.guards
+        return None if guards is None else await guards.screen_at(question.caller, span)
+
+    async def _guarded(self, question: Question, span: Span, screen: Screen) -> AsyncGenerator[ChatDelta | Answer]:
+        """A flow's answer as the endpoint's output guardrails let it pass; what is blocked is not run to its end."""
+        if not screen.outputs:
+            async for piece in self._of_run(question, span):
+                yield replace(piece, guardrails=screen.verdicts) if isinstance(piece, Answer) else piece
+            return
+        stream = self._runner.stream(question.bundle, question.inputs, context=_context(question, span))
+        screened, said = Screened(screen, now=asyncio.get_running_loop().time), list[str]()
+        try:
+            async with aclosing(screened.deltas(stream)) as deltas:
+                async for delta in deltas:
+                    said.append(delta.text)
+                    yield delta
+            text = "".join(said)
+            if screened.is_blocked:
+                answer = Answer(text=text, finish_reason="content_filter", guardrails=screen.verdicts)
+            else:
+                answer = await guarded_end(screen, _of_run(question, stream.result, span), text)
+            span.set(output=text)
+            yield answer
+        finally:
+            await stream.aclose()
 
     async def _of_run(self, question: Question, span: Span) -> AsyncGenerator[ChatDelta | Answer]:
         stream = self._runner.stream(question.bundle, question.inputs, context=_context(question, span))
@@ -180,6 +238,13 @@ def _context(question: Question, span: Span) -> RunContext:
     )
 
 
+def of_refusal(blocked: Blocked, span: Span) -> Answer:
+    """What a guardrail says in place of an answer."""
+    text = blocked.answer or ""
+    span.set(output=text, attributes={"tidemill.blocked_by": blocked.where})
+    return Answer(text=text, finish_reason="content_filter", cost=0.0, guardrails={blocked.where.partition("/")[2]: "block"})
+
+
 def of_model(result: ChatResult) -> Answer:
     """What a model said, ready to be written."""
     response = result.response
@@ -195,6 +260,7 @@ def of_model(result: ChatResult) -> Answer:
         beside=response.message.extra,
         others=response.others,
         extra=response.extra,
+        guardrails=result.guardrails,
     )
 
 

@@ -19,7 +19,8 @@ class Answer:
     """What an application answered. `cost` is in US dollars; `citations` are the passages that it had before it.
 
     `parts` are the whole of a model's message and `beside` what only its dialect says of it, `others` the answers after the
-    first where `n` asked for several, and `extra` what else its provider said; an application has text alone.
+    first where `n` asked for several, and `extra` what else its provider said; an application has text alone. `guardrails` says
+    what each did, by name.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Answer:
     others: tuple[Choice, ...] = ()
     extra: JsonObject = field(default_factory=dict[str, Json])
     beside: JsonObject = field(default_factory=dict[str, Json])
+    guardrails: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +107,9 @@ class Envelope:
         return {**head, "choices": [], "usage": usage_json(answer.usage), "tidemill": self.extension(answer)}
 
     def extension(self, answer: Answer) -> JsonObject:
-        """What only we add: the release, the trace, the cost, the citations."""
-        return {"release": self.release, "trace": self.trace, "cost": answer.cost, "citations": list(answer.citations)}
+        """What only we add: the release, the trace, the cost, the citations, what guardrails did."""
+        shown = {"release": self.release, "trace": self.trace, "cost": answer.cost, "citations": list(answer.citations)}
+        return {**shown, "guardrails": dict(answer.guardrails)} if answer.guardrails else shown
 
     def _head(self, kind: str, fingerprint: str | None) -> dict[str, Json]:
         head: dict[str, Json] = {"id": self.id, "object": kind, "created": self.created, "model": self.model}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from tidemill.core.difference import spec_difference
 from tidemill.core.errors import Invalid, Problem
@@ -13,6 +13,8 @@ from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import is_digest, parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.models.cache.policy import read_cache
+from tidemill.models.checks.named import KEY as GUARDRAILS
+from tidemill.models.checks.named import read_guardrails, unfit_guardrails
 from tidemill.models.limits.rules import read_limits
 from tidemill.telemetry.rules.shares import parse_share
 
@@ -22,8 +24,8 @@ _PLACES: Final = ("app", "release")
 _CAPTURE: Final = "capture"
 _LIMITS: Final = "limits"
 _CACHE: Final = "cache"
-_LATER: Final = ("rollout", "guardrails")
-_KEYS: Final = (*_PLACES, _CAPTURE, _LIMITS, _CACHE)
+_LATER: Final = ("rollout",)
+_KEYS: Final = (*_PLACES, _CAPTURE, _LIMITS, _CACHE, GUARDRAILS)
 
 
 class EndpointKind:
@@ -33,6 +35,7 @@ class EndpointKind:
     (`on`, `off` or a share from 0 to 1) says of how many of its traces inputs and outputs are kept, at most as many as the
     project's `telemetry/default` says. `limits` (`rpm`, `tpm`, `concurrency`, `budget` …) holds for all who call it together.
     `cache` says of answers of models below it how long they are kept and for whom, in place of what those models say.
+    `guardrails` read what comes in and what goes out here, besides those of the application itself; the newest version holds.
     """
 
     name = "endpoint"
@@ -50,13 +53,15 @@ class EndpointKind:
             if place in body:
                 problem = _note_reference(body[place], place, references)
                 problems.extend([problem] if problem else [])
+        if body.get(GUARDRAILS) is not None:
+            spec[GUARDRAILS] = cast("list[Json]", read_guardrails(body[GUARDRAILS], references, problems))
         if problems:
             raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)
         return Parsed(spec=spec, references=references)
 
-    def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:  # noqa: ARG002  (the Protocol's)
-        """Nothing shows only beside what it references."""
-        return ()
+    def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
+        """Guardrails that cannot stand there."""
+        return unfit_guardrails(spec, resolved)
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """A line for each key that changed."""

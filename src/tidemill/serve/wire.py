@@ -22,8 +22,10 @@ from tidemill.flows.run import Runner
 from tidemill.models.answered import Answered
 from tidemill.models.caller import Caller
 from tidemill.models.calls import RawRequest
+from tidemill.models.checks.guardrail import Blocked
+from tidemill.models.checks.screen import HEADER
 from tidemill.models.service import Models
-from tidemill.serve.answering import SPAN_KINDS, Answering, Question, of_model, prepare
+from tidemill.serve.answering import SPAN_KINDS, Answering, Question, of_model, of_refusal, prepare
 from tidemill.serve.asking import EXTENDED, caller_of, raw_request
 from tidemill.serve.body import read_body
 from tidemill.serve.chat_request import ChatCall
@@ -173,7 +175,12 @@ class DataPlane:
         self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
     ) -> None:
         """A model's answer: its provider's own bytes where they can be passed on, else what was read, written anew."""
-        async with aclosing(await self._answering.begin(question, span)) as answered:
+        try:
+            begun = await self._answering.begin(question, span)
+        except Blocked as blocked:
+            await _say(exchange, of_refusal(blocked, span), span, writer=writer, headers=headers, stream=question.call.stream)
+            return
+        async with aclosing(begun) as answered:
             headers.update(answered.notes)
             if not question.call.stream:
                 await _send_whole(exchange, answered, span, writer=writer, headers=headers)
@@ -187,6 +194,7 @@ class DataPlane:
     ) -> None:
         answer = await self._answering.ask(question, span)
         headers.update(self._standing(question.caller))
+        headers.update(question.notes)
         span.end()  # before the caller can ask for the trace
         await exchange.send_json(200, writer.whole(answer), headers={**headers, **_cost(answer.cost)})
 
@@ -194,7 +202,14 @@ class DataPlane:
         self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
     ) -> None:
         source = self._answering.stream(question, span)
-        await _write(exchange, source, span, writer=writer, headers=headers, also=lambda: self._standing(question.caller))
+        await _write(
+            exchange,
+            source,
+            span,
+            writer=writer,
+            headers=headers,
+            also=lambda: {**self._standing(question.caller), **question.notes},
+        )
 
     def _standing(self, caller: Caller) -> Mapping[str, str]:
         """How the caller's limits stand, as headers."""
@@ -275,6 +290,20 @@ async def _write(
             else:
                 span.end()  # before the caller can ask for the trace
                 await exchange.send_events(writer.end(piece), last=True)
+
+
+async def _say(
+    exchange: Exchange, answer: Answer, span: Span, *, writer: Writer, headers: Mapping[str, str], stream: bool
+) -> None:
+    """Send what a guardrail says in place of an answer."""
+    headers = {**headers, HEADER: ", ".join(f"{name}={verdict}" for name, verdict in answer.guardrails.items())}
+    span.end()
+    if not stream:
+        await exchange.send_json(200, writer.whole(answer), headers={**headers, **_cost(answer.cost)})
+        return
+    await exchange.start_events(headers=headers)
+    await exchange.send_events(writer.begin() + writer.piece(ChatDelta(text=answer.text)))
+    await exchange.send_events(writer.end(answer), last=True)
 
 
 async def _send_whole(

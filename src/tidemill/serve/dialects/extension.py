@@ -11,8 +11,9 @@ from tidemill.serve.dialects.dialect import Head
 
 
 def extension_of(head: Head, answer: Answer) -> JsonObject:
-    """The release, the trace, the cost in US dollars, the citations."""
-    return {"release": head.release, "trace": head.trace, "cost": answer.cost, "citations": list(answer.citations)}
+    """The release, the trace, the cost in US dollars, the citations, what guardrails did."""
+    shown = {"release": head.release, "trace": head.trace, "cost": answer.cost, "citations": list(answer.citations)}
+    return {**shown, "guardrails": dict(answer.guardrails)} if answer.guardrails else shown
 
 
 def said_of(extra: JsonObject, dialect: str) -> JsonObject:
