@@ -18,6 +18,7 @@ from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean, nearest
 from tidemill.models.cache.policy import parse_cache, semantic_reference
+from tidemill.models.checks.named import read_guardrails, unfit_guardrails
 from tidemill.models.connections import credential_problems, url_problem
 from tidemill.models.gguf_file import model_file
 from tidemill.models.onnx_file import embedder_files
@@ -51,6 +52,7 @@ class _ModelBody(_Body):
     file: str | None = None
     adapter: str | None = None
     cache: JsonValue = None
+    guardrails: JsonValue = None
     prompt_cache: bool = True
     unsupported: Literal["refuse", "drop"] | None = None
     reply: JsonValue = None
@@ -109,6 +111,8 @@ class ModelKind:
         problems += mistakes
         kept, mistakes = parse_cache(given.cache)
         problems += mistakes
+        guarding: dict[str, str] = {}
+        guardrails = [] if given.guardrails is None else read_guardrails(given.guardrails, guarding, problems)
         _refuse(problems)
         if file is not None:
             spec["file"] = file
@@ -118,14 +122,17 @@ class ModelKind:
         if kept is not None:
             spec["cache"] = kept
             references.update(semantic_reference(kept))
+        if guardrails:
+            spec["guardrails"] = guardrails
+            references.update(guarding)
         if not given.prompt_cache:
             spec["prompt_cache"] = False
         blobs = {} if file is None else {"file": file}
         return Parsed(spec=spec, references=references, blobs=blobs, notes=tuple(_unknown_params(given.params)))
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
-        """Nothing that the adapter's kind does not say already."""
-        return ()
+        """Guardrails that cannot stand there."""
+        return unfit_guardrails(spec, resolved)
 
     def diff(self, old: JsonObject, new: JsonObject) -> Sequence[str]:
         """One line a changed value."""

@@ -22,11 +22,11 @@ from tidemill.models import annotate
 from tidemill.models.answered import Answered
 from tidemill.models.attempts import Asking, Opened
 from tidemill.models.caller import Caller
-from tidemill.models.calls import Cache, Call, Limiter, Operation, RawRequest, Routed, Router
+from tidemill.models.calls import Cache, Call, Guards, Limiter, Operation, RawRequest, Routed, Router
 from tidemill.models.direct import Direct
 from tidemill.models.embedding import Embedder, VectorCache
 from tidemill.models.media import ReadBlob
-from tidemill.models.passage import Passage
+from tidemill.models.passage import Passage, screen_answer
 from tidemill.models.reach import ConnectionFor, PathOf, Reach, model_name
 from tidemill.models.retry import RetryPolicy
 from tidemill.models.stream import ChatResult, ChatStream
@@ -44,11 +44,11 @@ class Models:
     """Every chat model and embedder. Belongs to one event loop; `close` it there.
 
     `read_blob(project, digest)` fetches the content of message parts that are held by digest; `path_of(project, digest)` says
-    where a model's own file is. `limiter`, `cache` and `router` stand on the way of every call; without one, its step costs
-    nothing. They may be set later, as long as no call was made.
+    where a model's own file is. `limiter`, `guards`, `cache` and `router` stand on the way of every call; without one, its step
+    costs nothing. They may be set later, as long as no call was made.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (the parts that a call meets)
         self,
         *,
         connection_for: ConnectionFor,
@@ -59,6 +59,7 @@ class Models:
         limiter: Limiter | None = None,
         cache: Cache | None = None,
         router: Router | None = None,
+        guards: Guards | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._retry = retry or RetryPolicy()
@@ -66,12 +67,14 @@ class Models:
         self.limiter = limiter
         self.cache = cache
         self.vectors: VectorCache | None = None
+        self.guards = guards
         self.router: Router = router or Direct(reach=self._reach, policy=self._retry, clock=self._clock)
 
     async def chat(self, model: Version, request: ChatRequest, *, caller: Caller, span: Span) -> ChatResult:
         """Ask and wait for the whole answer. `request.model` is not read; `request.params` win over the model's own.
 
-        Raises `Unavailable`, `RateLimited`, `Denied`, `Invalid` or `MissingExtra`. Cancelling it closes the connection.
+        Raises `Unavailable`, `RateLimited`, `Denied` (`Blocked` by a guardrail), `Invalid` or `MissingExtra`. Cancelling it
+        closes the connection.
         """
         return (await self.begin(model, request, caller=caller, span=span)).result
 
@@ -100,11 +103,13 @@ class Models:
         stream: bool = False,
         raw: RawRequest | None = None,
         operation: Operation = "chat",
+        at_door: bool = False,
     ) -> Answered:
         """Ask, and wait for the answer or the first of its stream; until then something else may have been asked.
 
         `raw` is the request as the client wrote it: it is passed on as it is where the model's provider speaks its dialect
-        (`Answered.is_raw`), else `request` is asked, and without one `Invalid` is raised. Errors as for `chat`.
+        (`Answered.is_raw`), else `request` is asked, and without one `Invalid` is raised. `at_door`: this is what the caller's
+        endpoint was asked, so its guardrails hold as well as the model's. Errors as for `chat`.
         """
         call = Call(
             operation=operation, model=model, caller=caller, span=span, started=self._clock.monotonic(), stream=stream,
@@ -112,16 +117,18 @@ class Models:
         )  # fmt: skip
         left = caller.left(call.started)
         if left is None:
-            return await self._begin(call)
+            return await self._begin(call, at_door=at_door)
         try:
             async with asyncio.timeout(left):
-                return await self._begin(call)
+                return await self._begin(call, at_door=at_door)
         except TimeoutError as error:
             hint = "Allow more time, or ask a model that is quicker."
             said = f"no answer within the {left:.3g} s that the caller allows"
             raise DeadlineExceeded(said, hint=hint, kind="timeout") from error
 
-    async def _begin(self, call: Call) -> Answered:
+    async def _begin(self, call: Call, *, at_door: bool) -> Answered:
+        if self.guards is not None:
+            call.screen = await self.guards.screen_for(call, at_door=at_door)
         passage = Passage(call, self.router, self._clock)
         await passage.enter(self.limiter, self.cache)
         routed: Routed[Opened] | None = None
@@ -131,6 +138,8 @@ class Models:
             except BaseException as error:
                 passage.failed(error)
                 raise
+            if call.screen is not None:
+                await screen_answer(passage, routed, call.screen)
         return Answered(passage, routed, self._clock)
 
     async def embed(
@@ -213,4 +222,6 @@ class Models:
 
     async def close(self) -> None:
         """Release every connection and child process."""
+        if self.guards is not None:
+            await self.guards.close()
         await self._reach.close()

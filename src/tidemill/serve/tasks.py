@@ -94,8 +94,9 @@ async def _answer(exchange: Exchange, task: Task, asked: Asked, headers: Mapping
             await _send(exchange, asked, await here(asked), headers)
             return
         answered = await asked.models.begin(
-            asked.model, None, caller=asked.caller, span=asked.span, stream=raw.stream, raw=raw, operation=task.operation
-        )
+            asked.model, None, caller=asked.caller, span=asked.span, stream=raw.stream, raw=raw, operation=task.operation,
+            at_door=True,
+        )  # fmt: skip
     except Unspoken:
         if task.otherwise is None:
             raise

@@ -70,6 +70,8 @@ def _head(call: Call, request: ChatRequest, share: Share) -> dict[str, Json]:
         head["namespace"] = caller.cache.namespace
     if call.model.kind == "route":  # its conditions read who asks
         head["caller"] = [caller.team, caller.endpoint, dict(caller.tags)]
+    if call.screen is not None:  # an answer is kept as these guardrails left it
+        head["guardrails"] = list(call.screen.digests)
     raw = call.raw
     if raw is not None:
         head["headers"] = [raw.headers.get(name) for name in _HEADERS]

@@ -19,6 +19,7 @@ from tidemill.core.records import Parsed, Version
 from tidemill.core.refs import parse_ref
 from tidemill.core.suggest import did_you_mean
 from tidemill.models.cache.policy import parse_cache, semantic_reference
+from tidemill.models.checks.named import read_guardrails, unfit_guardrails
 from tidemill.models.routing.facts import NAMES
 from tidemill.models.routing.spec import QUANTILES, Sticky, Strategy
 
@@ -105,6 +106,7 @@ class _RouteBody(_Body):
     timeout: Seconds | None = None
     first_token: Seconds | None = None
     longest: Seconds | None = None
+    guardrails: JsonValue = None
 
 
 class RouteKind:
@@ -134,7 +136,9 @@ class RouteKind:
         if len(kinds) > 1:
             hint = "Make one route of the models and one of the embedders."
             problems.append(Problem(message="models and embedders are mixed", where="targets", hint=hint))
-        spec.update(cast("JsonObject", given.model_dump(exclude={"targets", "hedge", "cache"}, exclude_none=True)))
+        spec.update(
+            cast("JsonObject", given.model_dump(exclude={"targets", "hedge", "cache", "guardrails"}, exclude_none=True))
+        )
         if given.hedge is not None:
             spec["hedge"] = _hedge(given.hedge, problems)
         kept, mistakes = parse_cache(given.cache, semantic="embedder" not in kinds)
@@ -142,19 +146,22 @@ class RouteKind:
         if kept is not None:
             spec["cache"] = kept
             references.update(semantic_reference(kept))
+        if given.guardrails is not None and (named := read_guardrails(given.guardrails, references, problems)):
+            spec["guardrails"] = cast("list[Json]", named)
         if problems:
             raise Invalid(problems[0].message, where=problems[0].where, hint=problems[0].hint, problems=problems)
         return Parsed(spec=spec, references=references)
 
     def check(self, spec: JsonObject, *, resolved: Mapping[str, Version]) -> Sequence[Problem]:
-        """Embedders must make the same vectors: those of different models cannot be compared."""
+        """Embedders must make the same vectors, since others cannot be compared; and guardrails that cannot stand there."""
         targets = [str(each["model"]) for each in cast("Sequence[JsonObject]", spec["targets"])]
         found = [(index, version) for index, each in enumerate(targets) if (version := resolved.get(each)) is not None]
+        problems = unfit_guardrails(spec, resolved)
         if not found or found[0][1].kind != "embedder":
-            return ()
+            return problems
         first = found[0][1]
         hint = "Give each the same model (or file), dimensions and params; provider and connection may differ."
-        return [
+        return problems + [
             Problem(
                 message=f"{version.bare} makes other vectors than {first.bare}: their {differing} differ",
                 where=f"targets.{index}.model",
