@@ -182,6 +182,9 @@ async def test_who_reads_slowly_is_not_sent_more_than_fits():
                 await writer.drain()
                 sent += 65536
         writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
 
     listening = await asyncio.start_server(fountain, "127.0.0.1", 0)
     url = URL(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
@@ -196,6 +199,8 @@ async def test_who_reads_slowly_is_not_sent_more_than_fits():
     assert sent < 24 * 2**20, "what the sockets hold"
     await pieces.aclose()
     reply.let_go()
+    async with asyncio.timeout(10):
+        await gone.wait()
     await lines.close()
     listening.close()
     await listening.wait_closed()
@@ -223,3 +228,32 @@ async def test_a_name_that_nobody_looks_up_in_time_is_given_up(monkeypatch):
     with pytest.raises(Unavailable, match=r"0\.2 s"):
         await wire.ask("http://slow.example/", {}, headers={}, connection=connection, secret=None)
     await wire.close()
+
+
+@pytest.mark.parametrize(("largest", "longest", "said"), [(4 * 2**20, 60, "longer than any"), (2**40, 0.3, "took longer")])
+async def test_what_never_ends_is_ended(largest, longest, said):
+    async def fountain(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"connection: close\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * (65536 if longest > 1 else 10))
+                await writer.drain()
+                await asyncio.sleep(0 if longest > 1 else 0.01)
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+
+    listening = await asyncio.start_server(fountain, "127.0.0.1", 0)
+    url = URL(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+    lines = Lines(connector(allow_private=True), largest=largest, longest=longest)
+    reply = await lines.ask("GET", url, None, headers={}, timeout=0.2)
+    async with asyncio.timeout(10):
+        with pytest.raises(aiohttp.ClientPayloadError, match=said):
+            [piece async for piece in reply.pieces()]
+        reply.let_go()
+        await gone.wait()
+    await lines.close()
+    listening.close()
+    await listening.wait_closed()

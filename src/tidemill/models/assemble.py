@@ -18,6 +18,7 @@ from tidemill.core.chat import (
 )
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Audio, Message, Part, Reasoning, Refusal, Text, ToolCall
+from tidemill.models.believable import believable
 
 
 @dataclass(kw_only=True, slots=True)
@@ -138,7 +139,7 @@ class Assembly:
         answer = self._first if not delta.choice else self._others.setdefault(delta.choice, _Answer())
         answer.add(delta)
         if delta.usage is not None:
-            self._usage = delta.usage
+            self._usage = believable(delta.usage)
         if delta.model:
             self._model = delta.model
         if delta.fingerprint:

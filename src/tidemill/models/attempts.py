@@ -14,6 +14,7 @@ from tidemill.core.extend import ChatProvider, ForwardsRaw, RawAnswer
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Version
 from tidemill.models import annotate
+from tidemill.models.believable import believed
 from tidemill.models.beside import begins
 from tidemill.models.calls import Call, RawRequest
 from tidemill.models.losses import crossing
@@ -107,7 +108,7 @@ class Asking:
         annotate.note_parameters(call.span, request)
         if call.stream:
             return await self._open(provider, request, connection)
-        response = await provider.chat(request, connection=connection)
+        response = believed(await provider.chat(request, connection=connection))
         return Opened(connection=connection, model=name, at=self._clock.monotonic(), response=response)
 
     async def _open(self, provider: ChatProvider, request: ChatRequest, connection: Connection) -> Opened:

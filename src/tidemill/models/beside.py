@@ -12,6 +12,7 @@ from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Message
 from tidemill.models.assemble import Assembly
+from tidemill.models.believable import believed
 from tidemill.models.refusals import shortened
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class BesideWhole:
         """The last byte has come."""
         content = b"".join(self._pieces)
         try:
-            self._response = self._read(self._object(content))
+            self._response = believed(self._read(self._object(content)))
             self.began = self.ended = True
         except TidemillError as error:
             self.error = error

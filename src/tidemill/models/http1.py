@@ -25,16 +25,25 @@ _KEPT: Final = 15.0  # seconds that a connection may wait for another request
 _LARGEST_HEAD: Final = 256 * 1024
 _MOST_WAITING: Final = 256 * 1024  # bytes that wait to be read, from which on no more are taken
 _MOST_UNPACKED: Final = 16 * 1024 * 1024  # bytes that what came at once may unpack to
+LARGEST: Final = 128 * 1024 * 1024
+"""Bytes of one answer, unpacked: beyond what a model can have to say."""
+LONGEST: Final = 1800.0
+"""Seconds that one answer may take as long as something comes, unless a silence may be longer."""
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _PLAIN: Final = frozenset({"", "identity"})
 _Place = tuple[str, str | None, int | None]
 
 
 class Lines:
-    """Connections to any number of servers. Belongs to one event loop; `close` it there."""
+    """Connections to any number of servers. Belongs to one event loop; `close` it there.
 
-    def __init__(self, connector: aiohttp.TCPConnector) -> None:
+    No answer is longer than `largest` bytes, or takes more than `longest` seconds.
+    """
+
+    def __init__(self, connector: aiohttp.TCPConnector, *, largest: int = LARGEST, longest: float = LONGEST) -> None:
         self.connector = connector
+        self.largest = largest
+        self.longest = longest
         self._idle: dict[_Place, list[_Line]] = {}
         self._all: set[_Line] = set()
 
@@ -96,7 +105,7 @@ class _Line(asyncio.Protocol):
         self.place = place
         self.is_open = True
         self.loop = asyncio.get_running_loop()
-        self._lines = lines
+        self.lines = lines
         self._opened = opened
         self._handler = opened.protocol
         self._transport = cast("asyncio.Transport", opened.transport)
@@ -131,7 +140,7 @@ class _Line(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._lines.forget(self)
+        self.lines.forget(self)
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.cut_off(exc)
@@ -160,7 +169,7 @@ class _Line(asyncio.Protocol):
             self.close()
             return
         self.watch(_KEPT)
-        self._lines.take_back(self)
+        self.lines.take_back(self)
 
     def watch(self, seconds: float) -> None:
         """Look after so many seconds whether something came. A look that is due before is left as it is."""
@@ -189,9 +198,8 @@ class Reply:
     """An answer. `headers` have names in lower case. Iterate `pieces` to the end, and `let_go` in any case."""
 
     __slots__ = (
-        "_arrived", "_error", "_has_body", "_has_head", "_has_length", "_inflate", "_is_kept", "_is_whole", "_line", "_loop",
-        "_parser",
-        "_paused", "_pieces", "_since", "_size", "_waiter", "headers", "status", "timeout", "url",
+        "_arrived", "_ends", "_error", "_has_body", "_has_head", "_has_length", "_inflate", "_is_kept", "_is_whole", "_left",
+        "_line", "_loop", "_parser", "_paused", "_pieces", "_since", "_size", "_waiter", "headers", "status", "timeout", "url",
     )  # fmt: skip
 
     def __init__(self, line: _Line, url: URL, timeout: float) -> None:
@@ -209,6 +217,8 @@ class Reply:
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._since = 0.0
+        self._left = line.lines.largest
+        self._ends = line.loop.time() + max(line.lines.longest, timeout)
 
     @property
     def content_type(self) -> str:
@@ -229,7 +239,13 @@ class Reply:
         """What came, as it comes."""
         while True:
             while self._pieces:
-                yield self._take()
+                piece = self._take()
+                self._left -= len(piece)
+                if self._left < 0:
+                    raise aiohttp.ClientPayloadError("the answer does not end: it is longer than any may be")
+                if self._loop.time() > self._ends:
+                    raise aiohttp.ClientPayloadError("the answer does not end: it took longer than any may")
+                yield piece
             if self._error is not None:
                 raise self._error
             if self._is_whole:
