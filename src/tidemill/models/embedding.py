@@ -14,7 +14,9 @@ from tidemill.core.json import Json, JsonObject
 from tidemill.core.records import Version
 from tidemill.models import annotate
 from tidemill.models.batches import embed_in_batches
+from tidemill.models.believable import believable
 from tidemill.models.calls import Call, Router, Spent
+from tidemill.models.estimate import estimated_input
 from tidemill.models.reach import Reach, model_name
 from tidemill.pricing.prices import cost_of
 
@@ -45,12 +47,13 @@ class VectorCache(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embedded:
-    """What one attempt gave. `cost` in US dollars."""
+    """What one attempt gave. `cost` in US dollars; `estimated`: nobody said what was used, so it was counted here."""
 
     response: EmbedResponse
     connection: Connection
     model: str
     cost: float | None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +91,12 @@ class Embedding:
             return await provider.embed(batch, model=name, params=params, connection=connection)
 
         response = await embed_in_batches(call.texts, embed, provider=provider)
+        usage = believable(response.usage)
+        is_said = bool(usage.input_tokens)
+        if not is_said:
+            response = replace(response, usage=Usage(input_tokens=estimated_input(call)))
         cost = cost_of(connection.provider, response.model or name, response.usage)
-        return Embedded(response=response, connection=connection, model=name, cost=cost)
+        return Embedded(response=response, connection=connection, model=name, cost=cost, estimated=not is_said)
 
     async def discard(self, opened: Embedded, /) -> None:
         """Vectors hold nothing that has to be let go."""
@@ -153,7 +160,7 @@ class Embedder:
             answer = routed.answer
             spent = Spent(
                 usage=answer.response.usage, cost=answer.cost, provider=answer.connection.provider,
-                served=answer.response.model or answer.model,
+                served=answer.response.model or answer.model, estimated=answer.estimated,
             )  # fmt: skip
             self._router.settled(part, routed.model, spent, seconds=self._clock.monotonic() - part.started)
             costs.append(None if answer.cost is None else answer.cost + part.wasted)
@@ -169,7 +176,8 @@ class Embedder:
             annotate.note_served(call.span, model=last.model, connection=last.connection)
         provider = "" if last is None else last.connection.provider
         name = response.model or ("" if last is None else last.model)
-        return response, Spent(usage=response.usage, cost=cost, provider=provider, served=name)
+        estimated = any(each.estimated for each in served)
+        return response, Spent(usage=response.usage, cost=cost, provider=provider, served=name, estimated=estimated)
 
 
 _NO_RESPONSE: Final = EmbedResponse(vectors=Vectors(dimensions=0, data=b""))
