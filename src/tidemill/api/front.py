@@ -80,7 +80,8 @@ class Front:
 
     async def _data(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            check_host(header_map(scope), hosts=self._hosts)
+            headers = scope["tidemill.headers"] = header_map(scope)
+            check_host(headers, hosts=self._hosts)
         except TidemillError as error:
             denials.refused(error)
             await problem_response(error)(scope, receive, send)

@@ -6,6 +6,7 @@ same origin and show the session's own token. Programs send `Authorization: Bear
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -20,6 +21,7 @@ from tidemill.store.denials import ATTEMPT, Attempt
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+_LONGEST_HOST: Final = 300
 _ONCE: Final = frozenset({"host", "origin", "authorization", "x-api-key", "x-tidemill-csrf", "x-tidemill-project"})
 _DENIED: Final = frozenset({401, 403})
 
@@ -85,11 +87,16 @@ def header_map(scope: Scope) -> Mapping[str, str]:
     return found
 
 
+@functools.lru_cache(maxsize=256)
+def _host_of(given: str) -> str:
+    match = _HOST.fullmatch(given.strip().lower())
+    return match["name"].strip("[]") if match else ""
+
+
 def check_host(headers: Mapping[str, str], *, hosts: frozenset[str]) -> None:
     """Refuse a Host that is not ours, so that a web page cannot reach the server by rebinding a name to loopback."""
     given = headers.get("host", "")
-    match = _HOST.fullmatch(given.strip().lower())
-    host = match["name"].strip("[]") if match else ""
+    host = _host_of(given) if len(given) <= _LONGEST_HOST else ""
     if host not in _LOOPBACK and host not in hosts:
         raise Denied(
             f"the host {given[:200]!r} is not served here", hint="Use the address that `tidemill up` printed, or --host."

@@ -56,9 +56,8 @@ class Reach:
     ) -> Connection:
         """The connection that a model or embedder names, else that of its provider's name, else the provider's own default."""
         named = version.spec.get("connection")
-        default = Connection(name=provider.name, provider=provider.name, environment=environment)
         if named is None and not getattr(provider, "connects", True):
-            return default
+            return _by_default(provider, environment)
         name = provider.name if named is None else str(named)
         connection = await self._connection_for(project, name, environment)
         if connection is None and named is not None:
@@ -73,7 +72,7 @@ class Reach:
                 where=version.ref,
                 hint=f"Name a connection of {provider.name}, or change the {version.kind}'s provider.",
             )
-        return connection or default
+        return connection or _by_default(provider, environment)
 
     async def request(self, model: Version, request: ChatRequest, *, project: str) -> ChatRequest:
         """The request as the provider gets it: the model's own parameters below those given, and every blob in place."""
@@ -122,6 +121,10 @@ class Reach:
 def model_name(version: Version) -> str:
     """The model as its provider knows it."""
     return str(version.spec.get("model") or version.name)
+
+
+def _by_default(provider: ChatProvider | EmbedProvider, environment: str) -> Connection:
+    return Connection(name=provider.name, provider=provider.name, environment=environment)
 
 
 def _provider(group: str, version: Version, loaded: dict[str, P]) -> P:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from tidemill.core.chat import ChatDelta, ChatResponse
 from tidemill.core.errors import Conflict
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChatResult:
+class ChatResult(msgspec.Struct, frozen=True, kw_only=True):
     """An answer and what it took.
 
     `cost` is in US dollars, None when no price is known. `latency_ms` is the caller's wait, retries included; `first_token_ms`
@@ -31,7 +31,7 @@ class ChatResult:
     model: str = ""
     cached: str = ""
     saved: float | None = None
-    guardrails: Mapping[str, str] = field(default_factory=dict[str, str])
+    guardrails: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
 
 
 class ChatStream:

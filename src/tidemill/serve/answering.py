@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -47,8 +47,7 @@ MODELS: Final = frozenset({"model", "route"})
 """Kinds that answer with what a provider said, and not with what a flow made of it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request, ready to be asked: of which application, with what, for whom.
 
     `raw` is the request as it was written, where it may be passed on as it is. `notes` collects what is to be said in headers.
@@ -59,7 +58,7 @@ class Question:
     inputs: JsonObject
     caller: Caller
     raw: RawRequest | None = None
-    notes: dict[str, str] = field(default_factory=dict[str, str])
+    notes: dict[str, str] = msgspec.field(default_factory=dict[str, str])
 
     @property
     def is_model(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import msgspec
@@ -52,8 +51,7 @@ class _Body(msgspec.Struct, frozen=True):
     parallel_tool_calls: bool | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChatCall:
+class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks. `params` are the sampling parameters as sent; `inputs` is `metadata.inputs`.
 
     `extra` is what only the caller's dialect says, as in `ChatRequest`; `unsayable` is what has to be refused wherever the
@@ -70,7 +68,7 @@ class ChatCall:
     output_schema: JsonObject | None
     inputs: JsonObject
     user: str | None
-    extra: JsonObject = field(default_factory=dict[str, Json])
+    extra: JsonObject = msgspec.field(default_factory=dict[str, Json])
     unsayable: tuple[Problem, ...] = ()
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from tidemill.core.chat import ChatDelta, Choice, FinishReason, TokenLogprob, Usage
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Audio, Image, Part, Reasoning, Refusal, Text, ToolCall
@@ -38,8 +40,7 @@ class Answer:
     guardrails: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What every piece of one answer carries. `created` is in seconds since the epoch."""
 
     id: str

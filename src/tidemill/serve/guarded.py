@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
+from tidemill.core.errors import TidemillError
 from tidemill.core.json import JsonObject
 from tidemill.core.parts import Message
 from tidemill.models.checks.guardrail import Blocked
@@ -13,10 +16,13 @@ from tidemill.models.checks.said import See, in_fields, in_message, in_text, in_
 from tidemill.models.checks.screen import HEADER, Screen
 from tidemill.serve.chat_response import Answer
 from tidemill.serve.inputs import inputs_for
+from tidemill.serve.problems import ContentFiltered
 from tidemill.telemetry.recorder import Span
 
 if TYPE_CHECKING:
     from tidemill.serve.answering import Question
+
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 async def guarded_question(screen: Screen, question: Question, span: Span) -> Question:
@@ -45,6 +51,14 @@ async def guarded_end(screen: Screen, answer: Answer, text: str) -> Answer:
     return replace(answer, text=text, citations=changed, guardrails=screen.verdicts)
 
 
+def verdict_of(error: TidemillError) -> Mapping[str, str]:
+    """The header of what a guardrail refused, or could not look at; nothing for another error."""
+    if not error.where.startswith("guardrail/"):
+        return _NOTHING
+    verdict = "block" if isinstance(error, ContentFiltered) else "failed"
+    return {HEADER: f"{error.where.partition('/')[2]}={verdict}"}
+
+
 def refused(answer: Answer, said: str | None) -> Answer:
     """What is given instead of what was blocked."""
     return Answer(text=said or "", finish_reason="content_filter", usage=answer.usage, cost=answer.cost)
@@ -59,8 +73,8 @@ async def _read(screen: Screen, question: Question, span: Span) -> Question:
     messages, inputs = await screen.change(screen.inputs, walk)
     if inputs is call.inputs and all(one is other for one, other in zip(messages, call.messages, strict=True)):
         return question
-    call = replace(call, messages=messages, inputs=inputs)
-    changed = replace(question, call=call, inputs=inputs_for(question.bundle.root, call))
+    call = structs.replace(call, messages=messages, inputs=inputs)
+    changed = structs.replace(question, call=call, inputs=inputs_for(question.bundle.root, call))
     span.set(input=changed.shown)
     return changed
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
 from sqlalchemy import Connection
 
 from tidemill.core.errors import Invalid, NotFound
@@ -24,8 +24,7 @@ from tidemill.store.projects import no_project
 _REMEMBERED: Final = 256
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """What answers a request: an application, and the endpoint it stands behind, if any, with its own `environment`.
 
     While a rollout runs there is a `split`, and `variant` says which side of it this is once that is decided.
@@ -42,7 +41,7 @@ class Target:
         if self.split is None:
             return self
         variant = self.split.variant(asker)
-        return replace(self, variant=variant, bundle=self.split.canary if variant == "canary" else self.bundle)
+        return msgspec.structs.replace(self, variant=variant, bundle=self.split.canary if variant == "canary" else self.bundle)
 
 
 class Resolver:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from tidemill.core.chat import ChatDelta, Dialect
 from tidemill.core.errors import TidemillError
@@ -13,8 +14,7 @@ from tidemill.serve.chat_response import Answer
 from tidemill.serve.problems import Refusal
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What every piece of one answer carries. `id` has no prefix; `created` is in seconds since the epoch."""
 
     id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tidemill.core.chat import ToolDefinition
@@ -40,8 +39,7 @@ _KEPT_ELSEWHERE: Final = {
 _TOOL: Final = frozenset({"type", "name", "description", "parameters"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ResponsesCall(ChatCall):
+class ResponsesCall(ChatCall, frozen=True, kw_only=True):
     """A call of this dialect; `body` is said again in the answer."""
 
     body: JsonObject

@@ -184,7 +184,7 @@ class Gate:
 
 def _is_perhaps_large(record: SpanRecord) -> bool:
     """Whether an input or output could be beyond what a row holds; looked at only as far as it takes to tell."""
-    return any(_reaches(cast("Json", getattr(record, field))) for field in FIELDS)
+    return _reaches(record.input) or _reaches(record.output)
 
 
 def _reaches(value: Json) -> bool:
