@@ -105,6 +105,9 @@ def prepared(house: House, project: Project, path: str) -> tuple[str, Add | None
             return path, fill.apply(
                 "{kind: monitor, name: NAME, endpoint: endpoint/x, window: 1d, reference: dataset/questions}"
             )
+        case "/routes":
+            fill.apply("{kind: model, name: m, provider: test}")(0)
+            return path, fill.apply("{kind: route, name: NAME, targets: [model/m]}")
         case "/environments":
             return path, fill.apply("{kind: environment, name: NAME}")
         case "/artifacts/{kind}/{name}/versions" | "/artifacts/{kind}/{name}/history" | "/artifacts/{kind}/{name}/moves":

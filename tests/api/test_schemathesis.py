@@ -57,6 +57,8 @@ FORM_IS_NOT_ALL: Final[Mapping[str, str]] = {
     "DELETE /artifacts/{kind}/{name}": "only what has no versions stands in an environment",
     "POST /access:check": "what may be asked depends on the right",
     "POST /datasets/{name}/samples:erase": "samples are named by their ids",
+    "POST /keys": "limits are written as in a document of kind limits",
+    "PATCH /keys/{key_id}": "limits are written as in a document of kind limits",
     "POST /policies:check": "which doors a target has depends on its kind",
 }
 """Routes where a request of the right form may still be wrong: `positive_data_acceptance` cannot know."""

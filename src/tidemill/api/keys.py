@@ -40,7 +40,7 @@ class NewKey(Body):
     expires: Duration | None = None
     models: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
     limits: dict[str, Any] | None = None
-    team: Annotated[str, Field(max_length=128)] | None = None
+    team: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")] | None = None
 
 
 class KeyChange(Body):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
-from tidemill.api.caller import AnyCaller, Caller, Page, page
+from tidemill.api.caller import AnyCaller, Caller
 from tidemill.api.router import Router
 from tidemill.core.json import JsonObject
 from tidemill.models.limits.rulebook import meters_of, read_rules
@@ -22,7 +22,7 @@ Days = Annotated[int, Query(ge=1, le=3660)]
 
 
 @router.get("/usage")
-async def list_usage(call: AnyCaller, by: Kind = "key", days: Days = 30) -> Page:
+async def list_usage(call: AnyCaller, by: Kind = "key", days: Days = 30) -> dict[str, Any]:
     """What each key (user, team, endpoint, model) used in the last `days` days (UTC), the most expensive first; at most 1,000.
 
     A user is counted from the day on which limits for users were first written. A call stands under each of its subjects.
@@ -32,7 +32,7 @@ async def list_usage(call: AnyCaller, by: Kind = "key", days: Days = 30) -> Page
     found = await call.platform.database.read(
         lambda db: usage_by_subject(db, call.project, kind=by, since=today - days + 1, until=today)
     )
-    return page([{"subject": subject, **used_json(used)} for subject, used in found.items()], None)
+    return {"items": [{"subject": subject, **used_json(used)} for subject, used in found.items()]}
 
 
 @router.get("/keys/{key_id}/usage")

@@ -121,6 +121,12 @@ class SubjectUsageShape(UsageShape):
     subject: str
 
 
+class SubjectsUsageShape(TypedDict):
+    """What each subject used, the most expensive first."""
+
+    items: list[SubjectUsageShape]
+
+
 class DayUsageShape(UsageShape):
     """What was used on one day (UTC)."""
 

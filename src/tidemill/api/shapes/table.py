@@ -198,7 +198,7 @@ ANSWERS: Final[Mapping[str, Answer]] = {
     "POST /keys": one(govern.MadeKeyShape),
     "PATCH /keys/{key_id}": one(govern.KeyShape),
     "GET /keys/{key_id}/usage": one(govern.KeyUsageShape),
-    "GET /usage": many(govern.SubjectUsageShape),
+    "GET /usage": one(govern.SubjectsUsageShape),
     "POST /keys/{key_id}:rotate": one(govern.MadeKeyShape),
     "GET /environments": many(environments.EnvironmentShape),
     "GET /environments/{name}": one(environments.EnvironmentShape),
