@@ -19,6 +19,8 @@ Headers: TypeAlias = Mapping[str, str]
 _SILENCE: Final = 60.0  # seconds that a body may take, and more as it comes
 _SLOWEST: Final = 4096.0  # bytes a second below which a body only trickles
 _MOMENT: Final = 0.05  # seconds that an answer may take before it is watched whether the caller is still there
+_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_UNDER_WAY: Final = b"-"  # in place of the end of a stream's bytes, while some go out and after the last
 _DRAINED: Final = 4  # times the limit that is read and dropped, so that the caller gets to read the refusal
 
 
@@ -27,7 +29,7 @@ class Gone(Exception):
 
 
 class Exchange:
-    """One request and its response. `sent` counts what went into a stream, `tail` is the last of it."""
+    """One request and its response. `sent` counts what went into a stream, `tail` is the last of it, once it is out."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -118,8 +120,10 @@ class Exchange:
 
     async def start_events(self, *, headers: Mapping[str, str]) -> None:
         """Begin server-sent events, unless a ping has begun them."""
-        if self._opening is not None:
-            return
+        if self._opening is None:
+            await self._start_events(headers)
+
+    async def _start_events(self, headers: Mapping[str, str]) -> None:
         fixed = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
         await self.start(200, headers={**fixed, **headers})
 
@@ -129,21 +133,25 @@ class Exchange:
             await self._opening.wait()
         if events or last:
             self.sent += 1
-            self.tail = events
+            self.tail = _UNDER_WAY
             await self._send({"type": "http.response.body", "body": events, "more_body": not last})
+            self.tail = _UNDER_WAY if last else events
 
     async def open_events(self, ping: bytes, *, headers: Mapping[str, str]) -> None:
         """Begin server-sent events with a ping, beside what is still waited for."""
-        beginning = self.start_events(headers=headers)
+        if self.has_started:
+            return
         self._opening = asyncio.Event()
         try:
-            await beginning
+            await self._start_events(headers)
             await self.ping(ping)
         finally:
             self._opening.set()
 
     async def ping(self, ping: bytes) -> None:
-        """Send a sign of life between events."""
+        """Send a sign of life, if this is between two events."""
+        if self.tail and not self.tail.endswith(_EVENT_ENDS):
+            return
         await self._send({"type": "http.response.body", "body": ping, "more_body": True})
 
     async def start(self, status: int, *, headers: Mapping[str, str]) -> None:

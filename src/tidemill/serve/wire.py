@@ -35,8 +35,10 @@ from tidemill.serve.dialects.doors import CHAT_DIALECTS, TASKS, errors_of, nothi
 from tidemill.serve.dialects.models_list import model_entry, model_list
 from tidemill.serve.endpoints import LiveEndpoints
 from tidemill.serve.exchange import Exchange, Gone, Headers, Receive, Scope, Send
+from tidemill.serve.guarded import verdict_of
 from tidemill.serve.otlp import PATHS as OTLP_PATHS
 from tidemill.serve.otlp import OtlpDoor
+from tidemill.serve.pings import Pings, Silence
 from tidemill.serve.problems import Refusal, WrongMethod
 from tidemill.serve.resolve import Resolver, Target
 from tidemill.serve.rollout import asker_of
@@ -56,7 +58,7 @@ _log = logging.getLogger(__name__)
 
 
 class DataPlane:
-    """An ASGI application. `max_body` is the largest request, in bytes."""
+    """An ASGI application. `max_body` is the largest request, in bytes; `silence` is how long a stream may say nothing."""
 
     def __init__(  # noqa: PLR0913  (the parts that a request meets)
         self,
@@ -72,8 +74,10 @@ class DataPlane:
         ids: Ids | None = None,
         max_body: int = _LARGEST_BODY,
         otlp: OtlpDoor | None = None,
+        silence: Silence = Silence(),  # noqa: B008  (frozen)
     ) -> None:
         self._otlp = otlp
+        self._silence = silence
         self._authenticate = authenticate
         self._models_here = models
         self._answering = Answering(models=models, runner=runner)
@@ -148,16 +152,21 @@ class DataPlane:
         )  # fmt: skip
         writer = dialect.writer(head, call)
         answer = self._model if question.is_model else self._stream if call.stream else self._answer
+        pings = Pings(exchange, self._silence, dialect=dialect.name, headers=said) if call.stream else None
         try:
             with span:
                 await exchange.until_gone(answer(exchange, question, span, writer=writer, headers=said))
         except TidemillError as error:
-            await _refuse(exchange, dialect.refusal(error), headers={**said, **self._standing(caller)}, writer=writer)
+            told = {**said, **self._standing(caller), **verdict_of(error)}
+            await _refuse(exchange, dialect.refusal(error), headers=told, writer=writer)
         except Gone:
             raise
         except Exception:  # noqa: BLE001  (the same, with the trace)
             _log.exception("the request with trace %s failed", span.trace_id)
             await _refuse(exchange, dialect.crash(trace=span.trace_id), headers=said, writer=writer)
+        finally:
+            if pings is not None:
+                pings.end()
 
     def _prepared(self, headers: Headers, call: ChatCall, target: Target, caller: Caller, raw: RawRequest | None) -> Question:
         """`prepare`; while a rollout runs, a refusal is traced too: a canary that takes no question has failed."""
@@ -226,7 +235,7 @@ class DataPlane:
             endpoint=target.endpoint,
             user=question.caller.user,
             session=question.caller.session,
-            tags=[tag for each in headers.get("x-tidemill-tags", "").split(",") if (tag := each.strip())],
+            tags=[tag for each in tags.split(",") if (tag := each.strip())] if (tags := headers.get("x-tidemill-tags")) else (),
             traceparent=headers.get("traceparent"),
             input=question.shown,
             attributes=_split_attributes(target),
@@ -261,7 +270,8 @@ async def _refuse(
 ) -> None:
     """Send an error: as a response, or as the last event of a stream that has begun."""
     if exchange.has_started:
-        await exchange.send_events(b"" if writer is None else writer.broken(refusal), last=True)
+        begun = b"" if writer is None or exchange.sent else writer.begin()  # a ping has opened it, and nothing else
+        await exchange.send_events(b"" if writer is None else begun + writer.broken(refusal), last=True)
         return
     retry = {} if refusal.retry_after is None else {"retry-after": str(max(1, math.ceil(refusal.retry_after)))}
     await exchange.send_json(refusal.status, refusal.body, headers={**(headers or {}), **retry})
@@ -280,9 +290,11 @@ async def _write(
 
     `also` is asked then for more headers.
     """
+    has_begun = False
     async with aclosing(source) as pieces:
         async for piece in pieces:
-            if not exchange.has_started:
+            if not has_begun:
+                has_begun = True
                 await exchange.start_events(headers={**headers, **also()})
                 await exchange.send_events(writer.begin())
             if isinstance(piece, ChatDelta):
@@ -350,13 +362,20 @@ def _need(exchange: Exchange, method: str) -> None:
 def _project(headers: Headers, principal: Principal) -> str:
     """The project asked for, else the key's, else `default`. Somebody else's is answered as one that is not there."""
     named = headers.get("x-tidemill-project")
+    if principal.is_key and principal.standing is None and principal.project and named in (None, principal.project):
+        _may_read(principal)
+        return principal.project
     project = check_name(named or principal.project or "default", what="project")
     try:
         here = principal.within(project)
     except NotFound as error:
         denials.refused(error, target=f"project/{project}", hidden=True)
         raise
-    decision = here.decide("read")
-    if not decision.allowed:
-        raise Denied(f"{here.who} may not call what answers here: {decision.why}", hint="Ask for a key that may read.")
+    _may_read(here)
     return project
+
+
+def _may_read(principal: Principal) -> None:
+    decision = principal.decide("read")
+    if not decision.allowed:
+        raise Denied(f"{principal.who} may not call what answers here: {decision.why}", hint="Ask for a key that may read.")
