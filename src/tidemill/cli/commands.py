@@ -53,6 +53,11 @@ SECTIONS: Mapping[str, Mapping[str, Command]] = {
         "routes": Command(
             "routes", "See how the models behind one name do: breakers, latencies, shares", "tidemill routes show answers"
         ),
+        "cache": Command(
+            "cache",
+            "Measure what kept answers would save, and how often they would be wrong",
+            "tidemill cache measure dataset/questions --embedder embedder/small",
+        ),
         "prompts": Command("prompts", "See prompts", "tidemill prompts list"),
         "data": Command(
             "data", "See datasets and their rows, make samples of traces", "tidemill data show dataset/questions --limit 5"

@@ -53,6 +53,7 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "access revoke": "tidemill access revoke 3",
     "access end": "tidemill access end 01a1ff12-9d30",
     "db restore": "tidemill db restore backup.zip",
+    "keys limit": "tidemill keys limit 01a1ff12-9d30 --rpm 60 --budget 10/month",
     "keys rotate": "tidemill keys rotate 01a1ff12-9d30",
     "keys revoke": "tidemill keys revoke 01a1ff12-9d30",
     "approvals revoke": "tidemill approvals revoke 01a1ff12-9d30",

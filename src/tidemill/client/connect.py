@@ -21,7 +21,7 @@ from tidemill.client.problems import problem_error, raise_for_problem
 from tidemill.client.retry import Retries, Trying
 from tidemill.client.transport import AppTransport
 from tidemill.core.errors import Conflict, Invalid, Unavailable
-from tidemill.core.json import Json, parse_json
+from tidemill.core.json import Json, JsonObject, parse_json
 from tidemill.core.served import is_loopback, read_token
 from tidemill.core.settings import Settings
 
@@ -47,6 +47,7 @@ class Line:
         self, http: httpx.AsyncClient, *, project: str, where: str, in_process: bool, retries: Retries | None = None
     ) -> None:
         self._http = http
+        self._project = project
         self._base = f"/api/v1/projects/{project}"
         self._retries = retries or Retries()
         self.where = where
@@ -79,6 +80,14 @@ class Line:
     ) -> Json:
         """The same for any path of the server."""
         return _json(await self._answer(method, path, body=body, content=content, params=params), method, path)
+
+    async def ask(self, path: str, body: JsonObject) -> Json:
+        """The JSON that the data plane (`/v1/…`) answers for the project."""
+        request = self._request("POST", path, body=body)
+        request.headers["x-tidemill-project"] = self._project
+        answer = await self._sent(lambda: request, Trying(self._retries, repeatable=True))
+        await raise_for_problem(answer)
+        return _json(answer, "POST", path)
 
     async def fetch(self, method: str, path: str, *, body: Json = None, params: Params | None = None) -> bytes:
         """Send a request below the project and return the answer's bytes, which need not be JSON."""

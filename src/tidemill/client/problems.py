@@ -37,6 +37,9 @@ def error_of(status: int, body: bytes) -> TidemillError:
         return Unavailable(
             f"the server answered {status} and no problem document: {start!r}", hint="Is this a Tidemill server?"
         )
+    said = problem.get("error")  # as the data plane says it
+    if isinstance(said, Mapping):
+        problem = {"detail": said.get("message"), "where": said.get("param")}
     return problem_error(problem, fallback=fallback)
 
 

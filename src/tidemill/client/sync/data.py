@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tidemill.client.sync.waiting import Waiting
+from tidemill.core.chat import Vectors
 from tidemill.core.json import JsonObject
 
 
@@ -16,6 +17,10 @@ class DataCalls(Waiting):
     def samples(self, dataset: str, *, limit: int | None = None) -> Sequence[JsonObject]:
         """Rows of a dataset."""
         return self._wait(lambda: self._client.samples(dataset, limit=limit))
+
+    def embed(self, embedder: str, texts: Sequence[str], *, dimensions: int | None = None) -> Vectors:
+        """The vector of each text (2048 at most), by an embedder or a route of embedders."""
+        return self._wait(lambda: self._client.embed(embedder, texts, dimensions=dimensions))
 
     def build_index(self, index: str) -> str:
         """Start to build an index; the job's id. What is built already is not built again."""
