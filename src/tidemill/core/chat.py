@@ -175,8 +175,7 @@ class AudioDelta:
     expires: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChatDelta:
+class ChatDelta(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of a streamed answer. The last one carries `finish_reason`, and usage where the provider reports it.
 
     `choice` says of which answer, where `n` asked for several; each has a last piece of its own. `reasoning` is a piece of what

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tidemill.core.errors import Unavailable
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -16,8 +18,7 @@ _BOM = b"\xef\xbb\xbf"
 _LARGEST = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServerEvent:
+class ServerEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event: its name (empty when none was given) and its data."""
 
     name: str = ""
@@ -37,6 +38,9 @@ class EventReader:
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """The events that `piece` completes. Raises `Unavailable` for one of more than 16 MiB."""
+        if not self._held and not self._data and not self._name and (plain := _plain(piece)):
+            self._began = True
+            return plain
         if self._began and b"\n" not in piece and b"\r" not in piece and not (self._held and self._held[-1].endswith(b"\r")):
             self._hold(piece)  # what has no end yet is put together once, however many pieces it comes in
             return []
@@ -104,3 +108,15 @@ class EventReader:
         self._gathered = 0
         self._data.clear()
         return event
+
+
+def _plain(piece: bytes) -> list[ServerEvent] | None:
+    """The events of a piece that is whole and what most are: `data: …` and an empty line, again and again."""
+    if not piece.endswith(b"\n\n") or len(piece) > _LARGEST or b"\r" in piece:
+        return None
+    events: list[ServerEvent] = []
+    for block in piece[:-2].split(b"\n\n"):
+        if not block.startswith(b"data: ") or b"\n" in block:
+            return None
+        events.append(ServerEvent(data=block[6:].decode("utf-8", "replace")))
+    return events

@@ -14,7 +14,7 @@ _NOTHING: JsonObject = {}
 def child(value: JsonObject, key: str) -> JsonObject:
     """The object at `key`."""
     found = value.get(key)
-    return found if found.__class__ is dict or isinstance(found, Mapping) else _NOTHING  # pyright: ignore[reportReturnType]
+    return found if isinstance(found, dict | Mapping) else _NOTHING
 
 
 def said(extra: JsonObject, dialect: str) -> JsonObject:
@@ -25,9 +25,9 @@ def said(extra: JsonObject, dialect: str) -> JsonObject:
 def children(value: JsonObject, key: str) -> list[JsonObject]:
     """The objects in the list at `key`."""
     found = value.get(key)
-    if not isinstance(found, Sequence) or isinstance(found, str):
+    if found is None or isinstance(found, str) or not isinstance(found, list | Sequence):
         return []
-    return [each for each in found if isinstance(each, Mapping)]
+    return [each for each in found if isinstance(each, dict | Mapping)]
 
 
 def text(value: JsonObject, key: str) -> str:

@@ -8,6 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from tidemill.core.chat import ChatDelta, TokenLogprob, ToolCallDelta, Usage
 from tidemill.core.errors import Unavailable
 from tidemill.models.checks.guardrail import Blocked
@@ -252,7 +254,7 @@ class Screened:
         """With what the provider said of the whole, which is not sent before there is something to send."""
         if self._model is None and self._fingerprint is None and self._usage is None:
             return delta
-        framed = replace(delta, model=self._model, fingerprint=self._fingerprint, usage=self._usage)
+        framed = msgspec.structs.replace(delta, model=self._model, fingerprint=self._fingerprint, usage=self._usage)
         self._model = self._fingerprint = self._usage = None
         return framed
 

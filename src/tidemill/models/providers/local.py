@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from msgspec import structs
+
 from tidemill.core.chat import ChatDelta, ChatRequest, ChatResponse, Connection, Rendered
 from tidemill.core.errors import Invalid, Unavailable
 from tidemill.core.json import Json, JsonObject
@@ -118,7 +120,7 @@ class LocalChat:
                 )
                 async with aclosing(source) as deltas:
                     async for delta in deltas:
-                        yield replace(delta, model=serving.weights.model, fingerprint=fingerprint)
+                        yield structs.replace(delta, model=serving.weights.model, fingerprint=fingerprint)
             except Unavailable as error:
                 raise await serving.explained(error) from error
 

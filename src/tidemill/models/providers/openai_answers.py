@@ -134,7 +134,10 @@ class StreamReader:
             chunk = cast("Json", orjson.loads(data))
         except orjson.JSONDecodeError:
             raise self._early() from None
-        if not isinstance(chunk, Mapping):
+        if not isinstance(chunk, dict | Mapping):
+            return
+        if (plain := self._plain(chunk)) is not None:
+            yield plain
             return
         if chunk.get("error"):
             raise read_error(chunk, self._connection)
@@ -146,6 +149,23 @@ class StreamReader:
         model, fingerprint = text(chunk, "model") or None, text(chunk, "system_fingerprint") or None
         for choice in children(chunk, "choices"):
             yield from self._choice(choice, model, fingerprint)
+
+    def _plain(self, chunk: JsonObject) -> ChatDelta | None:
+        """The piece of a chunk that is what most are: some more text of a choice that has begun, and nothing besides."""
+        choices = chunk.get("choices")
+        if chunk.get("usage") or chunk.get("error") or "x_groq" in chunk or not isinstance(choices, list) or len(choices) != 1:
+            return None
+        choice = choices[0]
+        if not isinstance(choice, dict) or choice.get("finish_reason") or choice.get("logprobs"):
+            return None
+        delta, index = choice.get("delta"), choice.get("index")
+        if not isinstance(delta, dict) or len(delta) != 1 or not isinstance(index, int) or index not in self._choices:
+            return None
+        words = delta.get("content")
+        if not isinstance(words, str):
+            return None
+        model, fingerprint = text(chunk, "model") or None, text(chunk, "system_fingerprint") or None
+        return ChatDelta(choice=index, text=words, model=model, fingerprint=fingerprint)
 
     def _choice(self, choice: JsonObject, model: str | None, fingerprint: str | None) -> Iterator[ChatDelta]:
         index = count(choice, "index")
