@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evaluation.made import evaluated, replicated
-from tidemill.evaluation.gate import CheckRule, GateRule, decide, overall
+from tidemill.evaluation.gate import decide, overall
+from tidemill.evaluation.gate_rules import CheckRule, GateRule
 
 GENERATOR = np.random.default_rng(9)
 OLD = [float(each) for each in GENERATOR.uniform(0.3, 0.5, size=60)]

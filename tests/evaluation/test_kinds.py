@@ -4,7 +4,7 @@ import pytest
 
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
-from tidemill.evaluation.gate import CheckRule
+from tidemill.evaluation.gate_rules import CheckRule
 from tidemill.evaluation.kinds import GateKind, ScorerKind, gate_rule
 from tidemill.evaluation.scorers.choose import choose_scorers
 from tidemill.testing import check_artifact_kind

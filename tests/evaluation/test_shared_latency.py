@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tidemill.evaluation.compare import compare
-from tidemill.evaluation.gate import CheckRule, GateRule, decide
+from tidemill.evaluation.gate import decide
+from tidemill.evaluation.gate_rules import CheckRule, GateRule
 from tidemill.evaluation.results import Evaluated, SampleResult
 
 METRICS = ("gpt_groundedness", "gpt_relevance")

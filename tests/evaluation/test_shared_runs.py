@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from tidemill.evaluation.compare import compare
-from tidemill.evaluation.gate import CheckRule, GateRule, decide
+from tidemill.evaluation.gate import decide
+from tidemill.evaluation.gate_rules import CheckRule, GateRule
 from tidemill.evaluation.results import Evaluated, SampleResult
 from tidemill.evaluation.scorers.choose import make_scorer
 

@@ -11,7 +11,8 @@ from tidemill.api.router import Router
 from tidemill.core.errors import NotFound
 from tidemill.core.json import JsonObject
 from tidemill.core.refs import parse_ref
-from tidemill.evaluation.gate import Decision, GateRule, decide
+from tidemill.evaluation.gate import Decision, decide
+from tidemill.evaluation.gate_rules import GateRule
 from tidemill.evaluation.kinds import gate_rule
 from tidemill.evaluation.results import Evaluated
 from tidemill.store import audit, evaluations, registry, release

@@ -15,7 +15,7 @@ from tidemill.api.router import Router
 from tidemill.api.times import since_ns
 from tidemill.api.traces_filter import read_filter
 from tidemill.api.traces_payload import with_payloads
-from tidemill.api.traces_semantic import search_by_meaning
+from tidemill.api.traces_semantic import Search, search_by_meaning
 from tidemill.core.errors import Invalid
 from tidemill.core.refs import check_name
 from tidemill.store import audit
@@ -24,21 +24,6 @@ from tidemill.telemetry.questions.scores import TraceScore
 router = Router(tags=["traces"])
 _MOST_SCORES: Final = 1000
 Start = Annotated[str | None, Query(alias="from")]
-
-
-class Search(Body):
-    """Words that a span holds, or in the mode `semantic` what its input or output means; `filter` narrows it."""
-
-    text: str = Field("", max_length=8000)
-    filter: str | None = Field(None, max_length=8000)
-    from_: str | None = Field(None, alias="from")
-    to: str | None = None
-    limit: Limit = 50
-    mode: Literal["words", "semantic"] = "words"
-    budget: int = Field(256, ge=0, le=4096)
-    """How many texts may be embedded for this question, the newest first; only in the mode `semantic`."""
-    embedder: str | None = None
-    """Which embedder, as in `embedder/NAME`; else the one that runs here. Only in the mode `semantic`."""
 
 
 class NewScore(Body):

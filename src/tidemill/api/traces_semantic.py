@@ -1,12 +1,14 @@
-"""Search by meaning: the project's embedder, or the one that runs here, given to the span store."""
+"""What is searched for in traces, and by meaning: the project's embedder, or the one that runs here, and the span store."""
 
 from __future__ import annotations
 
 import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Literal
 
-from tidemill.api.caller import Caller, Page, page
+from pydantic import Field
+
+from tidemill.api.caller import Body, Caller, Limit, Page, page
 from tidemill.core.errors import Invalid
 from tidemill.core.records import Version
 from tidemill.core.refs import parse_ref
@@ -15,10 +17,22 @@ from tidemill.models.service import Models
 from tidemill.store.registry import get_version
 from tidemill.telemetry.expression import Expression
 
-if TYPE_CHECKING:
-    from tidemill.api.traces import Search
-
 _LOCAL: Final = "local/all-minilm-l6-v2"
+
+
+class Search(Body):
+    """Words that a span holds, or in the mode `semantic` what its input or output means; `filter` narrows it."""
+
+    text: str = Field("", max_length=8000)
+    filter: str | None = Field(None, max_length=8000)
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+    limit: Limit = 50
+    mode: Literal["words", "semantic"] = "words"
+    budget: int = Field(256, ge=0, le=4096)
+    """How many texts may be embedded for this question, the newest first; only in the mode `semantic`."""
+    embedder: str | None = None
+    """Which embedder, as in `embedder/NAME`; else the one that runs here. Only in the mode `semantic`."""
 
 
 class ModelEmbedder:

@@ -15,7 +15,7 @@ from tidemill.core.errors import Invalid, TidemillError
 from tidemill.core.suggest import did_you_mean
 from tidemill.evaluation import statistics
 from tidemill.evaluation.compare import unlike
-from tidemill.evaluation.gate import Checked, CheckRule, Result
+from tidemill.evaluation.gate_rules import Checked, CheckRule, Result
 from tidemill.evaluation.paired import FEWEST, Measured, Pairs, measure, pair_up, same_outputs
 from tidemill.evaluation.results import ERROR_RATE, LATENCY, Evaluated, is_score, parse_slice
 from tidemill.evaluation.summary import metric_mean

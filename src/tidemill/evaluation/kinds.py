@@ -13,7 +13,7 @@ from tidemill.core.errors import Invalid, Problem
 from tidemill.core.extend import BlobReader, Files, Surroundings
 from tidemill.core.json import JsonObject
 from tidemill.core.records import Material, Parsed, Version
-from tidemill.evaluation.gate import CheckRule, GateRule
+from tidemill.evaluation.gate_rules import CheckRule, GateRule
 from tidemill.evaluation.results import parse_slice
 from tidemill.evaluation.scorers.choose import Chosen, make_scorer
 from tidemill.flows.code import read_code

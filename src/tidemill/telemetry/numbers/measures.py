@@ -15,7 +15,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.numbers import intervals
 from tidemill.telemetry.numbers.histogram import value_of
 from tidemill.telemetry.numbers.intervals import Interval
-from tidemill.telemetry.numbers.metrics import MEASURE as METRIC
+from tidemill.telemetry.numbers.point_names import MEASURE as METRIC
 from tidemill.telemetry.numbers.points import Points
 from tidemill.telemetry.schema.rollups import TOKENS
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from tidemill.core.errors import Invalid
 from tidemill.telemetry.expression import Where
 from tidemill.telemetry.expression.syntax import Key
+from tidemill.telemetry.numbers.point_names import ATTRIBUTES, COLUMNS
 from tidemill.telemetry.numbers.points import Cumulative, Points, segments_of, since
 
 if TYPE_CHECKING:
@@ -19,23 +19,9 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple[int, tuple[str, ...]]
 _Form: TypeAlias = Callable[[str, str, str, str], str]
 Found: TypeAlias = dict[Place, dict[str, Points]]
-MEASURE: Final = re.compile(r"metric\.(.{1,200})\.(sum|count|mean|p(\d{1,2}(?:\.\d{1,2})?))", re.DOTALL)
 _MOST_ROWS: Final = 200_000
 _BEFORE_NS: Final = 24 * 3600 * 10**9
 """How long before the time asked for the last point of a series is looked for."""
-_ATTRIBUTES: Final[Mapping[str, Sequence[str]]] = {
-    "model": ("gen_ai.request.model", "gen_ai.response.model"), "provider": ("gen_ai.provider.name", "gen_ai.system"),
-}  # fmt: skip
-_COLUMNS: Final = frozenset({"service", "scope"})
-
-
-def check_dimension(name: str, key: Key) -> None:
-    """Raise `Invalid` for what points have not."""
-    if key.scope == "tag" or (key.scope == "column" and key.name not in _COLUMNS | set(_ATTRIBUTES)):
-        raise Invalid(
-            f"points of metrics have no {name!r}",
-            hint="By: model, provider, service, scope, or one of their attributes, as in gen_ai.token.type.",
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,10 +135,10 @@ def _cumulative(at: str, by: str, _: str, where: str) -> str:
 
 
 def _dimension(key: Key, where: Where) -> str:
-    if key.scope == "column" and key.name in _COLUMNS:
+    if key.scope == "column" and key.name in COLUMNS:
         return f"toString({key.name})"
     held = "resource" if key.scope == "resource" else "attributes"
-    names = _ATTRIBUTES.get(key.name, (key.name,)) if key.scope == "column" else (key.name,)
+    names = ATTRIBUTES.get(key.name, (key.name,)) if key.scope == "column" else (key.name,)
     texts = [f"trim(BOTH '\"' FROM {held}[{where.bind(name, 'String')}])" for name in names]
     return texts[0] if len(texts) == 1 else f"if({texts[0]} != '', {texts[0]}, {texts[1]})"
 

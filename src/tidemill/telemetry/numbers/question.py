@@ -13,7 +13,7 @@ from tidemill.core.suggest import did_you_mean
 from tidemill.telemetry.expression import COLUMNS, Expression, parse
 from tidemill.telemetry.expression.syntax import Key, conditions_of
 from tidemill.telemetry.numbers.measures import Measure, Scope, measure_of
-from tidemill.telemetry.numbers.metrics import check_dimension
+from tidemill.telemetry.numbers.point_names import check_dimension
 from tidemill.telemetry.rollups.state import HOUR, MINUTE, Range
 from tidemill.telemetry.schema.rollups import DIMENSIONS
 
