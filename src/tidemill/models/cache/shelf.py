@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+from collections.abc import Sequence
 from typing import Final
 
 import anyio.to_thread
@@ -12,7 +11,7 @@ from sqlalchemy import Connection
 
 from tidemill.core.chat import ChatResponse
 from tidemill.core.clock import Clock
-from tidemill.core.errors import TidemillError
+from tidemill.models.cache.behind import Behind
 from tidemill.models.cache.written import from_bytes, to_bytes
 from tidemill.store.database import Database
 from tidemill.store.kept_answers import KeptAnswer, get_answer, purge_answers, put_answers
@@ -22,8 +21,6 @@ MOST_BYTES: Final = 256 * 2**20
 _LARGEST: Final = 4 * 2**20  # bytes of one answer, compressed
 _MOST_PENDING: Final = 1000
 _IN_TASK: Final = 16 * 2**10  # bytes that are read on the event loop
-_log = logging.getLogger(__name__)
-_Place = tuple[str, str]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,19 +46,18 @@ class Shelf:
         self._database = database
         self._clock = clock
         self._most_bytes = most_bytes
-        self._pending: dict[_Place, Entry] = {}
-        self._writing: asyncio.Task[None] | None = None
+        self._behind: Behind[Entry] = Behind(self._write, what="answers", most=_MOST_PENDING)
         self._since_purge = 0
 
     async def get(self, project: str, key: str) -> Entry | None:
         """The answer under a key, written or about to be."""
         now_ns = self._clock.now_ns()
-        found = self._pending.get((project, key))
+        found = self._behind.get((project, key))
         if found is not None:
             return found if found.expires_ns > now_ns else None
         kept = await self._database.read(lambda db: get_answer(db, project, key, now_ns=now_ns))
         if kept is None:
-            return self._pending.get((project, key))
+            return self._behind.get((project, key))
         if len(kept.body) > _IN_TASK:
             response = await anyio.to_thread.run_sync(from_bytes, kept.body)
         else:
@@ -74,16 +70,11 @@ class Shelf:
 
     def put(self, entry: Entry) -> None:
         """Keep it: it is found at once, and written soon. Too many at once are not kept."""
-        if len(self._pending) >= _MOST_PENDING:
-            return
-        self._pending[(entry.project, entry.key)] = entry
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+        self._behind.put({(entry.project, entry.key): entry})
 
     async def flush(self) -> None:
         """Wait until what was put is written."""
-        while self._writing is not None:
-            await asyncio.shield(self._writing)
+        await self._behind.flush()
 
     async def purge(self) -> int:
         """Drop what is too old or too much; how many."""
@@ -91,26 +82,13 @@ class Shelf:
         now_ns, most_bytes = self._clock.now_ns(), self._most_bytes
         return await self._database.tally(lambda db: purge_answers(db, now_ns=now_ns, most_bytes=most_bytes))
 
-    async def _write(self) -> None:
-        try:
-            while self._pending:
-                taken = dict(self._pending)
-                entries = list(taken.values())
-                try:
-                    self._since_purge += await self._database.tally(lambda db, entries=entries: _put(db, entries))
-                    if self._since_purge > self._most_bytes // 8:
-                        await self.purge()
-                except TidemillError as error:
-                    _log.warning("%d answers could not be kept: %s", len(taken), error)
-                finally:
-                    for place, entry in taken.items():
-                        if self._pending.get(place) is entry:
-                            del self._pending[place]
-        finally:
-            self._writing = None
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        self._since_purge += await self._database.tally(lambda db: _put(db, entries))
+        if self._since_purge > self._most_bytes // 8:
+            await self.purge()
 
 
-def _put(db: Connection, entries: list[Entry]) -> int:
+def _put(db: Connection, entries: Sequence[Entry]) -> int:
     rows: list[KeptAnswer] = []
     for each in entries:
         body = to_bytes(each.response)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
@@ -12,6 +11,7 @@ from tidemill.core.clock import Clock
 from tidemill.core.digests import canonical
 from tidemill.core.errors import NotFound, TidemillError
 from tidemill.core.json import Json
+from tidemill.models.cache.behind import Behind
 from tidemill.models.cache.policy import CachePolicy, scope_of
 from tidemill.models.calls import Call
 from tidemill.store.database import Database
@@ -32,8 +32,7 @@ class KeptVectors:
         self._database = database
         self._clock = clock
         self._policy_of = policy_of
-        self._pending: dict[tuple[str, str], KeptAnswer] = {}
-        self._writing: asyncio.Task[None] | None = None
+        self._behind: Behind[KeptAnswer] = Behind(self._write, what="vectors", most=_MOST_PENDING)
 
     async def look(self, call: Call, *, dimensions: int | None) -> _Texts | None:
         """What is kept of the call's texts."""
@@ -57,11 +56,7 @@ class KeptVectors:
 
     def put(self, rows: Sequence[KeptAnswer]) -> None:
         """Keep them: they are found at once, and written soon. Too many at once are not kept."""
-        if len(self._pending) + len(rows) > _MOST_PENDING:
-            return
-        self._pending.update({(each.project, each.key): each for each in rows})
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+        self._behind.put({(each.project, each.key): each for each in rows})
 
     @property
     def now_ns(self) -> int:
@@ -70,13 +65,12 @@ class KeptVectors:
 
     async def flush(self) -> None:
         """Wait until what was put is written."""
-        while self._writing is not None:
-            await asyncio.shield(self._writing)
+        await self._behind.flush()
 
     async def _known(self, call: Call, keys: Sequence[str]) -> dict[int, KeptAnswer]:
         """What is kept, by the place of the text; where the database does not answer there is nothing."""
         project, now_ns, most = call.caller.project, self._clock.now_ns(), call.caller.cache.max_age
-        pending = {key: found for key in keys if (found := self._pending.get((project, key))) is not None}
+        pending = {key: found for key in keys if (found := self._behind.get((project, key))) is not None}
         rest = [key for key in keys if key not in pending]
         kept: Mapping[str, KeptAnswer] = {}
         try:
@@ -91,21 +85,8 @@ class KeptVectors:
             if key in found and (most is None or now_ns - found[key].created_ns <= most * _NS)
         }
 
-    async def _write(self) -> None:
-        try:
-            while self._pending:
-                taken = dict(self._pending)
-                rows = list(taken.values())
-                try:
-                    await self._database.tally(lambda db, rows=rows: put_answers(db, rows))
-                except TidemillError as error:
-                    _log.warning("%d vectors could not be kept: %s", len(rows), error)
-                finally:
-                    for place, row in taken.items():
-                        if self._pending.get(place) is row:
-                            del self._pending[place]
-        finally:
-            self._writing = None
+    async def _write(self, rows: Sequence[KeptAnswer]) -> None:
+        await self._database.tally(lambda db: put_answers(db, rows))
 
 
 class _Texts:
