@@ -16,12 +16,13 @@ import aiohttp
 import httptools
 from yarl import URL
 
-from tidemill.core.errors import Invalid
+from tidemill.models.http1_request import written
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection as Opened
 
 _KEPT: Final = 15.0  # seconds that a connection may wait for another request
+_GRACE: Final = 0.02  # seconds
 _LARGEST_HEAD: Final = 256 * 1024
 _MOST_WAITING: Final = 256 * 1024  # bytes that wait to be read, from which on no more are taken
 _MOST_UNPACKED: Final = 16 * 1024 * 1024  # bytes that what came at once may unpack to
@@ -53,7 +54,7 @@ class Lines:
         `timeout` is in seconds, for connecting and for each silence. A connection that was kept and turns out to be closed is
         replaced by a new one. Raises `TimeoutError`, `aiohttp.ClientError` and `OSError`.
         """
-        content = _written(method, url, body, headers)
+        content = written(method, url, body, headers)
         place = (url.scheme, url.raw_host, url.port)
         kept = self._kept(place)
         if kept is not None:
@@ -112,6 +113,7 @@ class _Line(asyncio.Protocol):
         self._reply: Reply | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._is_late = False
         self._transport.set_protocol(self)
 
     async def ask(self, content: bytes, url: URL, timeout: float) -> Reply:
@@ -187,11 +189,15 @@ class _Line(asyncio.Protocol):
             self.close()  # nobody has asked anything for long
             return
         left = self._reply.left()
-        if left is not None and left <= 0:
+        if left is None or left > 0:
+            self._is_late = False
+            self.watch(self._reply.timeout if left is None else left)
+        elif not self._is_late:  # this process may have been busy: what lies in the socket is read before it is given up
+            self._is_late = True
+            self.watch(_GRACE)
+        else:
             self._reply.fail(TimeoutError())
             self.close()
-        else:
-            self.watch(self._reply.timeout if left is None else left)
 
 
 class Reply:
@@ -263,8 +269,8 @@ class Reply:
                 line.close()
 
     def left(self) -> float | None:
-        """Seconds until the silence is too long; None while nothing is waited for."""
-        return None if self._waiter is None else self._since + self.timeout - self._loop.time()
+        """Seconds until the silence is too long; None while nothing is waited for, or what came is about to be read."""
+        return None if self._waiter is None or self._waiter.done() else self._since + self.timeout - self._loop.time()
 
     def feed(self, data: bytes) -> None:
         """Take what came."""
@@ -384,23 +390,3 @@ class Reply:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _written(method: str, url: URL, body: bytes | None, headers: Mapping[str, str]) -> bytes:
-    """A request. Raises `Invalid` for a header that would be more than one."""
-    lines = [f"{method} {url.raw_path_qs} HTTP/1.1"]
-    if "host" not in headers:
-        lines.append(f"host: {_host(url)}")
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body is not None and "content-length" not in headers:
-        lines.append(f"content-length: {len(body)}")
-    head = "\r\n".join(lines)
-    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
-        raise Invalid("a header of the connection holds the end of a line", hint="Look at its headers and its key.")
-    return b"%b\r\n\r\n%b" % (head.encode("utf-8", "surrogatepass"), body or b"")
-
-
-def _host(url: URL) -> str:
-    host = url.raw_host or ""
-    port = "" if url.is_default_port() or url.port is None else f":{url.port}"
-    return f"[{host}]{port}" if ":" in host else f"{host}{port}"

@@ -143,9 +143,7 @@ class DataPlane:
         raw = None if EXTENDED in headers else raw_request(dialect.name, content, body, headers=headers, call=call)
         question = self._prepared(headers, call, target, caller, raw)
         span = self._trace(headers, question, target)
-        said = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
-        if target.variant is not None:
-            said["x-tidemill-variant"] = target.variant
+        said = _said(target, span)
         head = Head(
             id=f"{span.trace_id}{span.span_id}", trace=span.trace_id, model=call.model,
             release=target.bundle.release, created=self._clock.now_ns() // 10**9,
@@ -357,6 +355,14 @@ def _split_attributes(target: Target) -> JsonObject | None:
 def _need(exchange: Exchange, method: str) -> None:
     if exchange.method != method:
         raise WrongMethod(f"{exchange.path} does not take {exchange.method}", hint=f"Use {method}.")
+
+
+def _said(target: Target, span: Span) -> dict[str, str]:
+    """The headers that every answer has."""
+    said = {"x-tidemill-release": target.bundle.release, "x-tidemill-trace": span.trace_id, "x-tidemill-cache": "off"}
+    if target.variant is not None:
+        said["x-tidemill-variant"] = target.variant
+    return said
 
 
 def _project(headers: Headers, principal: Principal) -> str:
