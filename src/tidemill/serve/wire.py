@@ -194,7 +194,8 @@ class DataPlane:
             elif answered.is_raw:
                 await _pass_on(exchange, answered.pieces(), span, headers={**answered.headers, **headers})
             else:
-                await _write(exchange, self._answering.stream_model(answered), span, writer=writer, headers=headers)
+                source = self._answering.stream_model(answered)
+                await _write(exchange, source, span, writer=writer, headers=headers, also=lambda: answered.notes)
 
     async def _answer(
         self, exchange: Exchange, question: Question, span: Span, *, writer: Writer, headers: dict[str, str]
