@@ -35,6 +35,9 @@ _RENAMED: Final[Mapping[Dialect, Mapping[str, str]]] = {
     "openai.responses": {"max_tokens": "max_output_tokens"},
 }
 _RESPONSES: Final = frozenset({"temperature", "top_p", "max_tokens", "parallel_tool_calls", "top_logprobs", "service_tier"})
+_HOLDS: Final[Mapping[Dialect, str]] = {
+    "openai.embeddings": "data", "openai.moderations": "results", "openai.images": "data",
+}  # fmt: skip
 _NO_CHAT: Final = frozenset({"openai.embeddings", "openai.moderations", "openai.images", "openai.transcriptions"})
 
 
@@ -182,7 +185,15 @@ def _reader(dialect: Dialect, content_type: str, connection: Connection, *, stre
         return BesideWhole(lambda answer: _whole(answer, connection), connection)
     if dialect == "openai.responses":
         return BesideWhole(lambda answer: read_response(answer, connection), connection)
-    return BesideWhole(lambda answer: read_used(answer, connection), connection)
+    return BesideWhole(lambda answer: _made(answer, connection, _HOLDS.get(dialect, "")), connection)
+
+
+def _made(answer: JsonObject, connection: Connection, name: str) -> ChatResponse:
+    """An answer that is a list of what was made."""
+    used = read_used(answer, connection)
+    if name and not children(answer, name):
+        raise Unavailable(f"{connection.provider} answered without {name}", where=_where(connection), kind="server")
+    return used
 
 
 def _whole(answer: JsonObject, connection: Connection) -> ChatResponse:
