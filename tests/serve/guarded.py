@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 from serve.platform import serving
 from tidemill.core.clock import Ids
 from tidemill.flows.guard import standing_guardrail
 from tidemill.models.checks.opened import open_guards
 
+SECRET = "sk-abcdef012345"
 GUARDRAILS = r"""
 kind: guardrail
 name: secrets
@@ -65,6 +67,12 @@ async def guarding(folder, text, **options):
     async with serving(folder, GUARDRAILS + text, **options) as platform:
         open_guards(platform.models, database=platform.database, clock=platform.clock, ids=Ids(), compiled=standing_guardrail)
         yield platform
+
+
+def events(content):
+    """The data of server-sent events, parsed."""
+    lines = [line[6:] for line in content.split(b"\n") if line.startswith(b"data: ")]
+    return [json.loads(line) for line in lines if line != b"[DONE]"]
 
 
 class Told:

@@ -112,6 +112,7 @@ class Answered:
             async with contextlib.aclosing(screened.deltas(self._heard(opened, source, heard))) as deltas:
                 async for delta in deltas:
                     shown.add(delta)
+                    self._passage.call.notes[HEADER] = screen.header
                     yield delta
             if shown.finish_reason is None:
                 raise _ended_early(opened)

@@ -23,6 +23,7 @@ from tidemill.models.answered import Answered
 from tidemill.models.attempts import Asking, Opened
 from tidemill.models.caller import Caller
 from tidemill.models.calls import Cache, Call, Guards, Limiter, Operation, RawRequest, Routed, Router
+from tidemill.models.checks.requests import screen_request
 from tidemill.models.direct import Direct
 from tidemill.models.embedding import Embedder, VectorCache
 from tidemill.models.media import ReadBlob
@@ -151,10 +152,12 @@ class Models:
         span: Span | None = None,
         dimensions: int | None = None,
         notes: dict[str, str] | None = None,
+        at_door: bool = False,
     ) -> EmbedResponse:
         """Embed every text, in order and in batches; each batch is tried again, and goes by a route, by itself.
 
-        `dimensions` takes the place of the embedder's own; `notes` collects what a door says in headers. Errors as for `chat`.
+        `dimensions` takes the place of the embedder's own; `notes` collects what a door says in headers. `at_door` as for
+        `begin`, errors as for `chat`.
         """
         call = Call(
             operation="embeddings", model=embedder, caller=caller, started=self._clock.monotonic(), texts=tuple(texts),
@@ -164,15 +167,19 @@ class Models:
         left = caller.left(call.started)
         try:
             async with asyncio.timeout(left):
-                return await self._embed(call, dimensions)
+                return await self._embed(call, dimensions, at_door=at_door)
         except TimeoutError as error:
             said = f"no vectors within the {left:.3g} s that the caller allows"
             hint = "Allow more time, or send fewer texts at once."
             raise DeadlineExceeded(said, hint=hint, kind="timeout") from error
 
-    async def _embed(self, call: Call, dimensions: int | None) -> EmbedResponse:
+    async def _embed(self, call: Call, dimensions: int | None, *, at_door: bool) -> EmbedResponse:
+        if self.guards is not None:
+            call.screen = await self.guards.screen_for(call, at_door=at_door)
         permit = None if self.limiter is None else await self.limiter.admit(call)
         try:
+            if call.screen is not None:
+                await screen_request(call, call.screen)
             known = None if self.vectors is None else await self.vectors.look(call, dimensions=dimensions)
             embedder = Embedder(reach=self._reach, router=self.router, clock=self._clock)
             response, spent = await embedder.embed(call, dimensions=dimensions, known=known)

@@ -19,6 +19,7 @@ from tidemill.serve.asking import caller_of
 from tidemill.serve.dialects.dialect import Head
 from tidemill.serve.dialects.task import Asked, Task, TaskCall, Unspoken
 from tidemill.serve.exchange import Exchange, Gone
+from tidemill.serve.guarded import verdict_of
 from tidemill.serve.problems import Refusal, from_run
 from tidemill.serve.resolve import Resolver, Target
 from tidemill.store.access import Principal
@@ -65,7 +66,7 @@ class TaskDoor:
         except Gone:
             raise
         except TidemillError as error:
-            await _refuse(exchange, task.errors.refusal(error), {**headers, **_standing(asked)})
+            await _refuse(exchange, task.errors.refusal(error), {**headers, **_standing(asked), **verdict_of(error)})
         except Exception:  # noqa: BLE001  (the edge: a fault of ours is logged, and the caller gets an answer)
             _log.exception("the request with trace %s failed", head.trace)
             await _refuse(exchange, task.errors.crash(trace=head.trace), headers)

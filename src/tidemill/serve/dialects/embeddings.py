@@ -38,7 +38,13 @@ async def _embed(asked: Asked) -> JsonObject:
     fields = asked.call.fields
     wanted = whole_number(fields, "dimensions", least=1)
     response = await asked.models.embed(
-        asked.model, _texts(fields["input"]), caller=asked.caller, span=asked.span, dimensions=wanted, notes=asked.notes
+        asked.model,
+        _texts(fields["input"]),
+        caller=asked.caller,
+        span=asked.span,
+        dimensions=wanted,
+        notes=asked.notes,
+        at_door=True,
     )
     if wanted is not None and response.vectors.dimensions != wanted:
         raise Invalid(

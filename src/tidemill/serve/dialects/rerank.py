@@ -37,7 +37,12 @@ async def _by_embedder(asked: Asked) -> JsonObject:
     documents = fields.get("documents")
     texts = _texts(documents)
     response = await asked.models.embed(
-        asked.model, [needed_text(fields, "query"), *texts], caller=asked.caller, span=asked.span, notes=asked.notes
+        asked.model,
+        [needed_text(fields, "query"), *texts],
+        caller=asked.caller,
+        span=asked.span,
+        notes=asked.notes,
+        at_door=True,
     )
     vectors = np.frombuffer(response.vectors.data, dtype="<f4").reshape(-1, response.vectors.dimensions)
     lengths = np.linalg.norm(vectors, axis=1)
