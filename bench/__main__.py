@@ -19,8 +19,8 @@ from bench.measure import one_thread, python
 from bench.table import markdown
 
 NOT_BENCHMARKS = {
-    "__init__", "__main__", "drift_streams", "loopback", "measure", "parts", "spans_mlflow", "spans_phoenix", "synthetic",
-    "table",
+    "__init__", "__main__", "drift_streams", "gateway_load", "gateway_servers", "loopback", "measure", "parts", "spans_mlflow",
+    "spans_phoenix", "synthetic", "table",
 }  # fmt: skip
 FIRST = ("startup", "gateway", "chain", "harness")
 TIME_LIMIT_S = 480

@@ -1,39 +1,37 @@
-"""The endpoint's added latency, requests a second and CPU a request, against the upstream itself and the barest proxy.
+"""What the gateway adds: latency, time to the first token, CPU and memory; how much it bears; the price of each feature.
 
-    python -m bench.gateway
+    python -m bench.gateway [--litellm PYTHON] [--seconds 1.5] [--soak SECONDS]
 
-Three servers on loopback: an upstream that answers at once, the barest aiohttp-based ASGI proxy before it, and `tidemill up`
-with an endpoint whose model is that upstream (keys, tracing and cost on). The same client sends the same requests by turns.
+Servers on loopback, each in a process of its own: an upstream that answers at once, the barest ASGI proxy before it (the same
+HTTP server, aiohttp as the client), `tidemill up` with keys, limits, a budget, tracing and cost on, and LiteLLM's proxy where
+`--litellm` names the python of an environment that has `litellm[proxy]`. The same client sends the same requests to each.
+
+`--soak` asks for so long, whole and streamed, and says how much memory grew once it was warm.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import json
-import os
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import aiohttp
-import uvicorn
+import uvloop
 
-from bench.measure import _family, python, report
+from bench.gateway_load import Target, by_turns, load
+from bench.gateway_servers import MODEL, LiteLLM, Server, own
+from bench.measure import family_memory, python, report
 
-SEQUENTIAL, CONCURRENT, CALLERS, WARM_UP = 400, 2000, 16, 100
-LATENCY_BUDGET_MS, CPU_BUDGET = 0.5, 2.0
-ANSWER = json.dumps(
-    {
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "upstream",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "tide " * 40}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 12, "completion_tokens": 40, "total_tokens": 52},
-    }
-).encode()  # fmt: skip
-QUESTION = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "When is high water at Husum?"}]
+LATENCY_BUDGET_MS, CPU_BUDGET, LITELLM_BUDGET = 0.5, 2.0, 0.05
+CALLERS = (1, 8, 32, 128)
+TURNS, FEATURE_CALLERS, SOAK_CALLERS = 400, 8, 16
+BAREST, UPSTREAM = "the barest ASGI proxy", "the upstream alone"
 FILES = """
 kind: connection
 name: openai
@@ -41,183 +39,205 @@ provider: openai
 base_url: {url}/v1
 allow_private: true
 ---
-kind: model
-name: upstream
-provider: openai
-model: upstream
+{{kind: model, name: upstream, provider: openai, model: {model}}}
+---
+{{kind: model, name: unpriced, provider: openai, model: tide}}
+"""
+LIMITS = "\n---\n{kind: limits, name: all, for: project, rpm: 100000000, tpm: 100000000000, budget: 1000000/day}\n"
+ALONE = """
+---
+{kind: telemetry, name: default, sampling: {head: 0.000001}}
+---
+{kind: guardrail, name: short, on: input, check: {max_length: {characters: 2000}}, action: block}
+---
+{kind: endpoint, name: nothing, app: model/unpriced}
+---
+{kind: endpoint, name: cost, app: model/upstream}
+---
+{kind: endpoint, name: limits, app: model/unpriced, limits: {rpm: 100000000, tpm: 100000000000, budget: 1000000/day}}
+---
+{kind: endpoint, name: cache, app: model/unpriced, cache: {ttl: 1h, share: project}}
+---
+{kind: endpoint, name: guardrail, app: model/unpriced, guardrails: [guardrail/short]}
 """
 
 
-async def upstream(_scope, receive, send):
-    """Reads the request and answers at once."""
-    while (await receive()).get("more_body"):
-        pass
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": ANSWER})
+class Project:
+    """A project of the server: what it says, and a key for its endpoints."""
 
+    def __init__(self, server, token, name):
+        self.base = f"{server.url}/api/v1/projects/{name}"
+        self.headers = {"authorization": f"Bearer {token}"}
 
-class Proxy:
-    """Passes the request on and the answer back, and does nothing else."""
+    async def post(self, path, body):
+        async with (
+            aiohttp.ClientSession(headers=self.headers) as session,
+            session.post(self.base + path, json=body) as answer,
+        ):
+            found = await answer.json()
+            assert answer.status < 300, found
+            return found
 
-    def __init__(self, url):
-        self.url = url
-        self.session = None
-
-    async def __call__(self, scope, receive, send):
-        if self.session is None:
-            self.session = aiohttp.ClientSession(auto_decompress=False, connector=aiohttp.TCPConnector(limit=0))
-        message = await receive()
-        body = message["body"]
-        while message.get("more_body"):
-            message = await receive()
-            body += message["body"]
-        headers = {"content-type": "application/json"}
-        async with self.session.post(self.url + scope["path"], data=body, headers=headers) as answer:
-            head = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() == b"content-type"]
-            await send({"type": "http.response.start", "status": answer.status, "headers": head})
-            async for piece in answer.content.iter_any():
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-
-
-class Server:
-    """A server in a process of its own: its address, and the CPU that it and its children have used."""
-
-    def __init__(self, command, *, address):
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline()
-        self.url = address(self.line)
-
-    def cpu_seconds(self):
-        """Of the server itself, and of its children together."""
-        used = {}
-        for pid in _family(self.process.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        own = used[self.process.pid]
-        return own, sum(used.values()) - own
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(40)
-
-
-class Target:
-    """One way to the same answer."""
-
-    def __init__(self, server, *, model="upstream", token=""):
-        self.server = server
-        self.body = json.dumps({"model": model, "messages": QUESTION}).encode()
-        self.headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
-
-    async def ask(self, session):
-        start = time.perf_counter()
-        async with session.post(f"{self.server.url}/v1/chat/completions", data=self.body, headers=self.headers) as answer:
-            content = await answer.read()
-        assert answer.status == 200, content
-        return time.perf_counter() - start
-
-    async def load(self, session):
-        """Requests a second, and CPU seconds a request of the server and of its children, with several callers."""
-        left = iter(range(CONCURRENT))
-
-        async def call():
-            for _ in left:
-                await self.ask(session)
-
-        before, start = self.server.cpu_seconds(), time.perf_counter()
-        await asyncio.gather(*(call() for _ in range(CALLERS)))
-        took = time.perf_counter() - start
-        own, children = (after - earlier for after, earlier in zip(self.server.cpu_seconds(), before, strict=True))
-        return CONCURRENT / took, own / CONCURRENT, children / CONCURRENT
+    async def prepare(self, files, endpoints):
+        await self.post("/apply", {"files": {"tidemill/gateway.yaml": files}})
+        for name, app in endpoints.items():
+            await self.post(f"/endpoints/{name}:deploy", {"app": app})
+        return (await self.post("/keys", {"endpoints": list(endpoints)}))["key"]
 
 
 async def prepare(server, token, url):
-    """Describe the model, and put it behind an endpoint; a key that may call only that."""
-    base = f"{server.url}/api/v1/projects/default"
-    headers = {"authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(headers=headers) as session:
-        for path, body in (
-            ("/apply", {"files": {"tidemill/gateway.yaml": FILES.format(url=url)}}),
-            ("/endpoints/gateway:deploy", {"app": "model/upstream"}),
-            ("/keys", {"endpoints": ["gateway"]}),
-        ):
-            async with session.post(base + path, json=body) as answer:
-                found = await answer.json()
-                assert answer.status < 300, found
-    return found["key"]
+    """Everything on in one project; in another all off, and each feature alone at an endpoint."""
+    files = FILES.format(url=url, model=MODEL)
+    full = await Project(server, token, "default").prepare(files + LIMITS, {"gateway": "model/upstream"})
+    names = ("nothing", "cost", "limits", "cache", "guardrail")
+    apps = {each: "model/upstream" if each == "cost" else "model/unpriced" for each in names}
+    alone = await Project(server, token, "alone").prepare(files + ALONE, apps)
+    traced = await Project(server, token, "traced").prepare(files, {"tracing": "model/unpriced"})
+    return full, alone, traced
 
 
-async def measure(direct, proxy, ours):
-    targets = (direct, proxy, ours)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        for each in targets:
-            for _ in range(WARM_UP):
-                await each.ask(session)
-        times = {each: [] for each in targets}
-        for _ in range(SEQUENTIAL):
-            for each in targets:
-                times[each].append(await each.ask(session))
-        p50 = {each: statistics.median(found) * 1000 for each, found in times.items()}
-        p95 = {each: statistics.quantiles(found, n=20)[-1] * 1000 for each, found in times.items()}
-        loads = {each: await each.load(session) for each in targets}
-    barest = "the barest aiohttp-based ASGI proxy"
-    report(
-        "gateway", "added latency p50", ours=p50[ours] - p50[direct], baseline=p50[proxy] - p50[direct], unit="ms",
-        baseline_is=barest, budget=LATENCY_BUDGET_MS, upstream=round(p50[direct], 4), requests=SEQUENTIAL,
-    )  # fmt: skip
-    report(
-        "gateway", "latency p95", ours=p95[ours], baseline=p95[proxy], unit="ms", baseline_is=barest,
-        upstream=round(p95[direct], 4), requests=SEQUENTIAL,
-    )  # fmt: skip
-    report(
-        "gateway", "CPU a request", ours=loads[ours][1] * 1000, baseline=loads[proxy][1] * 1000, unit="ms",
-        baseline_is=barest, budget_ratio=CPU_BUDGET, children=round(loads[ours][2] * 1000, 4),
-        upstream=round(loads[direct][1] * 1000, 4), requests=CONCURRENT,
-    )  # fmt: skip
-    for name, other in (("the upstream itself", direct), (barest, proxy)):
+async def latency(targets, *, stream):
+    """Of one caller, by turns."""
+    direct, proxy, ours, others = targets
+    times = await by_turns([direct, proxy, ours, *others.values()], rounds=TURNS, stream=stream)
+    form = "streamed" if stream else "whole"
+    for name, place in (("added latency", 0), *((("added time to the first token", 1),) if stream else ())):
+        found = {each: [one[place] * 1000 for one in all_of] for each, all_of in times.items()}
+        for part, value in (("p50", statistics.median), ("p99", lambda one: statistics.quantiles(one, n=100)[98])):
+            base = value(found[direct])
+            for also, other in ((BAREST, proxy), *others.items()):
+                budget = {"budget": LATENCY_BUDGET_MS} if part == "p50" and also == BAREST else {}
+                report(
+                    "gateway", f"{name} {part}, {form}, 1 caller", ours=value(found[ours]) - base,
+                    baseline=value(found[other]) - base, unit="ms", baseline_is=also, upstream=round(base, 4), requests=TURNS,
+                    **budget,
+                )  # fmt: skip
+
+
+async def throughput(targets, *, callers, stream, seconds):
+    """Of many callers, each target by itself."""
+    direct, proxy, ours, others = targets
+    found = {each: await load(each, callers=callers, seconds=seconds, stream=stream) for each in (direct, proxy, ours)}
+    slow = {name: await load(each, callers=callers, seconds=max(2.0, seconds), stream=stream) for name, each in others.items()}
+    where = f"{'streamed' if stream else 'whole'}, {callers} {'caller' if callers == 1 else 'callers'}"
+    mine, base = found[ours], found[direct]
+    beside = {BAREST: found[proxy], **slow}
+    for name, other in ((UPSTREAM, base), *beside.items()):
         report(
-            "gateway", "requests a second", ours=loads[ours][0], baseline=loads[other][0], unit="requests/s",
-            baseline_is=name, callers=CALLERS, requests=CONCURRENT,
+            "gateway", f"requests a second, {where}", ours=mine.rate, baseline=other.rate, unit="requests/s",
+            baseline_is=name, requests=mine.requests,
+        )  # fmt: skip
+    for name, other in beside.items():
+        budget = {"budget_ratio": CPU_BUDGET if name == BAREST else LITELLM_BUDGET}
+        report(
+            "gateway", f"CPU a request, {where}", ours=mine.cpu_ms, baseline=other.cpu_ms, unit="ms", baseline_is=name,
+            children=round(mine.children_ms, 4), requests=mine.requests, **budget,
+        )  # fmt: skip
+        for part in (0.5, 0.99):
+            report(
+                "gateway", f"latency p{part * 100:.0f}, {where}", ours=mine.ms(part), baseline=other.ms(part), unit="ms",
+                baseline_is=name, upstream=round(base.ms(part), 4),
+            )  # fmt: skip
+        if stream:
+            report(
+                "gateway", f"time to the first token p50, {where}", ours=mine.ms(0.5, first=True),
+                baseline=other.ms(0.5, first=True), unit="ms", baseline_is=name, upstream=round(base.ms(0.5, first=True), 4),
+            )  # fmt: skip
+        report("gateway", f"memory, {where}", ours=mine.memory, baseline=other.memory, unit="MiB", baseline_is=name)
+
+
+async def features(server, alone, traced, *, seconds, rounds=3):
+    """What each costs by itself: CPU a request beside the same server with all of them off but the key."""
+
+    def at(name, **more):
+        return Target(server, model=f"endpoint/{name}", token=traced if name == "tracing" else alone, **more)
+
+    kept = at("cache")
+    targets = {
+        "limits and a budget": at("limits"), "tracing": at("tracing"), "cost": at("cost"), "a guardrail": at("guardrail"),
+        "the cache, on a miss": at("cache", fresh=True), "the cache, on a hit": kept,
+    }  # fmt: skip
+    nothing, found = at("nothing"), {name: [] for name in targets}
+    await load(kept, callers=1, seconds=0.2, stream=False)
+    plain = []
+    for _ in range(rounds):
+        plain.append(await load(nothing, callers=FEATURE_CALLERS, seconds=seconds, stream=False))
+        for name, each in targets.items():
+            found[name].append(await load(each, callers=FEATURE_CALLERS, seconds=seconds, stream=False))
+    for name, each in found.items():
+        report(
+            "gateway", f"CPU a request with {name}", ours=min(one.cpu_ms for one in each),
+            baseline=min(one.cpu_ms for one in plain), unit="ms", baseline_is="the same with a key alone",
+            latency_p50=round(min(one.ms(0.5) for one in each), 4),
+            latency_p50_without=round(min(one.ms(0.5) for one in plain), 4),
         )  # fmt: skip
 
 
-def serve(app):
-    """Listen on a free port, say which, and serve with what uvicorn does best."""
-    listener = uvicorn.Config(app, port=0, log_level="warning").bind_socket()
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    uvicorn.Server(uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning")).run(sockets=[listener])
+async def soak(target, seconds):
+    """Memory over a long time under load; the first quarter is for warming up."""
+    samples, start = [], time.monotonic()
+
+    async def watch():
+        while True:
+            samples.append((time.monotonic() - start, family_memory(target.server.pid) / 2**20))
+            await asyncio.sleep(max(0.5, seconds / 200))
+
+    watching = asyncio.create_task(watch())
+    requests = 0
+    try:
+        while (left := seconds - (time.monotonic() - start)) > 0:
+            for stream in (False, True):
+                turn = await load(target, callers=SOAK_CALLERS, seconds=min(10.0, left / 2 + 0.1), stream=stream, warm=0)
+                requests += turn.requests
+    finally:
+        watching.cancel()
+    warm = [each for each in samples if each[0] >= seconds / 4]
+    slope = statistics.linear_regression(*zip(*warm, strict=True)).slope * 3600
+    first, last = (statistics.median(each[1] for each in part) for part in (warm[:10], warm[-10:]))
+    report(
+        "gateway", f"memory after a soak of {seconds:.0f} s", ours=last, baseline=first, unit="MiB",
+        baseline_is="the same once warm", slope_mib_an_hour=round(slope, 2), requests=requests,
+    )  # fmt: skip
 
 
 def main() -> int:
-    match sys.argv[1:]:
-        case ["upstream"]:
-            serve(upstream)
-        case ["proxy", url]:
-            serve(Proxy(url))
-        case _:
-            run()
+    parser = argparse.ArgumentParser(prog="python -m bench.gateway")
+    parser.add_argument("--litellm", metavar="PYTHON", help="the python of an environment with litellm[proxy]")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each load")
+    parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS")
+    uvloop.run(run(parser.parse_args()))
     return 0
 
 
-def run():
-    servers = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            own = [python(), "-m", "bench.gateway"]
-            servers.append(source := Server([*own, "upstream"], address=str.strip))
-            servers.append(barest := Server([*own, "proxy", source.url], address=str.strip))
-            command = [str(Path(python()).with_name("tidemill")), "up", "--port", "0", "--json", "--no-open", "--data", folder]
-            servers.append(tidemill := Server(command, address=lambda line: json.loads(line)["url"]))
-            token = Path(json.loads(tidemill.line)["token_file"]).read_text().strip()
-            key = asyncio.run(prepare(tidemill, token, source.url))
-            gateway = Target(tidemill, model="endpoint/gateway", token=key)
-            asyncio.run(measure(Target(source), Target(barest), gateway))
-        finally:
-            for each in reversed(servers):
-                each.stop()
+async def run(asked):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
+
+        def started(server):
+            servers.callback(server.stop)
+            return server
+
+        source = started(own("upstream"))
+        proxy = started(own("proxy", source.url))
+        command = [str(Path(python()).with_name("tidemill")), "up", "--port", "0", "--json", "--no-open", "--data", folder]
+        tidemill = started(Server(command, address=lambda line: json.loads(line)["url"]))
+        token = await asyncio.to_thread(Path(json.loads(tidemill.line)["token_file"]).read_text)
+        full, alone, traced = await prepare(tidemill, token.strip(), source.url)
+        ours = Target(tidemill, model="endpoint/gateway", token=full)
+        if asked.soak:
+            await soak(ours, asked.soak)
+            return
+        others = {}
+        if asked.litellm:
+            litellm = started(LiteLLM(asked.litellm, source.url, folder))
+            others["LiteLLM"] = Target(litellm, token=litellm.token)
+        else:
+            print("LiteLLM is left out: name the python of its environment with --litellm", file=sys.stderr)
+        targets = (Target(source), Target(proxy), ours, others)
+        for stream in (False, True):
+            await latency(targets, stream=stream)
+            for callers in CALLERS:
+                await throughput(targets, callers=callers, stream=stream, seconds=asked.seconds)
+        await features(tidemill, alone, traced, seconds=asked.seconds / 2)
 
 
 if __name__ == "__main__":
