@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import webbrowser
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -15,6 +14,7 @@ import anyio.to_thread
 from starlette.types import ASGIApp
 
 from tidemill.api.alerts import DELIVER, AlertJob, AlertRetries
+from tidemill.api.announce import announce, check_flags, login_link, url_of
 from tidemill.api.control import control_plane, in_form
 from tidemill.api.delete import PurgeLook
 from tidemill.api.entry import Entry
@@ -27,6 +27,7 @@ from tidemill.api.models_compare import ModelsCompareJob
 from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import RUN, MonitorJob
 from tidemill.api.own_jobs import recorded
+from tidemill.api.part import WHOLE, Part
 from tidemill.api.pipeline_steps import step_handlers
 from tidemill.api.platform import Platform
 from tidemill.api.reprice import KIND as REPRICE
@@ -37,9 +38,8 @@ from tidemill.api.transfer import IMPORT, ImportJob
 from tidemill.api.tune import TuneJob
 from tidemill.core.chat import Connection
 from tidemill.core.clock import Clock, Ids, SystemClock
-from tidemill.core.errors import Conflict, Invalid
+from tidemill.core.errors import Conflict
 from tidemill.core.extend import ArtifactKind, JobHandler, extension_names, load_extension
-from tidemill.core.json import dump_json
 from tidemill.core.logs import start_logging
 from tidemill.core.settings import Settings
 from tidemill.data.index import Indexes
@@ -63,7 +63,7 @@ from tidemill.serve.otlp import OtlpDoor
 from tidemill.serve.otlp_access import IngestAccess
 from tidemill.serve.otlp_grpc import GrpcDoor
 from tidemill.serve.wire import DataPlane
-from tidemill.store import config, sessions
+from tidemill.store import config
 from tidemill.store.access import Principal
 from tidemill.store.blobs import Blobs
 from tidemill.store.database import Database
@@ -79,9 +79,7 @@ from tidemill.telemetry.recorder import Recorder
 from tidemill.telemetry.rules.book import RuleBook
 from tidemill.telemetry.store import Telemetry
 from tidemill.telemetry.watch import Measures
-from tidemill.version import __version__
 
-_ONCE = "        works once, for 15 minutes; for another: tidemill login"
 _OTLP_GRPC = 4317  # the protocol's own port
 _HOUR = 3600.0  # seconds
 _LOCK_WAIT = 2.0  # seconds: a command that is just ending lets go of the folder
@@ -97,8 +95,8 @@ async def open_app(
     """
     folder = DataFolder.open(settings.data, wait=_LOCK_WAIT)
     with folder:
-        async with _open_parts(settings, folder, clock or SystemClock()) as platform:
-            yield _front(platform, hosts)
+        async with open_parts(settings, folder, clock or SystemClock()) as platform:
+            yield front(platform, hosts)
 
 
 async def serve(
@@ -107,44 +105,44 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8710,
     otlp_grpc_port: int | None = None,
-    workers: int = 1,
     open_browser: bool = False,
     json: bool = False,
 ) -> None:
-    """Run the server until SIGTERM or SIGINT; then drain and return. Prints where it listens when it is ready.
+    """Run the server in this process until SIGTERM or SIGINT; then drain and return. Prints where it listens when it is ready.
 
-    OTLP over gRPC listens on `otlp_grpc_port`; without one, on 4317 unless that is in use. `workers` is accepted and has no
-    effect yet: one process serves.
+    OTLP over gRPC listens on `otlp_grpc_port`; without one, on 4317 unless that is in use.
     """
     from tidemill.api.listen import bind, listen  # noqa: PLC0415  (uvicorn, which a command without a server does not need)
 
-    _check_flags(("--port", port), ("--otlp-grpc-port", otlp_grpc_port or 0), workers=workers)
+    check_flags(("--port", port), ("--otlp-grpc-port", otlp_grpc_port or 0), workers=1)
     with contextlib.ExitStack() as before:
         before.callback(start_logging(settings.log_format, settings.log_level))
         folder = before.enter_context(DataFolder.open(settings.data, wait=_LOCK_WAIT))
         listener = before.enter_context(contextlib.closing(bind(host, port)))
-        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        url = url_of(host, listener.getsockname()[1])
         async with (
-            _open_parts(settings, folder, SystemClock()) as platform,
-            _otlp_grpc(platform, host, otlp_grpc_port) as (otlp_grpc, drain),
+            open_parts(settings, folder, SystemClock()) as platform,
+            otlp_grpc_door(platform, host, otlp_grpc_port) as (otlp_grpc, drain),
         ):
-            link = "" if json else await _login_link(platform, url)
+            link = "" if json else await login_link(platform, url)
 
             def ready() -> None:
                 folder.write_server_file(url)
-                _announce(url, folder.token_file, link, otlp_grpc=otlp_grpc, json=json, open_browser=open_browser)
+                announce(url, folder.token_file, link, otlp_grpc=otlp_grpc, json=json, open_browser=open_browser)
 
             try:
                 async with anyio.create_task_group() as beside:
                     beside.start_soon(platform.schedules.run)
-                    await listen(_front(platform, frozenset({host})), listener, on_ready=ready, on_stop=drain)
+                    await listen(front(platform, frozenset({host})), listener, on_ready=ready, on_stop=drain)
                     beside.cancel_scope.cancel()
             finally:
                 folder.remove_server_file()
 
 
 @contextlib.asynccontextmanager
-async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGenerator[tuple[str | None, Callable[[], None]]]:
+async def otlp_grpc_door(
+    platform: Platform, host: str, port: int | None
+) -> AsyncGenerator[tuple[str | None, Callable[[], None]]]:
     """Listen for OTLP over gRPC; the address, and what ends it softly.
 
     A port that nobody asked for may be taken: then it is said, and that is all.
@@ -166,60 +164,29 @@ async def _otlp_grpc(platform: Platform, host: str, port: int | None) -> AsyncGe
         yield address, door.drain
 
 
-def _check_flags(*named: tuple[str, int], workers: int) -> None:
-    if workers < 1:
-        raise Invalid(f"--workers {workers} is too few", hint="Use 1.")
-    for name, port in named:
-        if not 0 <= port <= 65535:
-            raise Invalid(f"{name} {port} is not a port", hint="Ports are 0 to 65535.")
-
-
-async def _login_link(platform: Platform, url: str) -> str:
-    """Where the admin logs in, once and soon."""
-    now_ns = platform.entry.now_ns()
-    code, _ = await platform.database.write(lambda db: sessions.make_link(db, "admin", now_ns=now_ns, by="admin"))
-    return f"{url}/login?code={code}"
-
-
-def _announce(url: str, token_file: Path, link: str, *, otlp_grpc: str | None, json: bool, open_browser: bool) -> None:
-    if json:
-        line = {
-            "event": "ready",
-            "url": url,
-            "token_file": str(token_file),
-            "otlp_grpc": otlp_grpc,
-            "pid": os.getpid(),
-            "version": __version__,
-        }
-        text = dump_json(line).decode()
-    else:
-        spans = (f"Traces  {url}/v1/traces" + (f", gRPC {otlp_grpc}" if otlp_grpc else ""),)
-        lines = (f"Tidemill {__version__} at {url}", f"Log in  {link}", _ONCE, *spans, "Stop    Ctrl-C")
-        text = "\n".join(lines)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-    if open_browser and link and sys.stdout.isatty():
-        webbrowser.open(link)
-
-
 @contextlib.asynccontextmanager
-async def _open_parts(settings: Settings, folder: DataFolder, clock: Clock) -> AsyncGenerator[Platform]:
+async def open_parts(settings: Settings, folder: DataFolder, clock: Clock, *, part: Part = WHOLE) -> AsyncGenerator[Platform]:
+    """Open every part in order, and close them in reverse; `part` says which of them work in this process."""
     if str(settings.root) not in sys.path:
         sys.path.insert(0, str(settings.root))  # where `call: module:function` is looked for
-    database = await anyio.to_thread.run_sync(Database.open, settings.database_url() or folder.database)
+    where, is_owner = settings.database_url() or folder.database, part.name is None
+    database = await anyio.to_thread.run_sync(lambda: Database.open(where, migrate=is_owner, has_others=not part.is_whole))
     handlers: dict[str, JobHandler] = {}
     steps: dict[str, StepHandler] = {}
-    platform = _assemble(settings, folder, database, handlers, steps, clock=clock)
-    _add_work(platform, handlers, steps)
+    platform = _assemble(settings, folder, database, handlers, steps, clock=clock, part=part)
+    if is_owner:
+        _add_work(platform, handlers, steps)
     try:
         await platform.telemetry.start()
-        await platform.jobs.start()
-        await platform.pipelines.start()
+        if is_owner:
+            await platform.jobs.start()
+            await platform.pipelines.start()
         yield platform
     finally:
         with anyio.CancelScope(shield=True):
-            await platform.pipelines.stop()
-            await platform.jobs.stop()
+            if is_owner:
+                await platform.pipelines.stop()
+                await platform.jobs.stop()
             await platform.routes.close()
             await platform.models.close()
             await platform.limits.close()
@@ -266,16 +233,16 @@ def _add_work(platform: Platform, handlers: dict[str, JobHandler], steps: dict[s
 
 def _assemble(
     settings: Settings, folder: DataFolder, database: Database, handlers: Mapping[str, JobHandler],
-    steps: Mapping[str, StepHandler], *, clock: Clock,
+    steps: Mapping[str, StepHandler], *, clock: Clock, part: Part,
 ) -> Platform:  # fmt: skip
     ids = Ids(clock=clock)
     blobs = _open_blobs(settings.blobs or folder.blobs, database)
     keys = ProjectKeys(database, folder.root)
-    telemetry = _open_telemetry(settings, folder, database, keys)
+    telemetry = _open_telemetry(settings, folder, database, keys, part)
     measures = Measures()
     models = _open_models(database, blobs, clock)
     routes = open_routes(models, database=database, clock=clock, language_of=languages.finder())
-    limits = open_limits(settings.gateway, models=models, database=database, clock=clock, ids=ids)
+    limits = open_limits(settings.gateway, models=models, database=database, clock=clock, ids=ids, counters=part.counters)
     open_guards(models, database=database, clock=clock, ids=ids, compiled=standing_guardrail)
     kept = open_cache(models=models, database=database, clock=clock)
     indexes = Indexes(database=database, blobs=blobs, models=models, clock=clock)
@@ -304,14 +271,16 @@ def _assemble(
         admin_token_hash=token,
         entry=Entry(database=database, clock=clock, admin_token_hash=token),
         process=presence.id,
+        others=part.others,
     )  # fmt: skip
 
 
-def _open_telemetry(settings: Settings, folder: DataFolder, database: Database, keys: ProjectKeys) -> Telemetry:
+def _open_telemetry(settings: Settings, folder: DataFolder, database: Database, keys: ProjectKeys, part: Part) -> Telemetry:
     book = RuleBook(database, keys, environment=settings.environment)
     gate = Gate(book=book, payloads=Payloads(folder.root / "payloads", keys.get), marks=Marks(database, keys))
     address = server_url(os.environ)
-    return Telemetry(folder.root, gate=gate, engine=RemoteEngine(address) if address else None)
+    engine = RemoteEngine(address) if address else None
+    return Telemetry(folder.root, gate=gate, engine=engine, others=part.others, hands_over=part.name)
 
 
 def _open_blobs(root: Path, database: Database) -> Callable[[str], Blobs]:
@@ -350,7 +319,9 @@ def load_kinds() -> Mapping[str, ArtifactKind]:
     return kinds
 
 
-def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
+def front(platform: Platform, hosts: frozenset[str], *, part: Part = WHOLE) -> ASGIApp:
+    """Everything that is answered over HTTP; by a process that does not own it all, no more than the data plane."""
+
     async def is_ready() -> bool:
         return await platform.database.read(lambda db: db.exec_driver_sql("SELECT 1").scalar() == 1)
 
@@ -368,9 +339,9 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
             authorize=IngestAccess(platform.database).project_of,
         ),
     )
-    front = Front(
+    doors = Front(
         data_plane=data_plane,
-        control_plane=in_form(control_plane(platform), platform),
+        control_plane=in_form(control_plane(platform), platform) if part.name is None else data_plane,
         entry=platform.entry,
         is_ready=is_ready,
         hosts=hosts,
@@ -378,7 +349,7 @@ def _front(platform: Platform, hosts: frozenset[str]) -> ASGIApp:
         metrics=MetricsPage(platform),
     )
     own = platform.settings.own_spans
-    return Measured(front, measures=platform.measures, recorder=platform.recorder, own=own)
+    return Measured(doors, measures=platform.measures, recorder=platform.recorder, own=own)
 
 
 def _by_headers(entry: Entry) -> Callable[[Mapping[str, str]], Awaitable[Principal]]:

@@ -38,28 +38,12 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn would end the process by the signal after draining, and we exit 0."""
-
-    on_started: Callable[[], None]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.on_started()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-async def listen(
-    app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
-) -> None:
-    """Serve `app` until SIGTERM or SIGINT; then call `on_stop`, take no new connection, finish what runs, and return."""
-    config = uvicorn.Config(
+def configured(app: ASGIApp) -> uvicorn.Config:
+    """How every connection is spoken to."""
+    return uvicorn.Config(
         app,
         http=ClientConnection,
+        interface="asgi3",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -68,7 +52,30 @@ async def listen(
         date_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    server = _Server(config)
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would end the process by the signal after draining, and we exit 0."""
+
+    on_started: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self.on_started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take none."""
+        yield
+
+
+async def listen(
+    app: ASGIApp, listener: socket.socket, *, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
+) -> None:
+    """Serve `app` until SIGTERM or SIGINT; then call `on_stop`, take no new connection, finish what runs, and return."""
+    server = Server(configured(app))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidemill.api.part import Figures
 from tidemill.api.platform import Platform
 from tidemill.api.problems import problem_response
 from tidemill.core.errors import Denied, MethodNotAllowed, TidemillError
@@ -24,7 +26,7 @@ from tidemill.store import jobs
 from tidemill.store.access import Principal
 from tidemill.telemetry.engine.embedded import EmbeddedEngine
 from tidemill.telemetry.recorder import Recorder, Span
-from tidemill.telemetry.watch import Labels, Measures
+from tidemill.telemetry.watch import Labels, Measures, Series
 from tidemill.telemetry.watch_machine import read_machine
 from tidemill.version import __version__
 
@@ -135,43 +137,47 @@ class MetricsPage:
             if request.method not in {"GET", "HEAD"}:
                 raise MethodNotAllowed(f"/metrics does not take {request.method}", hint="Use GET.")
             _check(scope["tidemill.principal"])
+            measures, looked_at = await self._look()
             if request.query_params.get("form") == "json":
-                items = self._platform.measures.items(await self._look())
+                items = measures.items(looked_at)
                 await JSONResponse({"items": items}, headers={"cache-control": "no-store"})(scope, receive, send)
                 return
             is_open = "application/openmetrics-text" in request.headers.get("accept", "")
-            text = self._platform.measures.text(await self._look(), is_open=is_open)
+            text = measures.text(looked_at, is_open=is_open)
         except TidemillError as error:
             await problem_response(error)(scope, receive, send)
             return
         media = OPEN_METRICS if is_open else PROMETHEUS
         await Response(text, headers={"content-type": media, "cache-control": "no-store"})(scope, receive, send)
 
-    async def _look(self) -> Mapping[str, Mapping[Labels, float]]:
-        platform = self._platform
+    async def _look(self) -> tuple[Measures, Mapping[str, Mapping[Labels, float]]]:
+        """What was counted, and what is looked at now; of all processes of the server added up."""
+        platform, measures = self._platform, self._platform.measures
         names = {} if platform.telemetry.engine_pid is None else {platform.telemetry.engine_pid: "span-store"}
-        machine = await anyio.to_thread.run_sync(read_machine, platform.data, names)
+        root = None if platform.others is None else os.getppid()
+        machine = await anyio.to_thread.run_sync(read_machine, platform.data, names, root)
         found: dict[str, Mapping[Labels, float]] = {**machine, **await self._spans(), **await platform.database.read(_jobs)}
-        intake, recorded = platform.intake, platform.measures.read().get("tidemill_spans", {})
-        taken = {("otlp", "accepted"): intake.accepted, ("otlp", "rejected"): intake.rejected}
-        found["tidemill_spans"] = {**recorded, **taken}
+        seen = figures_of(platform)
+        if platform.others is not None:
+            measures = Measures()
+            for each in (seen, *await platform.others.figures()):
+                measures.add({**each.values, **each.looked_at}, each.histograms)
+            found = {name: series for name, series in found.items() if name not in seen.looked_at}
+        else:
+            found |= {name: dict(series) for name, series in seen.looked_at.items()}
         found["tidemill_build_info"] = {(__version__,): 1}
-        found["tidemill_log_lines"] = {(level,): count for level, count in LINES.items()}
         found["tidemill_start_time_seconds"] = {(): self._started}
-        return found
+        return measures, found
 
     async def _spans(self) -> Mapping[str, Mapping[Labels, float]]:
         telemetry = self._platform.telemetry
         waiting = await anyio.to_thread.run_sync(telemetry.waiting)
         found: dict[str, Mapping[Labels, float]] = {
-            "tidemill_spans_dropped": {(): waiting.dropped},
             "tidemill_spool_bytes": {(): waiting.spool_bytes},
             "tidemill_projection_lag_seconds": {(): waiting.lag_seconds},
             "tidemill_spool_damaged_bytes": {(): sum(waiting.damaged.values())},
             "tidemill_store_rejected_rows": {(): waiting.rejected},
             "tidemill_store_running": {(): int(telemetry.engine_pid is not None)},
-            "tidemill_spans_sampled_out": {(): telemetry.gate.sampled_out},
-            "tidemill_ingest_bytes": {(): self._platform.intake.room.held},
         }
         if isinstance(telemetry.engine, EmbeddedEngine):
             found["tidemill_store_starts"] = {(): telemetry.engine.starts}
@@ -182,6 +188,21 @@ class MetricsPage:
             found["tidemill_store_spans"] = {(): stored.spans}
             found["tidemill_store_bytes"] = {(table,): size for table, (_, size) in stored.tables.items()}
         return found
+
+
+def figures_of(platform: Platform) -> Figures:
+    """What one process counted, and what it looks at of itself."""
+    intake, telemetry = platform.intake, platform.telemetry
+    values, histograms = platform.measures.pairs()
+    taken = [(("otlp", "accepted"), float(intake.accepted)), (("otlp", "rejected"), float(intake.rejected))]
+    looked_at: dict[str, Series] = {
+        "tidemill_spans": [*values.get("tidemill_spans", ()), *taken],
+        "tidemill_spans_dropped": [((), telemetry.dropped)],
+        "tidemill_spans_sampled_out": [((), telemetry.gate.sampled_out)],
+        "tidemill_ingest_bytes": [((), intake.room.held)],
+        "tidemill_log_lines": [((level,), count) for level, count in LINES.items()],
+    }
+    return Figures(values=values, histograms=histograms, looked_at=looked_at)
 
 
 def _check(principal: Principal) -> None:

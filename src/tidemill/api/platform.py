@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import Request
 
 from tidemill.api.entry import Entry
+from tidemill.api.part import Others
 from tidemill.core.clock import Clock, Ids
 from tidemill.core.extend import ArtifactKind
 from tidemill.core.settings import Settings
@@ -64,6 +65,8 @@ class Platform:
     entry: Entry
     process: str
     """This server's id among those that share the database."""
+    others: Others | None = None
+    """The other processes of this server, where it works with several."""
     allowed_hosts: frozenset[str] = field(default_factory=frozenset[str])
 
     def sign(self, message: bytes) -> Signature:

@@ -40,7 +40,7 @@ class LiveEndpoints:
         Where other processes share the database, what they changed is seen within a quarter of a second.
         """
         live = self._live.get((project, name))
-        if live is not None and self._database.is_shared:
+        if live is not None and self._database.has_others:
             now = await self._database.remember(("endpoint", project, name), lambda db: _state(db, project, name))
             live = live if now == (live.endpoint.updated_ns, live.endpoint.release, live.endpoint.rollout) else None
         return live or await self.refresh(project, name)

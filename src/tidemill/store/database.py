@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
@@ -54,10 +54,13 @@ class Database:
     `work` runs on a worker thread. It must not call the database again, and on PostgreSQL it may run more than once.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, has_others: bool = False) -> None:
         self.engine = engine
         self.is_shared = engine.dialect.name != "sqlite"
-        """Whether other processes may write, too. The process that holds the folder is SQLite's only writer."""
+        """Whether servers of other data folders may write, too."""
+        self.has_others = has_others or self.is_shared
+        """Whether other processes may write, too: of SQLite, those of one server that works with several."""
+        self._watcher: Connection | None = None
         self._writer_lock = threading.Lock()
         self._writer: Connection | None = None
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
@@ -71,7 +74,7 @@ class Database:
         self._readers = Workers(_READERS, name="tidemill-read", patient=not self.is_shared)
 
     @classmethod
-    def open(cls, url_or_path: str | Path, *, migrate: bool = True) -> Self:
+    def open(cls, url_or_path: str | Path, *, migrate: bool = True, has_others: bool = False) -> Self:
         """Open, and bring the schema up to date. Raises `Conflict` when a newer Tidemill made the schema."""
         engine = open_engine(url_or_path)
         try:
@@ -83,7 +86,7 @@ class Database:
         except TidemillError:
             engine.dispose()
             raise
-        return cls(engine)
+        return cls(engine, has_others=has_others)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` over one snapshot."""
@@ -92,9 +95,9 @@ class Database:
     async def remember(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """`read`, or what the last reading under this `key` gave when nothing was written since. For reads on every request.
 
-        What this process wrote is seen at once; on PostgreSQL, what others wrote within a quarter of a second.
+        What this process wrote is seen at once; what others wrote within a quarter of a second.
         """
-        if self.is_shared:
+        if self.has_others:
             await self._notice_others()
         found = self._remembered.get(key)
         if found is not None and found[0] == self._written:
@@ -165,6 +168,9 @@ class Database:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()
@@ -181,11 +187,19 @@ class Database:
 
     async def _notice(self) -> None:
         began = time.monotonic()
-        seen = await self.read(seen_now)
+        seen = await (self.read(seen_now) if self.is_shared else self._readers.run(self._version_of_file))
         if seen != self._seen:
             self._seen = seen
             self._written += 1
         self._noticed = began
+
+    def _version_of_file(self) -> str:
+        """What SQLite counts up with every transaction of another connection, in this process or elsewhere."""
+        with self._explained():
+            if self._watcher is None:
+                self._watcher = self.engine.connect()
+            driver: Any = self._watcher.connection.dbapi_connection  # without a transaction, which would keep it from moving
+            return str(driver.execute("PRAGMA data_version").fetchone()[0])
 
     def _have_noticed(self, noticing: asyncio.Future[None]) -> None:
         self._noticing = None

@@ -33,7 +33,7 @@ class ServerFile:
 class DataFolder:
     """An open, locked data folder. The lock goes with the process, however it ends."""
 
-    def __init__(self, root: Path, lock: int) -> None:
+    def __init__(self, root: Path, lock: int | None) -> None:
         self.root = root
         self.database = root / "meta.db"
         self.jobs_database = root / "jobs.db"
@@ -62,6 +62,17 @@ class DataFolder:
             os.close(lock)
             raise
         return cls(path, lock)
+
+    @classmethod
+    def beside(cls, path: Path) -> Self:
+        """For a process that was started by the one which holds the folder, and ends before it."""
+        return cls(path, None)
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the folder; a process that inherits it holds it as well."""
+        assert self._lock is not None
+        return self._lock
 
     def write_server_file(self, url: str) -> None:
         """Tell clients where the server of this folder is."""

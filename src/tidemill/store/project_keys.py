@@ -7,6 +7,7 @@ The master key is `keys/master.key` in the data folder (mode 0600, part of a bac
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -73,7 +74,11 @@ class ProjectKeys:
             if not path.exists():
                 with disk_errors(path):
                     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                write_whole(path, secrets.token_hex(_SIZE).encode(), mode=0o600)
+                    made = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+                    write_whole(made, secrets.token_hex(_SIZE).encode(), mode=0o600)
+                    with contextlib.suppress(FileExistsError):  # of several processes the first one's stays
+                        os.link(made, path)
+                    made.unlink()
         return _read(path)
 
 

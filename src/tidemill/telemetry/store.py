@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import anyio.to_thread
 
@@ -26,12 +26,27 @@ from tidemill.telemetry.questions import spans as query
 from tidemill.telemetry.questions.traces import TraceQuestions
 from tidemill.telemetry.questions.variants import RolloutSpans
 from tidemill.telemetry.rollups.rebuild import Rollups
+from tidemill.telemetry.spool.frames import Rows
+from tidemill.telemetry.spool.gathering import AllMoves, Gathering
+from tidemill.telemetry.spool.handed import TO_SAMPLE, HandedSpool, HandingOver
 from tidemill.telemetry.spool.projector import Projector
 from tidemill.telemetry.spool.segments import bytes_after
 from tidemill.telemetry.spool.spool import Spool
-from tidemill.telemetry.tail_sampling import TailSampler
+from tidemill.telemetry.tail_sampling import HandedTail, TailSampler
 
 _FLUSH_SECONDS: Final = 20.0
+
+
+class Others(Protocol):
+    """Other processes that take spans for the same folder and hand them over."""
+
+    async def sync(self) -> None:
+        """Return when every span that they took so far is safe on disk."""
+        ...
+
+    async def turn(self) -> None:
+        """The same, in segments that they write no more."""
+        ...
 
 
 class Telemetry(NumberQuestions, TraceQuestions):
@@ -44,16 +59,34 @@ class Telemetry(NumberQuestions, TraceQuestions):
     """
 
     def __init__(
-        self, folder: Path, *, idle_seconds: float = 120.0, gate: Gate | None = None, engine: Engine | None = None
+        self,
+        folder: Path,
+        *,
+        idle_seconds: float = 120.0,
+        gate: Gate | None = None,
+        engine: Engine | None = None,
+        others: Others | None = None,
+        hands_over: str | None = None,
     ) -> None:
-        """`engine` is the span store, where it is not the embedded one."""
+        """`engine` is the span store, where it is not the embedded one.
+
+        `others` hand their spans over to this one. `hands_over` is the name of one that does: it stores nothing itself.
+        """
         self.gate = gate or Gate()
         self.costs = Costs()
         self._folder = folder
-        self._spool = Spool(folder / "spool", on_durable=self._on_durable)
+        self._others = others
+        self._handing = None if hands_over is None else HandingOver(folder / "spool", hands_over)
+        at = folder / "spool" if self._handing is None else self._handing.folder
+        self._spool = Spool(at, on_durable=self._on_durable)
         self._engine: Engine = engine or EmbeddedEngine(folder / "spans", idle_seconds=idle_seconds)
-        self._tail = TailSampler(folder / "held", self._spool, tail_of=self.gate.tail_of)
+        self._tail: TailSampler | HandedTail = HandedTail(self._spool)
+        if self._handing is None:
+            self._tail = TailSampler(folder / "held", self._spool, tail_of=self.gate.tail_of)
         self._projector: Projector | None = None
+        self._gathering: Gathering | None = None
+        self._moves: AllMoves | None = None
+        self._following: asyncio.Task[None] | None = None
         self.rollups = Rollups(self._engine)
         self._task: asyncio.Task[None] | None = None
         self._rollups_task: asyncio.Task[None] | None = None
@@ -64,25 +97,38 @@ class Telemetry(NumberQuestions, TraceQuestions):
         """Begin to store what is and what will be spooled, in the background. Returns at once."""
         self._loop = asyncio.get_running_loop()
         await self._tail.start()
-        if is_installed():
+        if is_installed() and self._handing is None:
             self._projector = Projector(self._spool, self._engine, screen=self.gate.screen)
             self._task = asyncio.create_task(self._projector.run(), name="span projector")
             self._rollups_task = asyncio.create_task(self.rollups.run(), name="roll-ups")
+            self._gathering = Gathering(
+                self._spool.folder, project=self._project, on_more=self.rollups.wake, is_lasting=self._others is not None
+            )
+            await self._gathering.start()
+            if self._others is not None:
+                self._moves = self._gathering.moves
+                self._following = asyncio.create_task(self._moves.follow(self._projector), name="spool moves")
             if self._has_spans():
                 self._warming = asyncio.create_task(self._warm(), name="span store warming")
 
     async def stop(self) -> None:
         """Make every span safe on disk and end. What is not in the store yet goes there after the next start."""
         await anyio.to_thread.run_sync(self.gate.close)
+        if self._gathering is not None:
+            await self._gathering.stop()
         await self._tail.stop()
         await anyio.to_thread.run_sync(self._spool.close)
-        for task in (self._warming, self._task, self._rollups_task):
+        if self._handing is not None:
+            self._handing.note(self._spool.durable)
+            self._handing.close()
+        for task in (self._following, self._warming, self._task, self._rollups_task):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         await self._engine.close()
-        self._loop = self._warming = self._task = self._rollups_task = self._projector = None
+        self._loop = self._warming = self._task = self._rollups_task = self._following = None
+        self._projector = self._gathering = self._moves = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -143,18 +189,34 @@ class Telemetry(NumberQuestions, TraceQuestions):
         """Return when every span taken so far is safe on disk. Raises `StorageFull` or `Unavailable`."""
         await self.gate.drained()
         await self._spool.sync()
+        self._note_safe()
+
+    async def turn(self) -> None:
+        """`sync`, in files that are written no more."""
+        await self.gate.drained()
+        await self._spool.turn()
+        self._note_safe()
 
     async def flush(self, *, timeout: float = _FLUSH_SECONDS) -> None:
         """Return when every span taken so far is safe and, with the extra `analytics`, can be queried."""
-        await self.gate.drained()
-        await self._spool.sync()
-        if self._projector is not None:
-            await self._projector.reach(self._spool.durable, timeout=timeout)
+        await self.sync()
+        if self._others is not None:
+            await self._others.sync()
+        await self._reach(timeout)
 
     async def renew_spool(self, *, timeout: float = _FLUSH_SECONDS) -> None:
         """Return when nothing of what was taken so far is in the spool's files any more. Raises as `flush`."""
         await self.flush(timeout=timeout)
         await self._spool.turn()
+        if self._others is not None:
+            await self._others.turn()
+        await self._reach(timeout)
+
+    async def _reach(self, timeout: float) -> None:
+        """Return when all that is safe on disk can be queried. What others handed on to this spool while it was read, too."""
+        if self._gathering is not None and self._gathering.is_busy:
+            await self._gathering.reach(timeout=timeout)
+            await self._spool.sync()
         if self._projector is not None:
             await self._projector.reach(self._spool.durable, timeout=timeout)
 
@@ -171,7 +233,8 @@ class Telemetry(NumberQuestions, TraceQuestions):
     @property
     def problem(self) -> TidemillError | None:
         """What keeps spans from disk or from the store at the moment; None when all is well."""
-        return self._spool.problem or (self._projector.problem if self._projector else None)
+        here = self._spool.problem or (self._projector.problem if self._projector else None)
+        return here or (self._gathering.problem if self._gathering else None)
 
     @property
     def dropped(self) -> int:
@@ -186,18 +249,22 @@ class Telemetry(NumberQuestions, TraceQuestions):
     @property
     def rejected(self) -> int:
         """Spans since the start that the store could not read; they lie in `spool/rejected.jsonl`."""
-        return self._projector.rejected if self._projector else 0
+        there = self._gathering.all_rejected if self._gathering else 0
+        return (self._projector.rejected if self._projector else 0) + there
 
     def waiting(self) -> Waiting:
         """What waits and what went wrong. Looks at the spool's files and does not wake the store."""
         position = self._projector.position if self._projector else self._spool.position()
-        size, since = bytes_after(self._spool.folder, position)
+        gathering = self._gathering
+        waits = [bytes_after(self._spool.folder, position), *(gathering.waiting() if gathering else ())]
+        since = min((each for _, each in waits if each is not None), default=None)
+        damaged = dict(gathering.damaged) if gathering else {}
         return Waiting(
-            spool_bytes=size,
+            spool_bytes=sum(size for size, _ in waits),
             lag_seconds=0.0 if since is None else max(0.0, time.time() - since),
             dropped=self.dropped,
             rejected=self.rejected,
-            damaged=dict(self._projector.damaged) if self._projector else {},
+            damaged=damaged | dict(self._projector.damaged) if self._projector else damaged,
             problem=str(self.problem) if self.problem else None,
         )
 
@@ -269,8 +336,23 @@ class Telemetry(NumberQuestions, TraceQuestions):
         with contextlib.suppress(EngineDied, TidemillError):
             await self._engine.warm()
 
+    def _project(self, spool: HandedSpool) -> Projector:
+        return Projector(spool, self._engine, screen=self._screen_handed, aside=self._spool.folder)
+
+    async def _screen_handed(self, rows: Rows) -> Rows | None:
+        """Rows of another process: those of whose traces it is to be decided whether they are kept wait for that here."""
+        if rows.table != TO_SAMPLE:
+            return await self.gate.screen(rows)
+        await self._tail.append_rows([each for each in rows.content.split(b"\n") if each])
+        return None
+
+    def _note_safe(self) -> None:
+        if self._handing is not None:
+            self._handing.note(self._spool.durable)
+
     def _on_durable(self) -> None:
         """In the spool's thread: there is more to project."""
+        self._note_safe()
         loop, projector = self._loop, self._projector
         if loop is not None and projector is not None:
             with contextlib.suppress(RuntimeError):  # the loop may have been closed meanwhile

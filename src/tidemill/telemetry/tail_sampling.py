@@ -27,6 +27,7 @@ from tidemill.core.records import SpanRecord
 from tidemill.telemetry.row import encode_row
 from tidemill.telemetry.sampling import Seen, Tail, decide
 from tidemill.telemetry.spool.frames import SPANS, decode_rows
+from tidemill.telemetry.spool.handed import TO_SAMPLE
 from tidemill.telemetry.spool.segments import Position
 from tidemill.telemetry.spool.spool import Spool
 
@@ -117,6 +118,21 @@ class TailSampler:
         for record in records:
             row = encode_row(record, received_ns=received_ns)
             decided = self._admit(record, row)
+            if decided is None:
+                wait.append(row)
+            else:
+                go += decided
+        if wait:
+            await self._opened().append_rows(SPANS, wait)
+        if go:
+            await self._out.append_rows(SPANS, go)
+
+    async def append_rows(self, rows: Sequence[bytes]) -> None:
+        """`append` for rows that another process made of spans and kept; they are safe here when it returns."""
+        wait: list[bytes] = []
+        go: list[bytes] = []
+        for row in rows:
+            decided = self._admit(_outline(orjson.loads(row)), row)
             if decided is None:
                 wait.append(row)
             else:
@@ -253,6 +269,36 @@ class TailSampler:
                 await self.look()
             except Exception:  # noqa: BLE001  (it is tried again at once; without this task nothing would be decided any more)
                 _log.exception("traces could not be decided")
+
+
+class HandedTail:
+    """In place of a `TailSampler` where another process decides: the rows go there, marked as such."""
+
+    def __init__(self, out: Spool) -> None:
+        self.dropped = 0
+        self.sampled_out = 0
+        self._out = out
+
+    async def start(self) -> None:
+        """Nothing waits here."""
+
+    async def stop(self) -> None:
+        """Nothing waits here."""
+
+    def put(self, record: SpanRecord) -> None:
+        """Take a span without waiting."""
+        self._out.put_rows(TO_SAMPLE, [encode_row(record)])
+
+    async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
+        """Take spans and return when they are safe on disk. Raises `StorageFull` or `Unavailable`."""
+        await self._out.append_rows(TO_SAMPLE, [encode_row(each, received_ns=received_ns) for each in records])
+
+    async def append_rows(self, rows: Sequence[bytes]) -> None:
+        """The same of rows."""
+        await self._out.append_rows(TO_SAMPLE, rows)
+
+    async def keep(self, project: str, trace_id: str) -> None:
+        """Feedback is not taken here."""
 
 
 def _weighed(row: bytes, weight: float) -> bytes:

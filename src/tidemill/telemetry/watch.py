@@ -16,6 +16,8 @@ from tidemill.core.json import JsonObject
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Labels: TypeAlias = tuple[str, ...]
+Series: TypeAlias = Sequence[tuple[Labels, float]]
+Histograms: TypeAlias = Sequence[tuple[Labels, Sequence[float]]]
 MOST_SERIES: Final = 500
 """Of one metric; what comes after is counted under the label values `other`."""
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -108,6 +110,10 @@ class Measures:
     def count(self, name: str, labels: Labels = (), amount: float = 1.0) -> None:
         """Add to a counter, or to a gauge that goes up and down."""
         with self._lock:
+            series = self._values.get(name)
+            if series is not None and labels in series:
+                series[labels] += amount
+                return
             series = self._values.setdefault(name, {})
             key = self._key(series, labels)
             series[key] = series.get(key, 0.0) + amount
@@ -127,6 +133,24 @@ class Measures:
         """The counters and gauges as they are now."""
         with self._lock:
             return {name: dict(series) for name, series in self._values.items()}
+
+    def pairs(self) -> tuple[dict[str, Series], dict[str, Histograms]]:
+        """All of it in a form that can be sent: the counters and gauges, and the histograms."""
+        with self._lock:
+            values: dict[str, Series] = {name: [*series.items()] for name, series in self._values.items()}
+            return values, {name: [(key, [*each]) for key, each in series.items()] for name, series in self._histograms.items()}
+
+    def add(self, values: Mapping[str, Series], histograms: Mapping[str, Histograms]) -> None:
+        """Add up what another process counted."""
+        for name, series in values.items():
+            for labels, value in series:
+                self.count(name, labels, value)
+        with self._lock:
+            for name, those in histograms.items():
+                mine = self._histograms.setdefault(name, {})
+                for labels, counts in those:
+                    key = self._key(mine, labels)
+                    mine[key] = [a + b for a, b in zip(mine.get(key) or [0.0] * len(counts), counts, strict=True)]
 
     def text(self, looked_at: Mapping[str, Mapping[Labels, float]], *, is_open: bool) -> str:
         """All figures, with those that were looked at just now; as OpenMetrics, or in Prometheus' older form."""

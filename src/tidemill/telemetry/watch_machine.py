@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,16 +37,19 @@ class Gpu:
     memory_size: int
 
 
-def read_processes(names: Mapping[int, str]) -> Sequence[Process]:
-    """The own process and all below it. `names` says what the known ones are; others are called by their program."""
+def read_processes(names: Mapping[int, str], root: int | None = None) -> Sequence[Process]:
+    """The own process (or `root`, which it belongs to) and all below it.
+
+    `names` says what the known ones are; others are called by their program.
+    """
     import psutil  # noqa: PLC0415  (only when it is asked)
 
     found: list[Process] = []
-    own = psutil.Process()
+    own = psutil.Process(root)
     for each in [own, *own.children(recursive=True)]:
         with contextlib.suppress(psutil.Error), each.oneshot():  # one that ended meanwhile
             cpu = each.cpu_times()
-            name = "server" if each.pid == os.getpid() else names.get(each.pid) or _role_of(each.cmdline(), each.name())
+            name = "server" if each.pid == own.pid else names.get(each.pid) or _role_of(each.cmdline(), each.name())
             files, threads = _count_files(each), each.num_threads()
             found.append(Process(name, each.pid, cpu.user + cpu.system, each.memory_info().rss, files, threads))
     return found
@@ -57,6 +59,8 @@ def _role_of(command: Sequence[str], program: str) -> str:
     text = " ".join(command)
     if "tidemill.telemetry.engine.child" in text:
         return "span-store"
+    if "tidemill.workers" in text:
+        return "keeper" if '"number":0' in text else "worker"
     return "local-model" if "tidemill.models" in text else program
 
 
@@ -93,10 +97,10 @@ def _gpu(library: Any, index: int) -> Gpu:
     return Gpu(index, name.decode() if isinstance(name, bytes) else name, utilization, memory.used, memory.total)
 
 
-def read_machine(data: Path, names: Mapping[int, str]) -> Figures:
-    """All of it, by metric. It takes some milliseconds a process: call it on a thread."""
+def read_machine(data: Path, names: Mapping[int, str], root: int | None = None) -> Figures:
+    """All of it, by metric. It takes some milliseconds a process: call it on a thread. `root` as in `read_processes`."""
     found: Figures = {}
-    for each in read_processes(names):
+    for each in read_processes(names, root):
         labels = (each.name, str(each.pid))
         found.setdefault("tidemill_process_cpu_seconds", {})[labels] = each.cpu_seconds
         found.setdefault("tidemill_process_resident_bytes", {})[labels] = each.resident_bytes

@@ -25,6 +25,10 @@ class MemoryCounters:
 
     async def reserve(self, claims: Sequence[Claim]) -> Grant | Shortage | Unseeded:
         """Reserve every claim, or none."""
+        return self.reserve_now(claims)
+
+    def reserve_now(self, claims: Sequence[Claim]) -> Grant | Shortage | Unseeded:
+        """The same, at once."""
         now = self._clock.monotonic()
         self._sweep(len(claims), now)
         missing = [each for each in claims if each.meter.shape == "period" and each.key not in self._spent]
@@ -50,6 +54,10 @@ class MemoryCounters:
 
     async def seed(self, used: Mapping[str, int]) -> None:
         """Raise what is counted in each period to at least this."""
+        self.seed_now(used)
+
+    def seed_now(self, used: Mapping[str, int]) -> None:
+        """The same, at once."""
         for key, amount in used.items():
             spent = self._spent.get(key)
             if spent is None:

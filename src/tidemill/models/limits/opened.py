@@ -24,13 +24,16 @@ from tidemill.store.database import Database
 _log = logging.getLogger(__name__)
 
 
-def open_limits(gateway: Gateway, *, models: Models, database: Database, clock: Clock, ids: Ids) -> Limits:
+def open_limits(
+    gateway: Gateway, *, models: Models, database: Database, clock: Clock, ids: Ids, counters: Counters | None = None
+) -> Limits:
     """Limits by these settings, on the way of every call of `models`.
 
-    Raises `Invalid` for an address that is none, `MissingExtra` without the client for it. A server for counters that is away
-    does not keep this one from starting.
+    `counters` are those that the processes of one server share, where the settings name no others. Raises `Invalid` for an
+    address that is none, `MissingExtra` without the client for it. A server for counters that is away does not keep this one
+    from starting.
     """
-    counters: Counters = MemoryCounters(clock)
+    counters = counters or MemoryCounters(clock)
     if gateway.counters is not None:
         there = ValkeyCounters(counters_url(gateway.counters), clock=clock)
         counters = Guarded(there, clock=clock, policy=gateway.without_counters)

@@ -13,6 +13,7 @@ from tidemill.telemetry.expression import Expression
 from tidemill.telemetry.questions import export, listing, scores, semantic, sessions, tail
 from tidemill.telemetry.questions import spans as query
 from tidemill.telemetry.questions.listing import Listing
+from tidemill.telemetry.spool.gathering import AllMoves
 from tidemill.telemetry.spool.projector import Projector
 
 
@@ -21,6 +22,7 @@ class TraceQuestions:
 
     _engine: Engine
     _projector: Projector | None
+    _moves: AllMoves | None
 
     async def _ready(self) -> None:
         raise NotImplementedError
@@ -128,8 +130,9 @@ class TraceQuestions:
         """Traces that come after `now_ns` and meet the filter, as they are stored, and how many more there were each time."""
         wanted = Listing(project=project, now_ns=now_ns, filter=listing.read_filter(filter, None, now_ns=now_ns))
         await self._ready()
-        if self._projector is not None:
-            async for each in tail.follow(self._engine, self._projector, wanted):
+        moves = self._moves or self._projector
+        if moves is not None:
+            async for each in tail.follow(self._engine, moves, wanted):
                 yield each
 
     async def export_traces(

@@ -8,7 +8,8 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
 
 import anyio.to_thread
 import orjson
@@ -18,7 +19,6 @@ from tidemill.telemetry.engine.native import decode_blocks
 from tidemill.telemetry.engine.protocol import Engine, EngineDied, Refused
 from tidemill.telemetry.spool.frames import Rows, decode_rows
 from tidemill.telemetry.spool.segments import Batch, Position, keep_damaged, segment_path
-from tidemill.telemetry.spool.spool import Spool
 
 _GATHER_SECONDS: Final = 0.25
 _STREAM_SECONDS: Final = 2.0
@@ -43,16 +43,41 @@ Screen: TypeAlias = Callable[[Rows], Awaitable[Rows | None]]
 _log = logging.getLogger("tidemill.telemetry")
 
 
+class Source(Protocol):
+    """What is projected: a spool, of this process or of another one."""
+
+    folder: Path
+
+    @property
+    def durable(self) -> Position:
+        """Everything before this position is safe on disk."""
+        ...
+
+    def read(self, start: Position, *, limit: int = ...) -> Batch:
+        """About `limit` bytes of rows after `start`."""
+        ...
+
+    def position(self) -> Position:
+        """Up to where rows were projected."""
+        ...
+
+    def commit(self, position: Position) -> None:
+        """Note that everything before `position` was projected."""
+        ...
+
+
 class Projector:
     """One task. `wake` says that there is more in the spool; `reach` waits until a place in it was projected."""
 
-    def __init__(self, spool: Spool, engine: Engine, *, screen: Screen | None = None) -> None:
+    def __init__(self, spool: Source, engine: Engine, *, screen: Screen | None = None, aside: Path | None = None) -> None:
+        """`aside` is where that goes which cannot be stored or read; by default the spool's own folder."""
         self.problem: TidemillError | None = None
         self.rejected = 0
         self.damaged: dict[str, int] = {}
         self._spool = spool
         self._engine = engine
         self._screen = screen
+        self._aside = aside or spool.folder
         self._position = self._wanted = spool.position()
         self._failures = 0
         self._moved = asyncio.Condition()
@@ -181,12 +206,11 @@ class Projector:
 
     def _note_damage(self, batch: Batch) -> None:
         for number, size in batch.damaged.items():
-            name = segment_path(self._spool.folder, number).name
+            segment = segment_path(self._spool.folder, number)
+            name = segment.name if self._aside == self._spool.folder else f"{self._spool.folder.name}-{segment.name}"
             self.damaged[name] = self.damaged.get(name, 0) + size
-            keep_damaged(self._spool.folder, number)
-            _log.error(
-                "%d bytes of %s are damaged and were passed over; it is kept in %s/damaged", size, name, self._spool.folder
-            )
+            keep_damaged(segment, self._aside, name)
+            _log.error("%d bytes of %s are damaged and were passed over; it is kept in %s/damaged", size, name, self._aside)
         if not batch.damaged:
             _log.info("a segment of the span spool ends in %d bytes of a record that a kill cut off", batch.skipped)
 
@@ -208,7 +232,7 @@ class Projector:
         ]
 
     def _put_aside(self, row: bytes) -> None:
-        with (self._spool.folder / "rejected.jsonl").open("ab") as file:
+        with (self._aside / "rejected.jsonl").open("ab") as file:
             file.write(row + b"\n")
             file.flush()
             os.fsync(file.fileno())  # its segment goes next

@@ -61,12 +61,12 @@ def _check(position: Position) -> int:
     return zlib.crc32(f"{position.segment}:{position.offset}".encode())
 
 
-def keep_damaged(folder: Path, number: int) -> None:
+def keep_damaged(segment: Path, folder: Path, name: str) -> None:
     """Keep a segment that holds what cannot be read in `damaged/`, so that it is not lost when the spool is done with it."""
     kept = folder / "damaged"
     with contextlib.suppress(OSError):
         kept.mkdir(exist_ok=True)
-        os.link(segment_path(folder, number), kept / segment_path(folder, number).name)
+        os.link(segment, kept / name)
 
 
 def save_position(folder: Path, position: Position) -> None:
