@@ -1,11 +1,14 @@
 """What one dialect says and another cannot: refused where it changes the answer, else left out."""
 
+from dataclasses import replace
+
 import pytest
 
 from tidemill.core.chat import ChatRequest, ToolDefinition
 from tidemill.core.errors import Invalid
 from tidemill.core.parts import Message, Other, Text
 from tidemill.models.losses import LOSSES, crossing
+from tidemill.serve.chat_request import read_chat_call
 
 ASKED = (Message.of("user", "x"),)
 
@@ -32,6 +35,29 @@ def test_what_only_one_dialect_has_is_refused_or_left_out():
     drops = ChatRequest(model="m", messages=messages, params={"provider_options": {"unsupported": "drop"}})
     assert crossing(drops, writes="openai.chat", provider="x").messages == (*ASKED, Message.of("assistant", "y"))
     assert crossing(drops, writes="anthropic.messages", provider="x") is drops
+
+
+def test_a_custom_tool_is_refused_across_dialects_or_left_out_as_the_model_says():
+    """As the door reads it: a tool of its own kind, the choice of it, and a call of it earlier in the conversation."""
+    custom = {"type": "custom", "custom": {"name": "sql", "description": "runs SQL"}}
+    call = {"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}
+    body = {
+        "model": "model/m", "tools": [custom], "tool_choice": {"type": "custom", "custom": {"name": "sql"}},
+        "messages": [
+            {"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+        ],
+    }  # fmt: skip
+    read = read_chat_call(body)
+    request = ChatRequest(model="m", messages=read.messages, tools=read.tools, extra=read.extra)
+    assert crossing(request, writes="openai.chat", provider="x") is request
+    with pytest.raises(Invalid, match="x has no tool_choice: allowed tools") as refused:
+        crossing(request, writes="anthropic.messages", provider="x")
+    said = [refused.value.message, *(each.message for each in refused.value.problems)]
+    assert [each.partition(": ")[0].rpartition(" ")[2] for each in said] == ["tool_choice", "tools", "type"]
+    assert "unsupported: drop" in refused.value.hint
+    drops = replace(request, params={"provider_options": {"unsupported": "drop"}})
+    crossing(drops, writes="anthropic.messages", provider="x")
 
 
 def test_what_is_said_in_both_dialects_is_not_lost():

@@ -77,6 +77,9 @@ LOSSES: Final[Mapping[Dialect, tuple[Loss, ...]]] = {
     ),
     "openai.chat": (
         *_changes(
+            tools="tools that are no functions, such as custom ones",
+            tool_choice="allowed tools, and the choice of a tool that is no function",
+            type="that a call was of a custom tool, whose input is text and no JSON",
             web_search_options="a search by the provider",
             functions="tools in the form before tools",
             moderation="what is to be blocked by the provider",
@@ -96,8 +99,8 @@ LOSSES: Final[Mapping[Dialect, tuple[Loss, ...]]] = {
 }
 """By dialect; a field that is not listed is a hint."""
 
-_CHANGING: Final[Mapping[str, frozenset[str]]] = {
-    dialect: frozenset(each.field for each in losses if each.changes) for dialect, losses in LOSSES.items()
+_CHANGING: Final[Mapping[str, Mapping[str, str]]] = {
+    dialect: {each.field: each.what for each in losses if each.changes} for dialect, losses in LOSSES.items()
 }
 
 
@@ -118,12 +121,12 @@ def crossing(request: ChatRequest, *, writes: str | None, provider: str) -> Chat
 
 
 def _lost_fields(request: ChatRequest, writes: str | None) -> Iterator[tuple[str, str]]:
-    for name in _foreign(request.extra, writes):
-        yield name, name
+    for name, what in _foreign(request.extra, writes):
+        yield name, what
     for tool in request.tools:
         if tool.extra:
-            for name in _foreign(tool.extra, writes):
-                yield f"tools.{tool.name}.{name}", name
+            for name, what in _foreign(tool.extra, writes):
+                yield f"tools.{tool.name}.{name}", what
 
 
 def _lost_parts(messages: Sequence[Message], writes: str | None) -> Iterator[tuple[str, str]]:
@@ -133,12 +136,12 @@ def _lost_parts(messages: Sequence[Message], writes: str | None) -> Iterator[tup
                 if part.dialect != writes:
                     yield f"messages[{index}]", f"content of type {part.value.get('type')}"
             elif part.extra:
-                for name in _foreign(part.extra, writes):
-                    yield f"messages[{index}]", name
+                for _, what in _foreign(part.extra, writes):
+                    yield f"messages[{index}]", what
 
 
-def _foreign(extra: JsonObject, writes: str | None) -> Iterator[str]:
-    """The fields of other dialects that would change the answer, and are not said in this one as well."""
+def _foreign(extra: JsonObject, writes: str | None) -> Iterator[tuple[str, str]]:
+    """The fields of other dialects that would change the answer, and are not said in this one as well: name and meaning."""
     for dialect, fields in extra.items():
         changing = _CHANGING.get(dialect)
         if dialect == writes or changing is None or not isinstance(fields, Mapping):
@@ -146,7 +149,7 @@ def _foreign(extra: JsonObject, writes: str | None) -> Iterator[str]:
         here = extra.get(writes) if writes else None
         for name in fields:
             if name in changing and not (isinstance(here, Mapping) and name in here):
-                yield name
+                yield name, f"{name}: {changing[name]}"
 
 
 def _without_others(messages: Sequence[Message], writes: str | None) -> tuple[Message, ...]:
