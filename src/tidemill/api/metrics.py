@@ -226,9 +226,17 @@ def counting(measures: Measures, sink: Callable[[SpanRecord], None]) -> Callable
         measures.count("tidemill_spans", ("recorder", "accepted"))
         if record.kind in _CALLS:
             _count_call(measures, record)
+        elif record.kind == "guardrail":
+            _count_guardrail(measures, record)
         sink(record)
 
     return counted
+
+
+def _count_guardrail(measures: Measures, record: SpanRecord) -> None:
+    action = record.attributes.get("tidemill.guardrail.action")
+    said = "failed" if record.status == "error" or not isinstance(action, str) else action
+    measures.count("tidemill_guardrails", (record.name, said))
 
 
 def _count_call(measures: Measures, record: SpanRecord) -> None:

@@ -56,6 +56,10 @@ def _of_requests() -> Iterator[Metric]:
         "tidemill_tokens", "counter", "Tokens of these calls; cached ones are part of input, reasoning ones of output.",
         ("provider", "model", "class"),
     )  # fmt: skip
+    yield Metric(
+        "tidemill_guardrails", "counter", "What guardrails read, and what they did: `allow`, `escalate`, `redact`, `block`, or "
+        "`failed` where they could not look.", ("guardrail", "action"),
+    )  # fmt: skip
     yield Metric("tidemill_cost_dollars", "counter", "What these calls cost, where a price is known.", ("provider", "model"))
 
 
