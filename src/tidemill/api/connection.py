@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from tidemill.api.joined import Joined
+
 _LATE: Final = b"408 Request Timeout", b"The request's head did not arrive in time."
 _LONG: Final = b"431 Request Header Fields Too Large", b"The request's head is too long."
 _BROKEN: Final = b"400 Bad Request", b"Invalid HTTP request received."
@@ -51,7 +53,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Begin to look."""
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))
         self._waits_since = self.loop.time()
         self._look = self.loop.call_later(self.patience.looks, self._looks)
 
