@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.api.monitor_schedule import MonitorSchedule
 from tidemill.api.monitors import make_run, monitor_spec
-from tidemill.app import _open_parts
+from tidemill.app import open_parts
 from tidemill.core.clock import FixedClock, SystemClock
 from tidemill.core.documents import load_documents
 from tidemill.core.settings import Settings
@@ -38,7 +38,7 @@ HOUR = 3600 * 10**9
 async def test_a_monitor_runs_when_it_is_due_and_once(tmp_path: Path) -> None:
     folder = DataFolder.open(tmp_path / "data")
     with folder:
-        async with _open_parts(Settings(root=tmp_path, data=tmp_path / "data"), folder, SystemClock()) as platform:
+        async with open_parts(Settings(root=tmp_path, data=tmp_path / "data"), folder, SystemClock()) as platform:
             files = FilesFolder({"a.yaml": DOCUMENTS.encode()}, platform.blobs("default"))
 
             def apply(db):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from tidemill.core.settings import load_settings
+from tidemill.core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tidemill.workers.given import Given
 
 
 def up(  # noqa: PLR0913  (an option each)
@@ -38,29 +43,42 @@ def up(  # noqa: PLR0913  (an option each)
     :param log_level: What is written; info has a line for each request. Else TIDEMILL_LOG_LEVEL, else warning.
     :param json: Print one JSON line when it is ready.
     """
-    import anyio
-
-    loop = {"use_uvloop": sys.platform != "win32"}  # the quicker loop has no build for Windows
     if workers != 1:
         from tidemill.workers.given import Given
-        from tidemill.workers.supervise import supervise
 
         given = Given(
             start=str(Path.cwd()), host=host, port=port, data=None if data is None else str(data), project=project,
             otlp_grpc_port=otlp_grpc_port, workers=workers, open_browser=not no_open, json=json, log_format=log_format,
             log_level=log_level,
         )  # fmt: skip
-        anyio.run(supervise, given, backend_options=loop)
+        _run(partial(_several, given))
         return
-    from tidemill.app import serve
-
     settings = load_settings(Path.cwd(), data=data, project=project)
     settings = replace(settings, log_format=log_format or settings.log_format, log_level=log_level or settings.log_level)
+    alone = partial(_alone, settings, host=host, port=port, otlp_grpc_port=otlp_grpc_port, open_browser=not no_open, json=json)
+    _run(alone)
 
-    async def run() -> None:
-        await serve(settings, host=host, port=port, otlp_grpc_port=otlp_grpc_port, open_browser=not no_open, json=json)
 
-    anyio.run(run, backend_options=loop)
+def _run(work: Callable[[], Awaitable[None]]) -> None:
+    import anyio
+
+    anyio.run(work, backend_options={"use_uvloop": sys.platform != "win32"})  # the quicker loop has no build for Windows
+
+
+async def _several(given: Given) -> None:
+    """Processes that answer, and one that owns what there is only one of."""
+    from tidemill.workers.supervise import supervise
+
+    await supervise(given)
+
+
+async def _alone(
+    settings: Settings, *, host: str, port: int, otlp_grpc_port: int | None, open_browser: bool, json: bool
+) -> None:
+    """One process for everything."""
+    from tidemill.app import serve
+
+    await serve(settings, host=host, port=port, otlp_grpc_port=otlp_grpc_port, open_browser=open_browser, json=json)
 
 
 COMMAND = up
