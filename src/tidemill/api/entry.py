@@ -36,6 +36,7 @@ class Entry:
         self._clock = clock
         self._admin_token_hash = admin_token_hash
         self._latest_ns = 0
+        self._latest_at = clock.monotonic()
         self._used: dict[str, int] = {}
         self._seen: dict[str, int] = {}
         self._denials = Denials()
@@ -43,8 +44,13 @@ class Entry:
         self._flushing: asyncio.Task[None] | None = None
 
     def now_ns(self) -> int:
-        """The time, which does not go back while the server runs: what has expired stays so when the clock is set back."""
-        self._latest_ns = max(self._latest_ns, self._clock.now_ns())
+        """The time, which neither goes back nor stands still while the server runs.
+
+        When the clock is set back, what has expired stays so, and what is about to expire does so in time.
+        """
+        now = self._clock.monotonic()
+        self._latest_ns = max(self._latest_ns + int(max(0.0, now - self._latest_at) * 1e9), self._clock.now_ns())
+        self._latest_at = now
         return self._latest_ns
 
     async def identify(self, headers: Mapping[str, str], *, method: str) -> Principal:

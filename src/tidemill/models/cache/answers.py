@@ -29,6 +29,7 @@ _OPERATIONS: Final = ("chat", "completions")
 _WHOLE: Final = ("stop", "length", "tool_calls")
 _NS: Final = 10**9
 _POLICIES: Final = 1024
+_SKEW: Final = 60.0  # seconds by which the clocks of several servers may differ
 PATIENCE: Final = 30.0
 """Seconds that an identical request waits for the first."""
 _log = logging.getLogger(__name__)
@@ -144,7 +145,10 @@ class KeptAnswers:
         return None if found is None else (found[0], "semantic")
 
     def _is_fresh(self, entry: Entry, control: CacheControl) -> bool:
-        return control.max_age is None or self._clock.now_ns() - entry.created_ns <= control.max_age * _NS
+        age = self._clock.now_ns() - entry.created_ns
+        if age < -_SKEW * _NS:  # the clock was set back since: how old it is cannot be told
+            return False
+        return control.max_age is None or age <= control.max_age * _NS
 
     def _hit(self, call: Call, entry: Entry, by: _By) -> Hit:
         age = max(0.0, (self._clock.now_ns() - entry.created_ns) / _NS)
