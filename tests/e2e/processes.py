@@ -18,7 +18,7 @@ import httpx
 TIDEMILL = str(Path(sys.executable).with_name("tidemill"))
 _START_SECONDS = 60
 _CALL_SECONDS = 110
-_EVERY_FLAG = "up --host 127.0.0.1 --port 0 --otlp-grpc-port 0 --workers 1 --no-open --json".split()
+_EVERY_FLAG = "up --host 127.0.0.1 --port 0 --otlp-grpc-port 0 --no-open --json".split()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -81,13 +81,13 @@ class Shell:
 class Server:
     """`tidemill up`, ready."""
 
-    def __init__(self, folder: Path, *, data: Path | None = None, **environ: str) -> None:
+    def __init__(self, folder: Path, *, data: Path | None = None, workers: int = 1, **environ: str) -> None:
         self.folder = folder
         self.data = data or folder / ".tidemill"
         self.log = folder / "server.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                (TIDEMILL, *_EVERY_FLAG, "--data", str(self.data)),
+                (TIDEMILL, *_EVERY_FLAG, "--workers", str(workers), "--data", str(self.data)),
                 cwd=folder, env=environment(**environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self.ready = json.loads(self._first_line())

@@ -42,3 +42,25 @@ async def test_what_another_process_wrote_is_seen_within_a_second_and_nothing_is
             while await here.remember("projects", count) == 0:
                 await anyio.lowlevel.checkpoint()
         assert readings[-1] == 1
+
+
+async def test_two_processes_on_one_file_see_what_the_other_wrote_within_a_second(tmp_path):
+    readings = []
+
+    def count(db):
+        readings.append(db.execute(text("SELECT count(*) FROM projects")).scalar())
+        return readings[-1]
+
+    path = tmp_path / "meta.db"
+    with (
+        contextlib.closing(Database.open(path, has_others=True)) as here,
+        contextlib.closing(Database.open(path, migrate=False, has_others=True)) as there,
+    ):
+        assert [await here.remember("projects", count) for _ in range(50)] == [0] * 50
+        assert len(readings) == 1
+        await there.write(lambda db: ensure_project(db, "ebb", now_ns=1))
+        with anyio.fail_after(1):
+            while await here.remember("projects", count) == 0:
+                await anyio.lowlevel.checkpoint()
+        await here.write(lambda db: ensure_project(db, "flood", now_ns=1))
+        assert await here.remember("projects", count) == 2, "what it wrote itself is seen at once"

@@ -111,7 +111,7 @@ class AskedCounters:
         return _read_counts(await self._ask(SETTLE, _encode(_Settled(grant.slots[0], used))))
 
     async def seed(self, used: Mapping[str, int]) -> None:
-        """Raise what is counted in each period to at least this. Raises `Unavailable`."""
+        """Say what was used in periods of which nothing is known there. Raises `Unavailable`."""
         await self._ask(SEED, _encode(dict(used)))
 
     async def close(self) -> None:
@@ -138,7 +138,8 @@ class KeptCounters:
         if what == SETTLE:
             settled = _read_settled(body)
             return _encode(self._settle(settled.number, settled.used))
-        self._counters.seed_now(_read_seeds(body))
+        # Of a period that is counted here already nothing is missing, and what is given may be on its way here as settled, too.
+        self._counters.seed_now({key: used for key, used in _read_seeds(body).items() if not self._counters.knows(key)})
         return _encode([])
 
     def release(self) -> None:

@@ -56,6 +56,10 @@ class MemoryCounters:
         """Raise what is counted in each period to at least this."""
         self.seed_now(used)
 
+    def knows(self, key: str) -> bool:
+        """Whether a period is counted here."""
+        return key in self._spent
+
     def seed_now(self, used: Mapping[str, int]) -> None:
         """The same, at once."""
         for key, amount in used.items():
