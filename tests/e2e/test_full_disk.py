@@ -41,6 +41,12 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+def figure(server: Server, name: str) -> float:
+    """One figure of `/metrics`."""
+    items = server.http.get("/metrics", params={"form": "json"}).json()["items"]
+    return next(each["value"] for each in items if each["name"] == name)
+
+
 def names(server: Server) -> set[str]:
     return {each["digest"] for each in server.get("/artifacts")["items"]}
 
@@ -72,3 +78,31 @@ def test_a_server_does_not_start_on_a_full_disk(small_disk: Path, folder: Path) 
     filler.unlink()
     with served(folder, data=small_disk / "data") as server:
         assert server.http.get("/readyz").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_full_spool_lets_requests_pass_and_tells_of_the_gap(small_disk: Path, folder: Path) -> None:
+    """More spans come than wait in memory (64 MiB) while the disk takes none: every request is answered, the gap is counted."""
+    with served(folder, data=small_disk / "data") as server:
+        server.shell.write(app=MODEL.format(number=1))
+        server.shell.json("apply")
+        body = {"model": "model/m", "messages": [{"role": "user", "content": "x" * 15_000}]}  # small enough to wait in memory
+        filler = fill(small_disk)
+        sent = dropped = 0
+        while not dropped and sent < 10_000:
+            for number in range(400):
+                answer = server.http.post("/v1/chat/completions", json={**body, "stream": number % 2 == 1})
+                assert answer.status_code == 200, answer.text
+                assert "yes" in answer.text
+            sent += 400
+            dropped = figure(server, "tidemill_spans_dropped_total")
+        assert 0 < dropped < sent
+        assert "tidemill_spans_dropped_total" in server.http.get("/metrics").text
+        (found,) = [each for each in server.shell.json("doctor")["checks"] if each["what"] == "spans"]
+        assert found["result"] == "warning"
+        assert f"{figure(server, 'tidemill_spans_dropped_total'):.0f} dropped" in found["said"]
+        log = server.log.read_text()
+        assert "no room left for spans" in log
+        assert "Requests go on" in log
+        filler.unlink()
+        assert server.http.post("/v1/chat/completions", json=body).status_code == 200

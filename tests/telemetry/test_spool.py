@@ -226,3 +226,26 @@ async def test_a_full_disk_says_so_keeps_what_it_took_and_goes_on(small_disk):
     assert spool.problem is None
     assert names(spool) == ["span 0", "span 1"]
     spool.close()
+
+
+async def test_the_log_says_when_spans_are_lost_how_many_and_when_it_is_over(small_disk, caplog):
+    spool = Spool(small_disk, limit_bytes=20_000)
+    await spool.append([make_span(0)])
+    ballast = small_disk / "ballast"
+    fill(ballast)
+    with pytest.raises(StorageFull):
+        await spool.append([make_span(1, input="y" * 50_000)])
+    taken = [spool.put(make_span(number, input="y" * 5000)) for number in range(2, 12)]
+    assert 0 < taken.count(False) == spool.dropped
+    with pytest.raises(StorageFull):
+        await spool.append([make_span(1, input="y" * 50_000)])
+    ballast.unlink()
+    await spool.sync()
+    said = [each.getMessage() for each in caplog.records if each.name == "tidemill.telemetry"]
+    assert len(said) == 2, "not a line for each attempt"
+    assert "no room left for spans" in said[0]
+    assert "Requests go on" in said[0]
+    assert f"{spool.dropped} spans or rows were lost meanwhile" in said[1]
+    assert "again" in said[1]
+    assert len(names(spool)) == 1 + taken.count(True)
+    spool.close()

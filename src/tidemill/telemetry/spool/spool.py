@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import groupby
@@ -40,6 +42,8 @@ from tidemill.telemetry.spool.segments import (
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _RETRY_SECONDS: Final = 1.0
+_TOLD_EVERY: Final = 60.0  # seconds
+_log: Final = logging.getLogger("tidemill.telemetry")
 _GATHER_SECONDS: Final = 0.01  # that what nobody waits for may wait for more of its kind
 _BLOCK_ROWS: Final = 200  # what one damaged frame costs at most
 _BLOCK_BYTES: Final = 1 << 20
@@ -62,6 +66,8 @@ class Spool:
     ) -> None:
         self.folder = folder
         self.dropped = 0
+        self._told = 0
+        self._told_at = 0.0
         self.problem: TidemillError | None = None
         self._segment_bytes = segment_bytes
         self._limit_bytes = limit_bytes
@@ -190,7 +196,8 @@ class Spool:
         except (OSError, MemoryError) as error:
             self._refused(error if isinstance(error, OSError) else OSError(errno.ENOMEM, "no memory left"), rows, waiting)
             return
-        self.problem = None
+        if self.problem is not None or self.dropped != self._told:
+            self._tell(None)
         with self._wake:
             self._pending_bytes -= sum(len(row) for _, row in rows)
         for _, done in waiting:
@@ -200,17 +207,35 @@ class Spool:
             self._on_durable()
 
     def _refused(self, error: OSError, rows: list[tuple[str, bytes]], waiting: list[tuple[bytes, Future[None]]]) -> None:
-        self.problem = _explain(error, self.folder)
+        self._tell(_explain(error, self.folder))
         for _, done in waiting:
             if done.set_running_or_notify_cancel():
                 done.set_exception(_explain(error, self.folder))
         with self._wake:
             if self._closing:
                 self.dropped += len(rows)
+                self._tell(None, at_end=True)
                 return
             self._rows = rows + self._rows
             if self._rows:  # nobody waits for these, so they are tried again after a while
                 self._wake.wait(_RETRY_SECONDS)
+
+    def _tell(self, problem: TidemillError | None, *, at_end: bool = False) -> None:
+        """Say in the log that the disk begins to refuse, every minute how much was lost, and that all is well again."""
+        lost, before, now = self.dropped - self._told, self.problem, time.monotonic()
+        self.problem = problem
+        if problem is not None and before is not None and now - self._told_at < _TOLD_EVERY:
+            return
+        self._told, self._told_at = self._told + lost, now
+        gap = f"; {lost:,} spans or rows were lost meanwhile, {self._told:,} since the start" if lost else ""
+        if at_end:
+            _log.warning("the spans that waited could not be written%s", gap)
+        elif problem is not None and (before is None or lost):
+            _log.warning("%s. Requests go on, and spans wait in memory%s", problem.message, gap)
+        elif problem is None and before is not None:
+            _log.warning("spans are written to %s again%s", self.folder, gap)
+        elif problem is None and lost:
+            _log.warning("the disk was too slow for the spans that came%s", gap)
 
     def _write(self, content: bytes) -> None:
         """Append and sync. On any failure the segment is cut back and left, because a failed sync says nothing of its pages."""
