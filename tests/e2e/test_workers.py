@@ -1,4 +1,4 @@
-"""`tidemill up --workers 2`: every worker agrees within a second, and no request fails while anything is changed or replaced."""
+"""`tidemill up --workers 2`: all agree within a second, and no request fails while anything is changed or replaced."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 import httpx
 import psutil
@@ -102,7 +103,7 @@ class Hammer:
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(kept,)) for kept in (True, True, False)]
 
-    def _run(self, is_kept: bool) -> None:  # noqa: FBT001  (a thread's argument)
+    def _run(self, is_kept: bool) -> None:
         client = Client(self.server)
         while not self._over.is_set():
             try:
@@ -118,7 +119,7 @@ class Hammer:
                 client = Client(self.server)
         client.http.close()
 
-    def __enter__(self) -> Hammer:
+    def __enter__(self) -> Self:
         for each in self._threads:
             each.start()
         return self
@@ -197,10 +198,13 @@ def test_all_agree_on_keys_routes_deployments_and_models_within_a_second(server,
 
 
 def test_limits_are_exact_across_workers_and_a_killed_worker_holds_no_place(server, clients):
-    key = server.post("/keys", {"limits": {"rpd": 20}})["key"]
+    made = server.post("/keys", {"limits": {"rpd": 20}})
+    key = made["key"]
     with ThreadPoolExecutor(len(clients)) as pool:
         found = Counter(pool.map(lambda number: clients[number % _CLIENTS].ask("model/one", key=key).status_code, range(40)))
     assert found == {200: 20, 429: 20}
+    used = server.get(f"/keys/{made['id']}/usage")["total"]
+    assert (used["requests"], used["refused"]) == (20, 20)
     key = server.post("/keys", {"limits": {"concurrency": 2}})["key"]
     before = workers_of(server)
     with ThreadPoolExecutor(2) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from telemetry.spans import make_span
+from tidemill.telemetry.privacy.gate import Gate
+from tidemill.telemetry.sampling import Tail
 from tidemill.telemetry.spool.frames import encode_frame
 from tidemill.telemetry.spool.handed import HandedSpool, HandingOver, handed_folders
 from tidemill.telemetry.spool.segments import segment_path
@@ -81,19 +84,40 @@ async def test_nothing_behind_what_is_noted_is_read_before_the_writer_has_ended(
 
 async def test_what_others_took_is_part_of_the_answer_to_the_next_question(tmp_path):
     pytest.importorskip("chdb", reason="needs the extra analytics")
-    async with Telemetry(tmp_path, hands_over="worker-1") as one, Telemetry(tmp_path, hands_over="worker-2") as two:
-        async with Telemetry(tmp_path, others=Others(one, two)) as owner:
-            for number in range(6):
-                (one, two, owner)[number % 3].sink(make_span(number))
-                assert len(await names(owner)) == number + 1
-            await owner.renew_spool()
-            assert not [*(tmp_path / "spool").rglob("0*.spool")][3:], "what was projected is gone from every spool"
-            assert owner.waiting().spool_bytes == 0
+    async with (
+        Telemetry(tmp_path, hands_over="worker-1") as one,
+        Telemetry(tmp_path, hands_over="worker-2") as two,
+        Telemetry(tmp_path, others=Others(one, two)) as owner,
+    ):
+        for number in range(6):
+            (one, two, owner)[number % 3].sink(make_span(number))
+            assert len(await names(owner)) == number + 1
+        await owner.renew_spool()
+        assert not [*(tmp_path / "spool").rglob("0*.spool")][3:], "what was projected is gone from every spool"
+        assert owner.waiting().spool_bytes == 0
+
+
+async def test_whole_traces_are_sampled_by_the_owner_whoever_took_their_spans(tmp_path):
+    pytest.importorskip("chdb", reason="needs the extra analytics")
+
+    class Sampled(Gate):
+        def tail_of(self, project: str) -> Tail | None:
+            return Tail(share=1.0, wait_seconds=0.0) if project == "p" else None
+
+    async with (
+        Telemetry(tmp_path, hands_over="worker-1", gate=Sampled()) as one,
+        Telemetry(tmp_path, others=Others(one), gate=Sampled()) as owner,
+    ):
+        one.sink(make_span(1))
+        await one.append([make_span(2)])
+        async with asyncio.timeout(20):
+            while await names(owner) != {"span 1", "span 2"}:  # noqa: ASYNC110  (it is decided by the clock)
+                await asyncio.sleep(0)
 
 
 async def test_what_a_killed_one_acknowledged_is_stored_by_whoever_owns_the_store_next(tmp_path):
     pytest.importorskip("chdb", reason="needs the extra analytics")
-    killed = subprocess.run(
+    killed = subprocess.run(  # noqa: ASYNC221  (nothing else is to be done meanwhile)
         [sys.executable, "-c", _WRITER, str(tmp_path)], capture_output=True, text=True, cwd=TESTS, check=False, timeout=60
     )
     assert (killed.returncode, killed.stdout) == (-9, "acknowledged\n"), killed.stderr

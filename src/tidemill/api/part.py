@@ -24,6 +24,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 class Others(OtherSpools, Protocol):
     """The other processes of a server."""
 
+    async def write_usage(self) -> None:
+        """Return when what each of them counted against limits is written."""
+        ...
+
     async def figures(self) -> Sequence[Figures]:
         """What each of them counted."""
         ...

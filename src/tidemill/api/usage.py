@@ -28,7 +28,7 @@ async def list_usage(call: AnyCaller, by: Kind = "key", days: Days = 30) -> dict
     A user is counted from the day on which limits for users were first written. A call stands under each of its subjects.
     """
     today = day_of(call.platform.clock.now_ns())
-    await call.platform.limits.ledger.flush()
+    await _write_all(call)
     found = await call.platform.database.read(
         lambda db: usage_by_subject(db, call.project, kind=by, since=today - days + 1, until=today)
     )
@@ -40,7 +40,7 @@ async def get_key_usage(call: AnyCaller, key_id: str, days: Days = 30) -> dict[s
     """What a key used on each of the last `days` days (UTC), and how it stands against its limits by day, month and in all."""
     now_ns = call.platform.clock.now_ns()
     today = day_of(now_ns)
-    await call.platform.limits.ledger.flush()
+    await _write_all(call)
     subject = f"key/{key_id}"
 
     def read(db: Any) -> tuple[Rates | None, Mapping[int, Used], Mapping[int, Used]]:
@@ -63,6 +63,13 @@ async def get_key_usage(call: AnyCaller, key_id: str, days: Days = 30) -> dict[s
         "total": used_json(total),
         "limits": [] if rates is None else _standing(call, subject, rates, every, now_ns),
     }
+
+
+async def _write_all(call: Caller) -> None:
+    """What was counted until now is part of the answer, whichever process counted it."""
+    await call.platform.limits.ledger.flush()
+    if call.platform.others is not None:
+        await call.platform.others.write_usage()
 
 
 async def usage_of_keys(call: Caller, key_ids: Sequence[str]) -> dict[str, JsonObject]:

@@ -30,7 +30,7 @@ from tidemill.core.settings import Settings
 from tidemill.models.limits.asked import AskedCounters
 from tidemill.store.folder import DataFolder
 from tidemill.workers.counts import Counts
-from tidemill.workers.given import FAILED, FIGURES, GO, OTHERS, READY, RETIRE, STOP, SYNC, TURN, Ready, Role
+from tidemill.workers.given import FAILED, FIGURES, GO, OTHERS, READY, RETIRE, STOP, SYNC, TURN, USAGE, Ready, Role
 from tidemill.workers.link import Failure, Link
 from tidemill.workers.listening import Listening
 from tidemill.workers.passing import Passing
@@ -103,6 +103,8 @@ class Process:
             await platform.limits.ledger.flush()
             await platform.kept.flush()
             await platform.telemetry.turn()
+        elif what == USAGE:
+            await platform.limits.ledger.flush()
         elif what == FIGURES:
             return _encode(figures_of(platform))
         return b""
@@ -121,6 +123,10 @@ class TheOthers:
     async def turn(self) -> None:
         """See `telemetry.store.Others`."""
         await self._ask(TURN)
+
+    async def write_usage(self) -> None:
+        """See `api.part.Others`."""
+        await self._ask(USAGE)
 
     async def figures(self) -> Sequence[Figures]:
         """See `api.part.Others`."""
