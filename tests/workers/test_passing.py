@@ -68,7 +68,7 @@ async def read(receive) -> bytes:
 
 async def echo(scope, receive, send):
     body = await read(receive)
-    said = [name + b": " + value for name, value in scope["headers"] if name not in {b"user-agent"}]
+    said = [name + b": " + value for name, value in scope["headers"] if name != b"user-agent"]
     lines = [scope["method"].encode(), scope["raw_path"], scope["query_string"], *said, body]
     headers = [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"x-from", str(scope["client"][0]).encode())]
     await send({"type": "http.response.start", "status": 207, "headers": headers})

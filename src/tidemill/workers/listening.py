@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidemill.api.listen import Server, configured
 from tidemill.workers.counts import Counts
 
+RETIRED_SECONDS: Final = 600
+"""For so long at most a process that was replaced goes on with its streams."""
 _MOVED_ON: Final = 6.0  # seconds: a little more than an idle connection is kept
 _LEFT_TO_OTHERS: Final = 0.001
 _READ: Final = 0.1  # seconds in which what was accepted last has sent its request
@@ -66,6 +68,7 @@ class Listening:
     def retire(self) -> None:
         """The same, and wait for clients that may send more on the connections that they have open."""
         self._close()
+        self._config.timeout_graceful_shutdown = RETIRED_SECONDS
         for each in self._connections():
             if each.cycle is not None and not each.cycle.response_complete:
                 each.cycle.keep_alive = False

@@ -31,12 +31,14 @@ from tidemill.models.limits.memory import MemoryCounters
 from tidemill.store.folder import DataFolder
 from tidemill.workers.counts import size_of
 from tidemill.workers.given import GO, OTHERS, RETIRE, STOP, Given, Ready, Role
+from tidemill.workers.listening import RETIRED_SECONDS
 from tidemill.workers.place import Child, Place
 from tidemill.workers.terminal import has_hung_up, has_terminal
 
 _LOCK_WAIT: Final = 2.0  # seconds, as for a server of one process
 _PATIENCE: Final = 10.0  # seconds that a worker is given to answer the keeper
 _ENDS: Final = 45.0  # seconds after which a process that was told to end is killed
+_RETIRES: Final = RETIRED_SECONDS + 15.0  # the same for one that was replaced
 _encode = msgspec.msgpack.Encoder().encode
 _log = logging.getLogger(__name__)
 
@@ -117,6 +119,7 @@ class Supervisor:
         if self._is_stopping:
             for each in self._places:
                 each.kill()
+            self._folder.remove_server_file()
             os._exit(128 + number)
         self._is_stopping = True
         if self._starting is not None:
@@ -154,7 +157,7 @@ class Supervisor:
         for each in self._workers:
             if self._is_stopping:
                 return
-            await each.replace(first=lambda child: child.tell(GO), then=lambda child: child.tell(RETIRE), patience=_ENDS)
+            await each.replace(first=lambda child: child.tell(GO), then=lambda child: child.tell(RETIRE), patience=_RETIRES)
         _log.warning("all processes were replaced")
 
     async def _stop(self) -> None:
