@@ -17,6 +17,11 @@ from tidemill.models.checks.look import look, redacted, spans_of, spread
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(autouse=True)
+def nobody_was_late(monkeypatch):
+    monkeypatch.setattr(looking, "_late", {})
+
+
 def guardrail(find, **fields):
     given = {"ref": "guardrail/g", "digest": "d", "point": "output", "action": "redact", **fields}
     return Guardrail(find=find, **given)
@@ -92,6 +97,28 @@ async def test_too_many_that_hang_are_not_added_to(monkeypatch):
     (found,) = await look((guardrail(find, on_error="open"),), "text")
     assert "have not ended" in found.error
     assert not asked
+
+
+async def test_what_takes_too_long_again_and_again_is_left_alone_for_a_while():
+    asked, does = [], ["hang"]
+
+    async def find(text):
+        asked.append(text)
+        if does == ["hang"]:
+            await asyncio.Event().wait()
+        return ()
+
+    slow = guardrail(find, digest="slow", on_error="open", timeout=0.02)
+    for _ in range(3):
+        await look((slow,), "text")
+    (found,) = await look((slow,), "text")
+    assert found.error == "it took too long 3 times in a row, and rests"
+    assert len(asked) == 3
+    does[:] = ["well"]
+    while "slow" in looking._late:
+        (found,) = await look((slow,), "text")
+    assert found.error is None
+    assert len(asked) == 4
 
 
 async def test_who_leaves_takes_the_look_along():

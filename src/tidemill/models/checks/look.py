@@ -12,8 +12,13 @@ from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.models.checks.guardrail import Finding, Guardrail
 
 _MOST_HUNG: Final = 64
+_NEVER: Final = (0, 0.0)
 _hung: set[asyncio.Task[Sequence[Finding]]] = set()
-"""Checks that were given up and have not ended yet: a thread cannot be stopped."""
+"""Checks that were given up and do not let themselves be stopped."""
+
+_PATIENCE: Final = 3
+_late: dict[str, tuple[int, float]] = {}
+"""How often in a row a guardrail took too long, by its digest, and until when it rests: a thread cannot be stopped."""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -50,6 +55,9 @@ async def look(guardrails: Sequence[Guardrail], text: str) -> list[Look]:
 async def _look(guardrail: Guardrail, text: str) -> Look:
     if len(_hung) >= _MOST_HUNG:
         return Look(guardrail=guardrail, error=f"{_MOST_HUNG} looks that were given up have not ended yet")
+    times, until = _late.get(guardrail.digest, _NEVER)
+    if times >= _PATIENCE and asyncio.get_running_loop().time() < until:
+        return Look(guardrail=guardrail, error=f"it took too long {times} times in a row, and rests")
     task = asyncio.ensure_future(guardrail.find(text))
     try:
         done, _ = await asyncio.wait((task,), timeout=guardrail.timeout)
@@ -58,7 +66,10 @@ async def _look(guardrail: Guardrail, text: str) -> Look:
         raise
     if not done:
         _give_up(task)
+        _late[guardrail.digest] = times + 1, asyncio.get_running_loop().time() + guardrail.timeout
         return Look(guardrail=guardrail, error=f"it took longer than {guardrail.timeout:g} s")
+    if times:
+        _late.pop(guardrail.digest, None)
     if task.cancelled():
         return Look(guardrail=guardrail, error="it was cancelled")
     error = task.exception()
