@@ -118,5 +118,6 @@ def test_what_reads_all_sees_all():
     for _ in range(10):
         held.add("0123456789", 0.0)
         held.release((), 0.0)
-    assert held.window() == (0, "0123456789" * 10)
+    assert held.window(everything=True) == (0, "0123456789" * 10)
+    assert held.window() == (70, "0123456789" * 3)
     assert held.released == 90

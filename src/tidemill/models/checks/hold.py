@@ -71,9 +71,9 @@ class Held:
             self._text += text
             self._arrived.append((self.length, now))
 
-    def window(self) -> tuple[int, str]:
-        """What to look at, and where it begins: what waits, with some of what went before."""
-        start = self._offset if self._reads_all else max(self._offset, self.released - 2 * self._characters)
+    def window(self, *, everything: bool = False) -> tuple[int, str]:
+        """What to look at, and where it begins: what waits with some of what went before, or all where that is kept."""
+        start = self._offset if everything else max(self._offset, self.released - 2 * self._characters)
         return start, self._text[start - self._offset :]
 
     def is_settled(self, start: int, stop: int, now: float) -> bool:

@@ -62,7 +62,9 @@ class Screened:
         outputs = screen.outputs
         self._characters = max(each.characters for each in outputs)
         self._seconds = max(each.seconds for each in outputs)
-        self._reads_all = any(each.reads_all for each in outputs)
+        readers = {each: [one for one in outputs if one.reads_all is each] for each in (False, True)}
+        self._readers = [(reads_all, found) for reads_all, found in readers.items() if found]
+        self._reads_all = bool(readers[True])
 
     async def deltas(self, source: AsyncIterator[ChatDelta]) -> AsyncGenerator[ChatDelta]:
         """The pieces that may go on. What is blocked ends them with `content_filter`; then `is_blocked`.
@@ -141,13 +143,12 @@ class Screened:
         return passed + await self._look(answer, answer.held) if answer.held.is_enough else passed
 
     async def _look(self, answer: _Answer, held: Held, *, everything: bool = False) -> list[ChatDelta]:
-        start, window = held.window()
-        looks = await self._screen.look(self._screen.outputs, window)
+        looks = await self._looks(held)
         now = self._now()
         spans: list[Span] = []
         settled: list[Look] = []
         for each in looks:
-            found = [(start + at, start + to, label) for at, to, label in each.findings if start + to > held.released]
+            found = [one for one in each.findings if one[1] > held.released]
             sure = [one for one in found if everything or held.is_settled(one[0], one[1], now)]
             settled.append(Look(guardrail=each.guardrail, findings=sure))
             if each.guardrail.action == "redact":
@@ -162,6 +163,16 @@ class Screened:
         while answer.after and answer.after[0][0] <= held.released:
             passed.append(answer.after.pop(0)[1])
         return passed
+
+    async def _looks(self, held: Held) -> list[Look]:
+        """What is found, by its place in the whole text: most read the end of it, some all."""
+        found: list[Look] = []
+        for reads_all, guardrails in self._readers:
+            start, window = held.window(everything=reads_all)
+            for each in await self._screen.look(guardrails, window):
+                moved = [(start + at, start + to, label) for at, to, label in each.findings]
+                found.append(Look(guardrail=each.guardrail, findings=moved))
+        return found
 
     async def _flush(self, answer: _Answer) -> list[ChatDelta]:
         """Everything that is held back: what comes next is something else."""
