@@ -51,9 +51,12 @@ async def passing(app):
         front.setblocking(False)
         passed = Passing(path)
         address = f"http://127.0.0.1:{front.getsockname()[1]}"
-        async with served(passed, front), httpx.AsyncClient(base_url=address, trust_env=False, timeout=20) as client:
-            async with served(app, listener) if app else contextlib.nullcontext():
-                yield client, listener
+        async with (
+            served(passed, front),
+            served(app, listener) if app else contextlib.nullcontext(),
+            httpx.AsyncClient(base_url=address, trust_env=False, timeout=20) as client,
+        ):
+            yield client, listener
         await passed.close()
 
 

@@ -77,6 +77,8 @@ class Listening:
 
     def _open(self, on_ready: Callable[[], None]) -> None:
         self._is_open = True
+        if self._counts is not None:
+            self._counts.say(0)
         asyncio.get_running_loop().add_reader(self._listener.fileno(), self._knock)
         on_ready()
 

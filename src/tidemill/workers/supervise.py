@@ -14,6 +14,8 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Generator
 from pathlib import Path
@@ -24,7 +26,7 @@ import msgspec
 from tidemill.api.announce import announce, check_flags, url_of
 from tidemill.api.listen import bind
 from tidemill.core.clock import SystemClock
-from tidemill.core.errors import TidemillError
+from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.logs import start_logging
 from tidemill.models.limits.asked import KeptCounters
 from tidemill.models.limits.memory import MemoryCounters
@@ -153,6 +155,7 @@ class Supervisor:
     async def _renew(self) -> None:
         """Replace all: the keeper first, which brings the database up to date, then each worker by one that listens already."""
         _log.warning("replacing the processes one by one")
+        await _check_startable(self._given)
         await self._keeper.replace_in_place(lambda child: child.tell(STOP), patience=_ENDS)
         for each in self._workers:
             if self._is_stopping:
@@ -196,6 +199,16 @@ class Supervisor:
 
         children = [child for each in self._workers for child in each.children if child.is_ready]
         return _encode(await asyncio.gather(*(one(each) for each in children)))
+
+
+async def _check_startable(given: Given) -> None:
+    """Raise what would keep a new process from starting, before an old one is ended for it."""
+    given.settings()
+    tried = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import tidemill.workers.child", stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    if await tried.wait():
+        raise Unavailable("the code that is installed now cannot be started", hint="The log says why.")
 
 
 @contextlib.contextmanager
