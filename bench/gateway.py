@@ -30,7 +30,7 @@ from bench.measure import family_memory, python, report
 
 LATENCY_BUDGET_MS, CPU_BUDGET, LITELLM_BUDGET = 0.5, 2.0, 0.05
 CALLERS = (1, 8, 32, 128)
-TURNS, FEATURE_CALLERS, SOAK_CALLERS = 400, 8, 16
+TURNS, FEATURE_CALLERS, SOAK_CALLERS = 250, 8, 16
 BAREST, UPSTREAM = "the barest ASGI proxy", "the upstream alone"
 FILES = """
 kind: connection

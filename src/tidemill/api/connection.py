@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidemill.api.joined import Joined
+from tidemill.serve.exchange import Presence
 
 _LATE: Final = b"408 Request Timeout", b"The request's head did not arrive in time."
 _LONG: Final = b"431 Request Header Fields Too Large", b"The request's head is too long."
@@ -50,6 +51,7 @@ class ClientConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._unread: tuple[float, int] | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._presence = Presence()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Begin to look."""
@@ -63,6 +65,7 @@ class ClientConnection(HttpToolsProtocol):
             self._look.cancel()
             self._look = None
         super().connection_lost(exc)
+        self._presence.leave()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; a head that goes on for ever is refused."""
@@ -85,6 +88,7 @@ class ClientConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._waits_since = self.loop.time()
         super().on_message_begin()
+        self.scope["tidemill.presence"] = self._presence  # pyright: ignore[reportGeneralTypeIssues]  (a key of ours)
 
     def on_headers_complete(self) -> None:
         """A request is there."""

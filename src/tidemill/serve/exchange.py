@@ -28,6 +28,22 @@ class Gone(Exception):
     """The caller closed the connection."""
 
 
+class Presence:
+    """Whether the caller is there, as a server's connection knows it: it stands in `scope["tidemill.presence"]`."""
+
+    __slots__ = ("is_gone", "tell")
+
+    def __init__(self) -> None:
+        self.is_gone = False
+        self.tell: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        """The connection is closed: tell whoever wants to know."""
+        self.is_gone = True
+        if self.tell is not None:
+            self.tell()
+
+
 class Exchange:
     """One request and its response. `sent` counts what went into a stream, `tail` is the last of it, once it is out."""
 
@@ -44,6 +60,7 @@ class Exchange:
         self._is_read = False
         self._receive = receive
         self._send = send
+        self._presence: Presence | None = scope.get("tidemill.presence")
 
     async def read(self, *, limit: int) -> bytes:
         """The whole body. Raises `TooLarge`, `Gone`, or `BodyTimeout` when it stalls, or trickles."""
@@ -96,7 +113,7 @@ class Exchange:
 
     async def until_gone(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, and cancel it when the caller closes the connection, in which case `Gone` is raised."""
-        watch = _Watch(self._receive)
+        watch = _Watch(self._receive, self._presence)
         try:
             await work
         except asyncio.CancelledError:
@@ -202,19 +219,29 @@ class _Patience(_Canceller):
 
 
 class _Watch(_Canceller):
-    """Cancels when the caller goes away. What is done within a moment is not watched at all."""
+    """Cancels when the caller goes away: told so by the connection, else by waiting for it once a moment has passed."""
 
-    __slots__ = ("_receive", "_timer", "_watching")
+    __slots__ = ("_presence", "_receive", "_timer", "_watching")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, presence: Presence | None) -> None:
         super().__init__()
         self._receive = receive
+        self._presence = presence
         self._watching: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(_MOMENT, self._begin)
+        self._timer: asyncio.TimerHandle | None = None
+        if presence is None:
+            self._timer = self._loop.call_later(_MOMENT, self._begin)
+            return
+        presence.tell = self._cancel
+        if presence.is_gone:
+            self._loop.call_soon(presence.leave)
 
     def end(self) -> None:
         """Watch no more."""
-        self._timer.cancel()
+        if self._presence is not None:
+            self._presence.tell = None
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
 
