@@ -178,6 +178,12 @@ async def test_every_part_of_a_question_is_read(guarded):
     tools = [{"type": "function", "function": {"name": "f", "description": "summons a kraken", "parameters": {}}}]
     with pytest.raises(openai.BadRequestError, match="blocked"):
         await client.chat.completions.create(model="model/echo", messages=said("x"), tools=tools)
+    schema = {"type": "object", "properties": {"status": {"type": "string", "description": "how the kraken is"}}}
+    with pytest.raises(openai.BadRequestError, match="blocked"):
+        await client.chat.completions.create(
+            model="model/echo", messages=said("x"),
+            response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": schema}},
+        )  # fmt: skip
     blocks = [
         {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "a mutiny"}]},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a kraken"}},

@@ -25,23 +25,27 @@ P = TypeVar("P")
 _NOT_SAID: Final = frozenset(
     "model type role id name object status format media_type mime_type detail cache_control signature thought_signature"
     " encrypted_content redacted_thinking tool_use_id tool_call_id call_id item_id file_id response_id previous_response_id"
-    " stop_reason finish_reason stop stop_sequences metadata user safety_identifier prompt_cache_key prompt_cache_retention"
-    " service_tier response_format tool_choice stream_options reasoning_effort verbosity include truncation modalities betas"
-    " logit_bias encoding_format output_config system_fingerprint fingerprint created model_version".split()
+    " stop_reason finish_reason stop stop_sequences user safety_identifier prompt_cache_key prompt_cache_retention"
+    " service_tier tool_choice reasoning_effort verbosity include truncation modalities betas encoding_format"
+    " system_fingerprint fingerprint created model_version".split()
 )
-"""Fields that no model reads as words, or that only say how it is to answer."""
+"""Fields whose text no model reads as words, or that only say how it is to answer; an object under such a name is read."""
+_ASIDE: Final = frozenset({"metadata", "stream_options", "tool_choice", "logit_bias"})
 _CONTENT: Final = frozenset({"data", "url", "image_url", "file_data"})
 _TOOL_USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 
 
 def in_request(request: ChatRequest, see: See) -> ChatRequest:
-    """Messages, what tools answered, what tools are for, and what only one dialect says."""
+    """Messages, what tools answered and are for, the schema of the answer, and what only one dialect says."""
     messages = _each(request.messages, lambda message: in_message(message, see))
     tools = _each(request.tools, lambda tool: _tool(tool, see))
-    extra = in_fields(request.extra, see)
-    if messages is request.messages and tools is request.tools and extra is request.extra:
+    extra, schema = in_fields(request.extra, see), request.output_schema
+    if schema is not None:
+        schema = in_fields(schema, see, role="system")
+    same = messages is request.messages and tools is request.tools and extra is request.extra
+    if same and schema is request.output_schema:
         return request
-    return replace(request, messages=messages, tools=tools, extra=extra)
+    return replace(request, messages=messages, tools=tools, extra=extra, output_schema=schema)
 
 
 def in_message(message: Message, see: See) -> Message:
@@ -201,7 +205,11 @@ def _object(value: JsonObject, role: str, see: See) -> JsonObject:
         role = "tool"
     changed: dict[str, Json] = {}
     for name, each in value.items():
-        if name in _NOT_SAID or (name in _CONTENT and _is_bytes(value, each)):
+        if (
+            name in _ASIDE
+            or (name in _NOT_SAID and not isinstance(each, Mapping))
+            or (name in _CONTENT and _is_bytes(value, each))
+        ):
             new = each
         elif name == "arguments" and isinstance(each, str):
             new = in_arguments(each, role, see)
