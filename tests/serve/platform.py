@@ -133,7 +133,9 @@ async def listening(app):
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # or asyncio leaves Nagle on
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=5))
+        server = uvicorn.Server(
+            uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=5, timeout_keep_alive=75)
+        )
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -126,5 +126,8 @@ async def test_a_lie_neither_fails_a_request_nor_spoils_the_limits(tmp_path, doo
             assert 0 < counted.input_tokens < 1000, name
             assert 0 <= counted.output_tokens < 1000, name
             assert 0 <= (counted.cost or 0) < 1, name
-            assert all(0 <= each.usage.input_tokens < 1000 and (each.cost or 0) >= 0 for each in platform.spans), name
+            asked = [each for each in platform.spans if each.kind in {"llm", "embedding"}]
+            assert sum(each.usage.input_tokens for each in asked) == counted.input_tokens, "a trace says what was charged"
+            assert all(0 <= each.usage.output_tokens < 1000 and (each.cost or 0) >= 0 for each in platform.spans), name
+            platform.spans.clear()
             await caller.close()

@@ -21,7 +21,7 @@ MODEL = "{kind: model, name: echo, provider: test, reply: high water}"
 CHAT = "/v1/chat/completions"
 DOORS = (CHAT, "/v1/messages", "/v1/responses", "/v1/completions", "/v1/embeddings", "/v1/moderations")
 BODY = orjson.dumps({"model": "model/echo", "messages": [{"role": "user", "content": "?"}]})
-SHORT = Patience(head=0.3, unread=0.3, looks=0.05, head_bytes=16 * 1024)
+SHORT = Patience(head=0.3, idle=0.6, unread=0.3, looks=0.05, head_bytes=16 * 1024)
 
 
 async def nothing(scope, receive, send):

@@ -27,11 +27,14 @@ class Patience:
     """How long is waited for a client, in seconds, and how much is taken of it.
 
     `head` is for the whole head of a request, from connecting or from the answer before; the rest of a body that was answered
-    before its end must be through by then as well. Who does not read at least `slowest` bytes a second, of what waits for
-    him, over `unread` seconds is cut off. `looks` is how often that is looked at. `head_bytes` is the largest head.
+    before its end must be through by then as well. `idle` is how long a connection may wait for its next request: longer than
+    clients and proxies keep theirs, so that it is they who close, and none sends into a closing one. Who does not read at least
+    `slowest` bytes a second, of what waits for him, over `unread` seconds is cut off. `looks` is how often that is looked at.
+    `head_bytes` is the largest head.
     """
 
     head: float = 30.0
+    idle: float = 75.0
     unread: float = 60.0
     slowest: float = 512.0
     looks: float = 5.0
@@ -128,11 +131,15 @@ class ClientConnection(HttpToolsProtocol):
         self._look = self.loop.call_later(patience.looks, self._looks)
         if self.flow.write_paused or self.transport.is_closing():
             self._look_at_reader(now)
-        elif self._in_head and now - self._waits_since > patience.head:
+        elif self._in_head and now - self._waits_since > (patience.idle if self._is_idle() else patience.head):
             if self._head_bytes:
                 self._refuse(*_LATE)
             else:
                 self.transport.close()
+
+    def _is_idle(self) -> bool:
+        """Whether a request was answered, and nothing of another has come."""
+        return not (self._head_bytes or self._in_rest) and cast("object", self.cycle) is not None
 
     def _look_at_reader(self, now: float) -> None:
         """Cut off whoever does not read: what waits for him is memory, and holds the provider up."""

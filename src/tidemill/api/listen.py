@@ -51,6 +51,7 @@ def configured(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=int(ClientConnection.patience.idle),
     )
 
 

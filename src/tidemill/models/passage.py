@@ -76,6 +76,7 @@ class Passage:
         spent = Spent(usage=response.usage, cost=result.cost, provider=provider, served=name)
         if response.usage == _NOTHING and self._permit is not None:
             spent = self._estimated(response, provider, name)
+            annotate.note_spent(self.call.span, spent)
         if self._permit is not None:
             self._permit.settle(self._whole(spent))
         self._router.settled(self.call, model, spent, seconds=result.latency_ms / 1000)
