@@ -41,6 +41,7 @@ _LOCK_WAIT: Final = 2.0  # seconds, as for a server of one process
 _PATIENCE: Final = 10.0  # seconds that a worker is given to answer the keeper
 _ENDS: Final = 45.0  # seconds after which a process that was told to end is killed
 _RETIRES: Final = RETIRED_SECONDS + 15.0  # the same for one that was replaced
+_LONGEST_PATH: Final = 100  # bytes: the system takes a few more
 _encode = msgspec.msgpack.Encoder().encode
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ async def supervise(given: Given) -> None:
         folder = before.enter_context(DataFolder.open(settings.data, wait=_LOCK_WAIT))
         folder.admin_token()  # made here, before several look for it
         listener = before.enter_context(contextlib.closing(bind(given.host, given.port)))
-        keeper, address = before.enter_context(_behind())
+        keeper, address = before.enter_context(_behind(folder.root))
         counts = before.enter_context(tempfile.TemporaryFile())
         counts.truncate(size_of(given.workers))
         supervisor = Supervisor(given, folder, listener=listener, keeper=keeper, address=address, counts=counts.fileno())
@@ -212,12 +213,18 @@ async def _check_startable(given: Given) -> None:
 
 
 @contextlib.contextmanager
-def _behind() -> Generator[tuple[socket.socket, str]]:
+def _behind(data: Path) -> Generator[tuple[socket.socket, str]]:
     """The socket behind which the keeper answers, in a folder that only this user can enter, and its path."""
-    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:  # the data folder's path may be too long for one
-        path = str(Path(folder) / "keeper")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(path)
-            listener.listen(1024)
-            listener.setblocking(False)
-            yield listener, path
+    with contextlib.ExitStack() as before, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        path = data / "keeper.sock"
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            path = Path(before.enter_context(tempfile.TemporaryDirectory(prefix="tidemill-"))) / path.name
+        path.unlink(missing_ok=True)  # of a server that was killed; this one holds the folder
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(1024)
+        listener.setblocking(False)
+        try:
+            yield listener, str(path)
+        finally:
+            path.unlink(missing_ok=True)
