@@ -19,7 +19,7 @@ from tidemill.workers.counts import Counts
 
 RETIRED_SECONDS: Final = 600
 """For so long at most a process that was replaced goes on with its streams."""
-_MOVED_ON: Final = 6.0  # seconds: a little more than an idle connection is kept
+_MOVED_ON: Final = 1.0  # seconds more than an idle connection is kept
 _LEFT_TO_OTHERS: Final = 0.001
 _READ: Final = 0.1  # seconds in which what was accepted last has sent its request
 _CLOSE: Final = (b"connection", b"close")
@@ -91,7 +91,7 @@ class Listening:
         self._server.should_exit = True
 
     async def _move_on(self) -> None:
-        until = asyncio.get_running_loop().time() + _MOVED_ON
+        until = asyncio.get_running_loop().time() + self._config.timeout_keep_alive + _MOVED_ON
         while self._connections() and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110  (uvicorn tells nobody)
             await asyncio.sleep(_READ)
         self._leave()
