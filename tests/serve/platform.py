@@ -59,6 +59,12 @@ class Platform:
         self.url = ""
         self.closing = contextlib.AsyncExitStack()
 
+    @property
+    def roots(self):
+        """The spans that begin something here; above one may be a span of the client's, which some record by themselves."""
+        ours = {each.span_id for each in self.spans}
+        return [each for each in self.spans if each.parent_id not in ours]
+
     async def _connection(self, project, name, environment):
         return await self.database.read(lambda db: config.connection_for(db, project, name, environment))
 

@@ -68,7 +68,7 @@ async def test_every_kind_of_name_answers_and_is_traced(tmp_path):
             assert answer.usage.output_tokens == 5
             assert raw.headers["x-tidemill-trace"] == answer.tidemill["trace"]
         assert answer.tidemill["release"] == raw.headers["x-tidemill-release"]
-        roots = [each for each in platform.spans if each.parent_id is None]
+        roots = platform.roots
         assert {each.user for each in roots} == {"ada"}
         assert roots[0].release == release
 
@@ -138,7 +138,7 @@ async def test_the_answers_of_tools_come_back_with_pictures_and_thoughts(tmp_pat
             extra_headers={"anthropic-version": "2023-06-01"},
         )
         assert answer.content[0].text == "said: So?"
-        shown = next(each for each in platform.spans if each.parent_id is None).input
+        shown = platform.roots[0].input
         assert [each["role"] for each in shown] == ["system", "user", "assistant", "tool", "user"]
         assert [each["type"] for each in shown[2]["content"]] == ["reasoning", "reasoning", "tool_call"]
         assert [each["type"] for each in shown[3]["content"][0]["parts"]] == ["text", "image"]

@@ -51,7 +51,7 @@ async def test_every_recorded_stream_passes_through_byte_for_byte(tmp_path, monk
             assert answer.status_code == 200, (row["id"], answer.text)
             assert answer.content == row["response"].encode(), row["id"]
             assert upstream.bodies[-1]["model"] == "m"
-        roots = [each for each in platform.spans if each.parent_id is None]
+        roots = platform.roots
         assert len(roots) == len(rows)
         assert {each.status for each in roots} == {"ok"}
         if any('"output_tokens":' in row["response"] or '"completion_tokens":' in row["response"] for row in rows):

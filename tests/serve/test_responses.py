@@ -63,7 +63,7 @@ async def test_every_kind_of_name_answers_and_is_traced(tmp_path):
             assert (answer.status, answer.model, answer.instructions) == ("completed", name, "Be brief.")
             assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens > 0
             assert raw.headers["x-tidemill-trace"] == answer.tidemill["trace"]
-        roots = [each for each in platform.spans if each.parent_id is None]
+        roots = platform.roots
         assert {each.user for each in roots} == {"ada"}
         assert roots[0].release == release
 
