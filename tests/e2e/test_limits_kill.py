@@ -6,10 +6,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from e2e.processes import Server, served
+from e2e.processes import Server, served, until
 
 MODEL = "kind: model\nname: m\nprovider: test\n"
-_ENOUGH = 100_000
 
 
 def ask(server: Server, key: str) -> int:
@@ -20,11 +19,8 @@ def ask(server: Server, key: str) -> int:
 def wait_until_written(server: Server, key: str, requests: int) -> None:
     """Look into the file itself: a question to the server would make it write."""
     with contextlib.closing(sqlite3.connect(f"file:{server.data}/meta.db?mode=ro", uri=True)) as file:
-        for _ in range(_ENOUGH):
-            found = file.execute("SELECT sum(requests) FROM usage_days WHERE subject = ?", (f"key/{key}",)).fetchone()[0]
-            if found == requests:
-                return
-    raise AssertionError(f"{found} of {requests} requests are written")
+        query = "SELECT sum(requests) FROM usage_days WHERE subject = ?"
+        until(lambda: file.execute(query, (f"key/{key}",)).fetchone()[0] == requests)
 
 
 def test_a_limit_of_the_day_holds_through_kills(folder: Path) -> None:

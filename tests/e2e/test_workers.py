@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from e2e.processes import Server, served
+from e2e.processes import Server, served, until
 
 SPEC = """---
 kind: model
@@ -52,7 +52,6 @@ output: "{{{{said.text}}}}"
 """
 _CLIENTS = 8  # connections, which workers share evenly
 _AGREED = 1.0  # seconds
-_SOON = 100.0
 
 
 class Client:
@@ -139,12 +138,6 @@ def workers_of(server: Server) -> dict[str, int]:
             if '"number":' in words:
                 found[words.split('"number":')[1].split(",")[0]] = each.pid
     return found
-
-
-def until(look: Callable[[], bool], *, within: float = _SOON) -> None:
-    deadline = time.monotonic() + within
-    while not look():
-        assert time.monotonic() < deadline, f"not so within {within:.0f} s"
 
 
 def agrees(clients: list[Client], look: Callable[[Client], str], wanted: str) -> None:

@@ -133,6 +133,16 @@ class Platform:
         self.database.close()
 
 
+async def whole_body(receive) -> bytes:
+    """What a request to an ASGI application of a test holds."""
+    message = await receive()
+    body = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        body += message["body"]
+    return body
+
+
 @contextlib.asynccontextmanager
 async def listening(app):
     """Serve an ASGI application on a loopback port; its URL."""

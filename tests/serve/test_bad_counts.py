@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from serve.platform import listening
+from serve.platform import listening, whole_body
 from serve.test_limits import client, limited, used
 
 pytestmark = pytest.mark.anyio
@@ -37,12 +37,7 @@ class Liar:
         self.usage = None
 
     async def __call__(self, scope, receive, send):
-        body = b""
-        while True:
-            message = await receive()
-            body += message["body"]
-            if not message.get("more_body"):
-                break
+        body = await whole_body(receive)
         asked = orjson.loads(body)
         usage = {} if self.usage is None else {"usage": self.usage}
         if "input" in asked:

@@ -5,32 +5,10 @@ import asyncio
 import httpx
 import pytest
 
+from serve.endless import Endless
 from serve.platform import listening, serving
 
 pytestmark = pytest.mark.anyio
-
-
-class Provider:
-    """An upstream that begins to answer and then goes on for ever; `gone` is set when its caller has left."""
-
-    def __init__(self):
-        self.began = asyncio.Event()
-        self.gone = asyncio.Event()
-
-    async def __call__(self, scope, receive, send):
-        message = await receive()
-        body = message["body"]
-        while message.get("more_body"):
-            message = await receive()
-            body += message["body"]
-        if b'"stream":true' in body.replace(b" ", b""):
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-            piece = b'data: {"choices": [{"index": 0, "delta": {"content": "drip "}}]}\n\n'
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        self.began.set()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self.gone.set()
 
 
 def app(url):
@@ -61,7 +39,7 @@ output: "{{{{answer.text}}}}"
 
 @pytest.mark.parametrize("model", ["model/slow", "chain/slow"])
 async def test_leaving_a_stream_closes_the_upstream(tmp_path, model):
-    provider = Provider()
+    provider = Endless()
     async with listening(provider) as url, serving(tmp_path, app(url)) as platform:
         client = await platform.client()
         ask = {"model": model, "messages": [{"role": "user", "content": "?"}]}
@@ -78,7 +56,7 @@ async def test_leaving_a_stream_closes_the_upstream(tmp_path, model):
 
 @pytest.mark.parametrize("model", ["model/slow", "chain/slow"])
 async def test_leaving_while_waiting_closes_the_upstream(tmp_path, model):
-    provider = Provider()
+    provider = Endless()
     async with listening(provider) as url, serving(tmp_path, app(url)) as platform:
         http = await platform.http()
         body = {"model": model, "messages": [{"role": "user", "content": "?"}]}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from serve.kept import keeping
@@ -126,6 +129,20 @@ async def test_a_request_says_what_it_wants_of_kept_vectors_and_they_go_with_the
         assert (await database.read(lambda db: count_answers(db, PROJECT)))[0] == 1
         await database.write(lambda db: forget_answers_of(db, PROJECT, "user", ["ana"]))
         assert await asked("", "ebb") == "miss"
+
+
+async def test_what_is_not_written_yet_is_as_old_as_what_is(tmp_path):
+    async with keeping(tmp_path, KEPT) as kept:
+        http = await kept.platform.http()
+        busy = threading.Event()
+        held = asyncio.create_task(kept.platform.database.write(lambda _: busy.wait()))
+        try:
+            assert [said_of((await embed(http, "ebb"))[0]) for _ in range(2)] == ["miss", "hit"]
+            kept.clock.late = 3601
+            assert said_of((await embed(http, "ebb"))[0]) == "miss"
+        finally:
+            busy.set()
+            await held
 
 
 async def test_another_embedder_takes_the_place_of_one_that_fails(tmp_path):

@@ -38,12 +38,11 @@ kept_answers = Table(
 )
 
 
-class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `body` is as `models.cache` writes it; `cost` in US dollars is what a hit saves."""
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a kept answer: `cost` in US dollars is what a hit saves; `context` and `vector` are its question's."""
 
     project: str
     key: str
-    body: bytes
     cost: float | None
     created_ns: int
     expires_ns: int
@@ -52,6 +51,12 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     session: str | None = None
     trace: str | None = None
+
+
+class KeptAnswer(Kept, frozen=True, kw_only=True):
+    """One answer. `body` is as `models.cache` writes it."""
+
+    body: bytes
 
 
 def put_answers(db: Connection, answers: Sequence[KeptAnswer]) -> int:

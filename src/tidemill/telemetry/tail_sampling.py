@@ -14,7 +14,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -113,26 +113,18 @@ class TailSampler:
         """Take spans and return when they are safe on disk. Raises `StorageFull` or `Unavailable`."""
         if self._is_full():
             raise self._out.problem or Unavailable(_BEHIND, hint="Send it again soon.")
-        wait: list[bytes] = []
-        go: list[bytes] = []
-        for record in records:
-            row = encode_row(record, received_ns=received_ns)
-            decided = self._admit(record, row)
-            if decided is None:
-                wait.append(row)
-            else:
-                go += decided
-        if wait:
-            await self._opened().append_rows(SPANS, wait)
-        if go:
-            await self._out.append_rows(SPANS, go)
+        await self._take((record, encode_row(record, received_ns=received_ns)) for record in records)
 
     async def append_rows(self, rows: Sequence[bytes]) -> None:
         """`append` for rows that another process made of spans and kept; they are safe here when it returns."""
+        await self._take((_outline(orjson.loads(row)), row) for row in rows)
+
+    async def _take(self, spans: Iterable[tuple[SpanRecord, bytes]]) -> None:
+        """Keep spans with their rows: those that wait apart, the others where they are stored from."""
         wait: list[bytes] = []
         go: list[bytes] = []
-        for row in rows:
-            decided = self._admit(_outline(orjson.loads(row)), row)
+        for record, row in spans:
+            decided = self._admit(record, row)
             if decided is None:
                 wait.append(row)
             else:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import anyio.to_thread
-import msgspec
 from sqlalchemy import Connection
 
 from tidemill.core.chat import ChatResponse
@@ -14,7 +13,7 @@ from tidemill.core.clock import Clock
 from tidemill.models.cache.behind import Behind
 from tidemill.models.cache.written import from_bytes, to_bytes
 from tidemill.store.database import Database
-from tidemill.store.kept_answers import KeptAnswer, get_answer, purge_answers, put_answers
+from tidemill.store.kept_answers import Kept, KeptAnswer, get_answer, purge_answers, put_answers
 
 MOST_BYTES: Final = 256 * 2**20
 """Of one project's kept answers, compressed."""
@@ -23,20 +22,10 @@ _MOST_PENDING: Final = 1000
 _IN_TASK: Final = 16 * 2**10  # bytes that are read on the event loop
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is kept. `cost` in US dollars is what it took; `context` and `vector` are those of its question."""
+class Entry(Kept, frozen=True, kw_only=True):
+    """An answer that is to be kept."""
 
-    project: str
-    key: str
     response: ChatResponse
-    cost: float | None
-    created_ns: int
-    expires_ns: int
-    context: str | None = None
-    vector: bytes | None = None
-    user: str | None = None
-    session: str | None = None
-    trace: str | None = None
 
 
 class Shelf:
@@ -93,11 +82,6 @@ def _put(db: Connection, entries: Sequence[Entry]) -> int:
     for each in entries:
         body = to_bytes(each.response)
         if len(body) <= _LARGEST:
-            rows.append(
-                KeptAnswer(
-                    project=each.project, key=each.key, body=body, cost=each.cost, created_ns=each.created_ns,
-                    expires_ns=each.expires_ns, context=each.context, vector=each.vector, user=each.user,
-                    session=each.session, trace=each.trace,
-                )
-            )  # fmt: skip
+            known = {name: getattr(each, name) for name in Kept.__struct_fields__}
+            rows.append(KeptAnswer(body=body, **known))
     return put_answers(db, rows)

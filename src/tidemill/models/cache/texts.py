@@ -79,11 +79,7 @@ class KeptVectors:
         except TidemillError as error:
             _log.warning("kept vectors cannot be read: %s", error)
         found = {**kept, **pending}
-        return {
-            place: found[key]
-            for place, key in enumerate(keys)
-            if key in found and (most is None or now_ns - found[key].created_ns <= most * _NS)
-        }
+        return {place: found[key] for place, key in enumerate(keys) if key in found and _is_fresh(found[key], now_ns, most)}
 
     async def _write(self, rows: Sequence[KeptAnswer]) -> None:
         await self._database.tally(lambda db: put_answers(db, rows))
@@ -139,6 +135,11 @@ def _keys(call: Call, policy: CachePolicy, dimensions: int | None) -> list[str]:
         each.update(text.encode("utf-8", "surrogatepass"))
         keys.append(each.hexdigest())
     return keys
+
+
+def _is_fresh(kept: KeptAnswer, now_ns: int, most: float | None) -> bool:
+    """Whether its time is not over, and it is at most so many seconds old."""
+    return kept.expires_ns > now_ns and (most is None or now_ns - kept.created_ns <= most * _NS)
 
 
 def _nothing_kept() -> NotFound:

@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from tidemill.telemetry.spool.segments import Batch, Position, load_position, read_batch, save_position, segment_numbers
+from tidemill.telemetry.spool.segments import Position, Segments, load_position, segment_numbers
 
 FOLDER: Final = "workers"
 TO_SAMPLE: Final = "to_sample"
@@ -63,20 +63,14 @@ class HandingOver:
         os.close(self._lock)
 
 
-class HandedSpool:
-    """The reader's side of one spool."""
+class HandedSpool(Segments):
+    """The reader's side of one spool. `durable` is as of the last `look`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder, load_position(folder))
         self.is_over = False
         """Whether the writer has ended."""
-        self._durable = load_position(folder)
         self._lock: int | None = None
-
-    @property
-    def durable(self) -> Position:
-        """Everything before this position is safe on disk, as of the last `look`."""
-        return self._durable
 
     def look(self) -> None:
         """See what was added, and whether the writer still lives."""
@@ -87,18 +81,6 @@ class HandedSpool:
             return
         last = max([self.position().segment - 1, *segment_numbers(self.folder)])
         self._durable = Position(last + 1, 0)
-
-    def read(self, start: Position, *, limit: int = 4 << 20) -> Batch:
-        """About `limit` bytes of rows after `start`, of what is safe on disk."""
-        return read_batch(self.folder, start, self._durable, limit=limit)
-
-    def position(self) -> Position:
-        """Up to where rows were projected."""
-        return load_position(self.folder)
-
-    def commit(self, position: Position) -> None:
-        """Note that everything before `position` was projected; segments before it go."""
-        save_position(self.folder, position)
 
     def remove(self) -> None:
         """Remove the folder; only once it is over and everything was projected."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio.to_thread
 import orjson
@@ -18,7 +18,7 @@ from tidemill.core.errors import MissingExtra, StorageFull, TidemillError, Unava
 from tidemill.telemetry.engine.native import decode_blocks
 from tidemill.telemetry.engine.protocol import Engine, EngineDied, Refused
 from tidemill.telemetry.spool.frames import Rows, decode_rows
-from tidemill.telemetry.spool.segments import Batch, Position, keep_damaged, segment_path
+from tidemill.telemetry.spool.segments import Batch, Position, Segments, keep_damaged, segment_path
 
 _GATHER_SECONDS: Final = 0.25
 _STREAM_SECONDS: Final = 2.0
@@ -43,33 +43,10 @@ Screen: TypeAlias = Callable[[Rows], Awaitable[Rows | None]]
 _log = logging.getLogger("tidemill.telemetry")
 
 
-class Source(Protocol):
-    """What is projected: a spool, of this process or of another one."""
-
-    folder: Path
-
-    @property
-    def durable(self) -> Position:
-        """Everything before this position is safe on disk."""
-        ...
-
-    def read(self, start: Position, *, limit: int = ...) -> Batch:
-        """About `limit` bytes of rows after `start`."""
-        ...
-
-    def position(self) -> Position:
-        """Up to where rows were projected."""
-        ...
-
-    def commit(self, position: Position) -> None:
-        """Note that everything before `position` was projected."""
-        ...
-
-
 class Projector:
     """One task. `wake` says that there is more in the spool; `reach` waits until a place in it was projected."""
 
-    def __init__(self, spool: Source, engine: Engine, *, screen: Screen | None = None, aside: Path | None = None) -> None:
+    def __init__(self, spool: Segments, engine: Engine, *, screen: Screen | None = None, aside: Path | None = None) -> None:
         """`aside` is where that goes which cannot be stored or read; by default the spool's own folder."""
         self.problem: TidemillError | None = None
         self.rejected = 0

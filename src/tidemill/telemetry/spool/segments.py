@@ -113,6 +113,31 @@ def read_batch(folder: Path, start: Position, durable: Position, *, limit: int) 
     return Batch((), max(position, durable), skipped, damaged)
 
 
+class Segments:
+    """A folder of segments, as whoever projects it sees it: all that lies before `durable` can be read."""
+
+    def __init__(self, folder: Path, durable: Position) -> None:
+        self.folder = folder
+        self._durable = durable
+
+    @property
+    def durable(self) -> Position:
+        """Everything before this position is safe on disk, as far as is known here."""
+        return self._durable
+
+    def read(self, start: Position, *, limit: int = 4 << 20) -> Batch:
+        """About `limit` bytes of rows after `start`, of what is safe on disk."""
+        return read_batch(self.folder, start, self._durable, limit=limit)
+
+    def position(self) -> Position:
+        """Up to where rows were projected."""
+        return load_position(self.folder)
+
+    def commit(self, position: Position) -> None:
+        """Note that everything before `position` was projected; segments before it go."""
+        save_position(self.folder, position)
+
+
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size

@@ -30,13 +30,10 @@ from tidemill.core.records import SpanRecord
 from tidemill.telemetry.row import encode_row, encode_spans
 from tidemill.telemetry.spool.frames import LARGEST_ROW, SPANS, encode_block_frame, encode_rows
 from tidemill.telemetry.spool.segments import (
-    Batch,
     Position,
-    load_position,
+    Segments,
     new_segment,
     next_number,
-    read_batch,
-    save_position,
     segment_path,
 )  # fmt: skip
 
@@ -49,7 +46,7 @@ _BLOCK_ROWS: Final = 200  # what one damaged frame costs at most
 _BLOCK_BYTES: Final = 1 << 20
 
 
-class Spool:
+class Spool(Segments):
     """A folder of segments. `put` and `append` may be called from any thread.
 
     `limit_bytes` bounds what waits in memory while the disk is slow or full; beyond it `put` drops and counts.
@@ -64,7 +61,7 @@ class Spool:
         limit_bytes: int = 64 << 20,
         on_durable: Callable[[], None] | None = None,
     ) -> None:
-        self.folder = folder
+        super().__init__(folder, Position(next_number(folder), 0))
         self.dropped = 0
         self._told = 0
         self._told_at = 0.0
@@ -82,12 +79,6 @@ class Spool:
         self._turned = False
         self._writer: threading.Thread | None = None
         self._descriptor: int | None = None
-        self._durable = Position(next_number(folder), 0)
-
-    @property
-    def durable(self) -> Position:
-        """Everything before this position is on disk."""
-        return self._durable
 
     def put(self, record: SpanRecord) -> bool:
         """Take a span without waiting; False when it was dropped because too much waits already."""
@@ -130,18 +121,6 @@ class Spool:
         """Begin another segment, so that the one before can go once it was projected. Raises as `sync`."""
         self._turned = True
         await self.sync()
-
-    def read(self, start: Position, *, limit: int = 4 << 20) -> Batch:
-        """About `limit` bytes of rows after `start`, of what is safe on disk."""
-        return read_batch(self.folder, start, self._durable, limit=limit)
-
-    def position(self) -> Position:
-        """Up to where rows were projected."""
-        return load_position(self.folder)
-
-    def commit(self, position: Position) -> None:
-        """Note that everything before `position` was projected; segments before it go."""
-        save_position(self.folder, position)
 
     def close(self) -> None:
         """Write what waits and stop. What the disk still refuses is lost, and counted in `dropped`."""
