@@ -109,7 +109,8 @@ def test_langchain_as_a_client_of_anthropic(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # those of its own types
 @pytest.mark.parametrize("dialect", ["openai", "anthropic", "text-completion-openai"])
-def test_litellm_as_a_client(tmp_path, dialect):
+def test_litellm_as_a_client(tmp_path, monkeypatch, dialect):
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "true")  # else its import asks the network for prices
     litellm = pytest.importorskip("litellm")
 
     def ask(url, key):
