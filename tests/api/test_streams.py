@@ -10,6 +10,7 @@ import pytest
 
 from api.house import House, Project
 from tidemill.api.events import Event, event_stream
+from waiting import until
 
 SLOW = """
 {kind: model, name: slow, provider: test, reply: "one two three four five six seven eight", tokens_per_second: 4}
@@ -63,13 +64,8 @@ def test_closing_a_stream_stops_the_run(house: House, filled: Project) -> None:
         while b"event: delta" not in got:
             got += line.recv(4096)
     trace = got.partition(b"\nid: ")[2].partition(b".")[0].decode()
-    ended = None
-    for _ in range(200):
-        answer = filled.raw("GET", f"/traces/{trace}")
-        if answer.status_code == 200 and answer.json()["spans"]:
-            ended = answer.json()
-            break
-    assert ended is not None
+    until(lambda: filled.raw("GET", f"/traces/{trace}").status_code == 200 and filled.get(f"/traces/{trace}")["spans"])
+    ended = filled.get(f"/traces/{trace}")
     assert "eight" not in json.dumps(ended["output"])
 
 

@@ -9,8 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,6 @@ import httpx
 TIDEMILL = str(Path(sys.executable).with_name("tidemill"))
 _START_SECONDS = 60
 _CALL_SECONDS = 110
-_SOON = 100.0
 _EVERY_FLAG = "up --host 127.0.0.1 --port 0 --otlp-grpc-port 0 --no-open --json".split()
 
 
@@ -166,10 +164,3 @@ def served(folder: Path, **options) -> Iterator[Server]:
     finally:
         assert server.stop() == 0, server.log.read_text()
         assert "Traceback" not in server.log.read_text(), server.log.read_text()
-
-
-def until(look: Callable[[], bool], *, within: float = _SOON) -> None:
-    """Look until it is so. `within` is in seconds: what a test gives up after, no measure of what is looked at."""
-    deadline = time.monotonic() + within
-    while not look():
-        assert time.monotonic() < deadline, f"not so within {within:.0f} s"

@@ -6,7 +6,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from e2e.processes import Server, served, until
+from e2e.processes import Server, served
+from waiting import until
 
 MODEL = "kind: model\nname: m\nprovider: test\n"
 

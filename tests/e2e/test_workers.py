@@ -16,7 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from e2e.processes import Server, served, until
+from e2e.processes import Server, served
+from waiting import until
 
 SPEC = """---
 kind: model
