@@ -24,6 +24,7 @@ from tidemill.models.caller import Caller
 from tidemill.models.calls import Attempt, Call, Routed, Router, Spent
 from tidemill.models.healing import Healing, Ping
 from tidemill.models.retry import RetryPolicy
+from tidemill.models.routed_time import Allowed, Lateness
 from tidemill.models.routing import course as courses
 from tidemill.models.routing.endings import ended, kind_of
 from tidemill.models.routing.facts import Facts, LanguageOf
@@ -115,6 +116,7 @@ class Routes:
         self._healing = Healing(ping=ping, clock=self._clock)
         self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
         self._board = Board(chance=chance)
+        self._lateness = Lateness()
         self._under_way: dict[int, _UnderWay] = {}
 
     async def run(self, call: Call, attempt: Attempt[T]) -> Routed[T]:
@@ -292,16 +294,18 @@ class Routes:
         """One attempt, with its span. The span of a good one is ended by `settled`."""
         attributes: dict[str, Json] = {genai.TARGET: step.target.name, genai.ATTEMPT: step.number, genai.WHY: step.why}
         span = request.call.span.child(step.target.name, kind=_SPANS.get(request.call.operation, "llm"), attributes=attributes)
+        allowed: Allowed | None = None
         try:
             if step.delay:
                 await asyncio.sleep(step.delay)
-            async with asyncio.timeout(step.timeout):
+            with Allowed(step.timeout, None if step.is_bound_by_caller else self._lateness) as allowed:
                 answer = await request.attempt(request.plan.models[step.target.index], timeout=step.timeout)
         except asyncio.CancelledError:
             self._stopped(request, step, span)
             raise
         except TimeoutError:
             error: TidemillError = Unavailable(f"{step.target.name} gave nothing for {step.timeout:.3g} s", kind="timeout")
+            step.is_in_doubt = allowed is not None and allowed.was_too_busy
         except TidemillError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001  (a provider that crashes must not take the request with it)
