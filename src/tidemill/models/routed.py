@@ -116,6 +116,7 @@ class Routes:
         self._healing = Healing(ping=ping, clock=self._clock)
         self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
         self._board = Board(chance=chance)
+        self._making: dict[tuple[str, str], asyncio.Task[_Plan]] = {}
         self._lateness = Lateness()
         self._under_way: dict[int, _UnderWay] = {}
 
@@ -178,16 +179,26 @@ class Routes:
         await self._healing.close()
 
     async def _plan(self, version: Version) -> _Plan:
+        """The route's plan. A new one is made once, however many requests come for it in that moment."""
         key = (version.project, version.digest)
         plan = self._plans.get(key)
-        if plan is None:
-            route = await anyio.to_thread.run_sync(self._compile, version)
-            refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
-            models = [await self._version_of(version.project, ref) for ref in refs]
-            targets = tuple(_with_context(*each) for each in zip(route.targets, models, strict=True))
-            plan = self._plans[key] = _Plan(route=replace(route, targets=targets), models=tuple(models))
-            if len(self._plans) > _COMPILED:
-                self._plans.popitem(last=False)
+        if plan is not None:
+            return plan
+        making = self._making.get(key)
+        if making is None:
+            making = self._making[key] = asyncio.create_task(self._make_plan(version))
+            making.add_done_callback(lambda _: self._making.pop(key, None))
+        return await asyncio.shield(making)
+
+    async def _make_plan(self, version: Version) -> _Plan:
+        route = await anyio.to_thread.run_sync(self._compile, version)
+        refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
+        models = [await self._version_of(version.project, ref) for ref in refs]
+        targets = tuple(_with_context(*each) for each in zip(route.targets, models, strict=True))
+        plan = _Plan(route=replace(route, targets=targets), models=tuple(models))
+        self._plans[version.project, version.digest] = plan
+        if len(self._plans) > _COMPILED:
+            self._plans.popitem(last=False)
         return plan
 
     def _compile(self, version: Version) -> Route:
