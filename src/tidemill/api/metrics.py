@@ -79,6 +79,7 @@ class Measured:
             await send(message)
 
         self._measures.count("tidemill_http_requests_in_flight")
+        scope["tidemill.send"] = send
         try:
             await self._app(scope, receive, noted)
         finally:
