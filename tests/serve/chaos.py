@@ -11,7 +11,7 @@ import itertools
 import random
 import statistics
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -27,7 +27,7 @@ HEAVY = ("huge_line", "zip_bomb")  # tens of megabytes each: asked for one reque
 BAD = tuple(name for name, each in BEHAVIOURS.items() if each.fault != "none")
 BREAKS_OFF = {name.replace("_", "-") for name, each in BEHAVIOURS.items() if each.fault == "within"}
 ALLOWED = 2.0  # seconds that a route gives a target
-MOST = 400  # requests under way: a machine that is too busy for the rate gets fewer, and `Found` says how many
+MOST = 400  # requests under way: a machine that is too busy for the rate takes longer, and `Found` says what it was
 
 
 def route(chance: random.Random, number: int) -> str:
@@ -90,7 +90,7 @@ async def world(folder) -> AsyncIterator[World]:
         processes = [await stack.enter_async_context(upstream_process(*each)) for each in (GOOD, light, HEAVY)]
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         made = World(await starting, http, processes)
-        await made.apply("".join(model(name.replace("_", "-"), url, timeout=3) for name, url in made.urls.items()))
+        await made.apply("".join(model(name.replace("_", "-"), url, timeout=10) for name, url in made.urls.items()))
         yield made
 
 
@@ -159,10 +159,11 @@ class Storm:
         self._time = asyncio.get_running_loop().time
 
     async def blow(self, *, seconds: float) -> Found:
-        """Ask so long, and wait for every answer."""
+        """Ask as often as in so many seconds, and wait for every answer; a machine that is too busy takes longer."""
         await self.world.apply(route(self.chance, 0))
         self.key = await self.world.change("/keys", {})
-        changing = [asyncio.create_task(each) for each in (self._change_routes(), self._change_keys(), self._watch())]
+        work = [self._change_routes(), self._change_keys(), *map(self._watch, GOOD)]
+        changing = [asyncio.create_task(each) for each in work]
         try:
             began = self._time()
             async with asyncio.TaskGroup() as tasks:
@@ -171,8 +172,6 @@ class Storm:
                     self.found.requests += 1
                     tasks.create_task(self._one(number)).add_done_callback(lambda _: self._may.release())
                     await asyncio.sleep(max(0.0, began + (number + 1) / RATE - self._time()))
-                    if self._time() > began + seconds:
-                        break
                 self.found.rate = self.found.requests / (self._time() - began)
             assert not any(each.done() for each in changing), [each.exception() for each in changing if each.done()]
         finally:
@@ -221,9 +220,9 @@ class Storm:
                 old.remove(each)
             await asyncio.sleep(0.2)
 
-    async def _watch(self) -> None:
-        """Ask the good upstreams straight, so that it is known whether they could have served."""
-        for name in self._good():
+    async def _watch(self, name: str) -> None:
+        """Ask a good upstream straight, so that it is known whether it could have served."""
+        while True:
             began = self._time()
             with contextlib.suppress(TimeoutError, aiohttp.ClientError):
                 async with asyncio.timeout(2 * ALLOWED):
@@ -232,9 +231,6 @@ class Storm:
             if self.found.watched[-1] > ALLOWED:
                 self.found.unwell.append((began, self._time()))
             await asyncio.sleep(0.1)
-
-    def _good(self) -> Iterator[str]:
-        return itertools.cycle(GOOD)
 
 
 def is_whole(reply: Reply) -> bool:

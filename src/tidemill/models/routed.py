@@ -24,7 +24,7 @@ from tidemill.models.caller import Caller
 from tidemill.models.calls import Attempt, Call, Routed, Router, Spent
 from tidemill.models.healing import Healing, Ping
 from tidemill.models.retry import RetryPolicy
-from tidemill.models.routed_time import Allowed, Lateness
+from tidemill.models.routed_time import MOST, Allowed, Lateness
 from tidemill.models.routing import course as courses
 from tidemill.models.routing.endings import ended, kind_of
 from tidemill.models.routing.facts import Facts, LanguageOf
@@ -309,8 +309,10 @@ class Routes:
         try:
             if step.delay:
                 await asyncio.sleep(step.delay)
-            with Allowed(step.timeout, None if step.is_bound_by_caller else self._lateness) as allowed:
-                answer = await request.attempt(request.plan.models[step.target.index], timeout=step.timeout)
+            is_bound = step.is_bound_by_caller
+            with Allowed(step.timeout, None if is_bound else self._lateness) as allowed:
+                silence = step.timeout if is_bound else MOST * step.timeout  # so that it is not that which ends it
+                answer = await request.attempt(request.plan.models[step.target.index], timeout=silence)
         except asyncio.CancelledError:
             self._stopped(request, step, span)
             raise

@@ -8,7 +8,8 @@ from typing import Final, Self
 
 _BEAT: Final = 0.02  # seconds between two measurements
 _GRACE: Final = 0.02  # seconds: what lies in the socket when the time is over is read before the attempt is given up
-_MOST: Final = 2.0  # times its seconds is what an attempt may take in all
+MOST: Final = 2.0
+"""How many times its seconds an attempt may take in all."""
 
 
 class Lateness:
@@ -101,7 +102,7 @@ class Allowed:
         late = 0.0 if self._lateness is None else self._lateness.total(now) - self._before
         taken = now - self._began
         self.had = taken - late
-        left = min(self._seconds + late, _MOST * self._seconds) - taken
+        left = min(self._seconds + late, MOST * self._seconds) - taken
         if left > 0 or (self._lateness is not None and not self._is_last):
             self._is_last = left <= 0
             self._timer = self._loop.call_at(now + max(left, _GRACE), self._look)
