@@ -255,7 +255,7 @@ def _assemble(
         telemetry=telemetry,
         project_keys=keys,
         intake=Intake(telemetry, clock=clock),
-        recorder=Recorder(counting(measures, telemetry.sink), ids=ids, clock=clock),
+        recorder=Recorder(telemetry.before(counting(measures, telemetry.sink)), ids=ids, clock=clock),
         measures=measures,
         models=models, routes=routes, limits=limits, kept=kept, indexes=indexes,
         runner=Runner(models=models, indexes=indexes, database=database, clock=clock),

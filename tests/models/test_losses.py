@@ -1,8 +1,7 @@
 """What one dialect says and another cannot: refused where it changes the answer, else left out."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tidemill.core.chat import ChatRequest, ToolDefinition
 from tidemill.core.errors import Invalid

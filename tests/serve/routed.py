@@ -29,13 +29,14 @@ def model(name: str, upstream: ScriptedUpstream | str, *, timeout: float = 5) ->
 
 @dataclass
 class Reply:
-    """What a client got: `text` so far, `error` of the body or of the stream's last event."""
+    """What a client got: `text` so far, `error` of the body or of the stream's last event, `model` as the answer names it."""
 
     status: int
     text: str
     headers: dict[str, str]
     error: dict | None = None
     ended: bool = True
+    model: str | None = None
 
 
 async def ask(http: aiohttp.ClientSession, url: str, name: str, *, stream=False, key: str, **fields) -> Reply:
@@ -46,17 +47,17 @@ async def ask(http: aiohttp.ClientSession, url: str, name: str, *, stream=False,
         if answer.status != 200 or not stream:
             found = orjson.loads(await answer.read())
             text = "" if "error" in found else found["choices"][0]["message"]["content"]
-            return Reply(answer.status, text, heads, found.get("error"))
-        text, error, ended = "", None, False
+            return Reply(answer.status, text, heads, found.get("error"), model=found.get("model"))
+        text, error, ended, named = "", None, False, None
         for line in (await answer.read()).split(b"\n"):
             if line == b"data: [DONE]":
                 ended = True
             elif line.startswith(b"data: "):
                 event = orjson.loads(line[6:])
-                error = event.get("error", error)
+                error, named = event.get("error", error), event.get("model", named)
                 for choice in event.get("choices", ()):
                     text += choice["delta"].get("content") or ""
-        return Reply(200, text, heads, error, ended)
+        return Reply(200, text, heads, error, ended, named)
 
 
 @contextlib.asynccontextmanager

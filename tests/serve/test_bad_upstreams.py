@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from serve.platform import PROJECT
 from serve.routed import SAID, ask, model, world
+from tidemill.store import access
 from tidemill.telemetry import genai
 from tidemill.testing.misbehaviour import BEHAVIOURS
 from tidemill.testing.upstreams import closed_url
@@ -157,3 +159,23 @@ async def test_a_deadline_holds_for_all_attempts_together(tmp_path):
         late = await ask(http, platform.url, "route/answers", key=key, headers={"x-tidemill-timeout": "1"})
     assert late.status == 504, late.error
     assert "timeout" in [each.attributes.get(genai.FAILURE) for each in platform.spans if each.name == "model/bad"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_request_goes_on_as_it_began_when_its_route_and_its_key_are_changed(tmp_path, stream):
+    async with world(tmp_path, "hangs_before", "answers") as (platform, upstreams, http):
+        bad, good = upstreams["hangs-before"], upstreams["answers"]
+        await platform.apply(model("bad", bad) + model("good", good) + ROUTE)
+        key = await platform.key()
+        asking = asyncio.create_task(ask(http, platform.url, "route/answers", stream=stream, key=key))
+        async with asyncio.timeout(20):
+            while not bad.under_way:  # noqa: ASYNC110  (the upstream has no event for it)
+                await asyncio.sleep(0.01)
+        await platform.apply("{kind: route, name: answers, targets: [model/bad]}")
+        await platform.database.write(
+            lambda db: access.revoke_key(db, PROJECT, key.split("_")[1], now_ns=platform.clock.now_ns())
+        )
+        reply = await asking
+        assert (reply.status, reply.text, reply.headers["x-tidemill-target"]) == (200, SAID, "model/good")
+        late = await ask(http, platform.url, "route/answers", key=key)
+        assert late.status == 401

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Callable, Generator
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,6 +18,7 @@ from tidemill.api.connection import ClientConnection
 from tidemill.core.errors import Conflict, Invalid
 
 DRAIN_SECONDS = 30
+_YOUNG: Final = 20_000
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -65,6 +68,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.on_started()
+            keep_what_is_there()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -87,3 +91,15 @@ async def listen(
         loop.add_signal_handler(number, stop)
     server.on_started = on_ready
     await server.serve(sockets=[listener])
+
+
+def keep_what_is_there() -> None:
+    """Look for garbage only among what requests make, and not so often. For a process that is ready to serve.
+
+    Over a hundred thousand objects (code, tables, schemas) are there for good; Python's collector walks them again and again,
+    and the young ones whenever 700 more are alive, which a dozen requests under way make. Both together took a tenth of the CPU
+    of a request with 32 callers. Hardly anything of a request is in a cycle, so what waits longer for the collector is little.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])

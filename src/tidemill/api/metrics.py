@@ -79,6 +79,7 @@ class Measured:
             await send(message)
 
         self._measures.count("tidemill_http_requests_in_flight")
+        scope["tidemill.send"] = send
         try:
             await self._app(scope, receive, noted)
         finally:
@@ -193,6 +194,7 @@ class MetricsPage:
 def figures_of(platform: Platform) -> Figures:
     """What one process counted, and what it looks at of itself."""
     intake, telemetry = platform.intake, platform.telemetry
+    telemetry.catch_up()
     values, histograms = platform.measures.pairs()
     taken = [(("otlp", "accepted"), float(intake.accepted)), (("otlp", "rejected"), float(intake.rejected))]
     looked_at: dict[str, Series] = {

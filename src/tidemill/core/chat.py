@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from tidemill.core.errors import Invalid
-from tidemill.core.json import Json, JsonObject
+from tidemill.core.json import JsonObject
 from tidemill.core.parts import Message, Part
 
 Dialect: TypeAlias = Literal[
@@ -55,18 +55,16 @@ class Connection:
     options: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToolDefinition:
+class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """A tool as a model sees it; `parameters` is a JSON Schema of an object."""
 
     name: str
     description: str = ""
-    parameters: JsonObject = field(default_factory=dict[str, Json])
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    parameters: JsonObject = {}
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a chat model.
 
     `params` holds sampling parameters by their OpenAI names (`temperature`, `top_p`, `max_tokens`, `stop`, `seed`, `logprobs`,
@@ -80,8 +78,8 @@ class ChatRequest:
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: str | None = None
     output_schema: JsonObject | None = None
-    params: JsonObject = field(default_factory=dict[str, Json])
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    params: JsonObject = {}
+    extra: JsonObject = {}
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -111,8 +109,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TokenLogprob:
+class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
     """A token, its natural-log probability, and the likeliest others at its place.
 
     `data` is the token's own bytes where the provider gave them, since a token may be part of a character; `top_data` those
@@ -126,19 +123,17 @@ class TokenLogprob:
     top_data: tuple[bytes | None, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One of several answers to one request; `index` counts from 0."""
 
     index: int
     message: Message
     finish_reason: FinishReason = "stop"
     logprobs: tuple[TokenLogprob, ...] = ()
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChatResponse:
+class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer. `model` and `fingerprint` are what the provider reported, not what was asked for.
 
     `others` are the answers after the first where `n` asked for several; `usage` is of all. `extra` holds, by dialect, what
@@ -147,16 +142,15 @@ class ChatResponse:
 
     message: Message
     finish_reason: FinishReason = "stop"
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = Usage()
     model: str = ""
     fingerprint: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     others: tuple[Choice, ...] = ()
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of a tool call; `index` says of which one. `id` and `name` come with its first piece."""
 
     index: int
@@ -165,8 +159,7 @@ class ToolCallDelta:
     arguments: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AudioDelta:
+class AudioDelta(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of spoken output: base64 `data` of whole samples, and the words in it. `id` and `expires` come once."""
 
     data: str = ""

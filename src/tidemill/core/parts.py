@@ -9,27 +9,34 @@ Binary content is held by digest (a blob), by URL, or inline as base64 `data`; e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeAlias, cast
+
+import msgspec
 
 from tidemill.core.errors import Invalid
 from tidemill.core.json import Json, JsonObject
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+_JSON = frozenset({"extra", "value"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Text:
+class _Said(msgspec.Struct, frozen=True, kw_only=True):
+    """Has a hash by all that is not JSON."""
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, name) for name in self.__struct_fields__ if name not in _JSON)))
+
+
+class Text(_Said, frozen=True, kw_only=True):
     """Plain text."""
 
     type: ClassVar[str] = "text"
     text: str
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reasoning:
+class Reasoning(_Said, frozen=True, kw_only=True):
     """What a model thought before it answered.
 
     `signature` is the provider's seal, without which it may not take the thought back; `data` is a thought that it gave sealed
@@ -40,20 +47,18 @@ class Reasoning:
     text: str = ""
     signature: str | None = None
     data: str | None = None
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
+class Refusal(_Said, frozen=True, kw_only=True):
     """The model's own words for why it does not answer, where the provider tells them apart from an answer."""
 
     type: ClassVar[str] = "refusal"
     text: str
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Media:
+class Media(_Said, frozen=True, kw_only=True):
     """What image, audio, video and file parts share."""
 
     type: ClassVar[str] = "media"
@@ -62,54 +67,48 @@ class Media:
     url: str | None = None
     data: str | None = None
     name: str | None = None
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.blob, self.url, self.data)) != 1:
             raise Invalid(f"a {self.type} part needs exactly one of blob, url and data")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Image(Media):
+class Image(Media, frozen=True, kw_only=True):
     """A still picture."""
 
     type: ClassVar[str] = "image"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Audio(Media):
+class Audio(Media, frozen=True, kw_only=True):
     """Sound."""
 
     type: ClassVar[str] = "audio"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Video(Media):
+class Video(Media, frozen=True, kw_only=True):
     """Moving pictures."""
 
     type: ClassVar[str] = "video"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class File(Media):
+class File(Media, frozen=True, kw_only=True):
     """Any other document, such as a PDF."""
 
     type: ClassVar[str] = "file"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToolCall:
+class ToolCall(_Said, frozen=True, kw_only=True):
     """A model asks for a tool. `arguments` is the JSON text as the model wrote it, which may be broken."""
 
     type: ClassVar[str] = "tool_call"
     id: str
     name: str
     arguments: str
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToolResult:
+class ToolResult(_Said, frozen=True, kw_only=True):
     """What a tool answered, for the call with the same `id`.
 
     `content` is its text; `parts` is the whole where there is more than text, such as pictures, and empty otherwise.
@@ -120,11 +119,10 @@ class ToolResult:
     content: str
     is_error: bool = False
     parts: tuple[Part, ...] = ()
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    extra: JsonObject = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Other:
+class Other(_Said, frozen=True, kw_only=True):
     """What one dialect has and the others have not, as it was written: a search that the provider made, a container's file.
 
     `dialect` is its name, as in `openai.responses`.
@@ -132,24 +130,23 @@ class Other:
 
     type: ClassVar[str] = "other"
     dialect: str
-    value: JsonObject = field(hash=False)
+    value: JsonObject
 
 
 Part: TypeAlias = Text | Image | Audio | Video | File | ToolCall | ToolResult | Reasoning | Refusal | Other
 _CLASSES: tuple[type[Part], ...] = (Text, Image, Audio, Video, File, ToolCall, ToolResult, Reasoning, Refusal, Other)
 _PARTS: Mapping[str, type[Part]] = {each.type: each for each in _CLASSES}
 _FIELDS: Mapping[type[Part], tuple[str, ...]] = {
-    each: tuple(one.name for one in fields(each) if one.name not in {"parts", "extra"}) for each in _CLASSES
+    each: tuple(one for one in each.__struct_fields__ if one not in {"parts", "extra"}) for each in _CLASSES
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class Message(_Said, frozen=True, kw_only=True):
     """One turn of a conversation."""
 
     role: Role
-    parts: tuple[Part, ...] = field(default=())
-    extra: JsonObject = field(default_factory=dict[str, Json], hash=False)
+    parts: tuple[Part, ...] = ()
+    extra: JsonObject = {}
 
     @classmethod
     def of(cls, role: Role, text: str) -> Message:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import anyio
+from msgspec.structs import replace
 
 from tidemill.core.chat import FinishReason, ToolDefinition, Usage
 from tidemill.core.digests import digest_json

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Final, cast
@@ -60,15 +59,8 @@ class Asking:
         self._clock = clock
 
     async def __call__(self, model: Version, /, *, timeout: float | None = None) -> Opened:
-        """Ask one model once; within `timeout` seconds the answer, or its beginning, is there."""
-        if timeout is None:
-            return await self._ask(model, None)
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._ask(model, timeout)
-        except TimeoutError as error:
-            hint = "It was given up in favour of what else is to be done in time."
-            raise Unavailable(f"{model.bare} did not answer within {timeout:g} s", hint=hint, kind="timeout") from error
+        """Ask one model once. No silence is longer than `timeout` seconds; how long all may take is the caller's to watch."""
+        return await self._ask(model, timeout)
 
     async def discard(self, opened: Opened, /) -> None:
         """Close an answer that is not taken."""

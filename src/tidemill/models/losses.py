@@ -7,8 +7,10 @@ rest, by the dialect that has it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from tidemill.core.chat import ChatRequest, Dialect
 from tidemill.core.errors import Invalid, Problem

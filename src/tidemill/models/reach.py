@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, cast
+
+from msgspec.structs import replace
 
 from tidemill.core.chat import ChatRequest, Connection
 from tidemill.core.errors import Invalid, NotFound

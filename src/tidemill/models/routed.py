@@ -24,6 +24,7 @@ from tidemill.models.caller import Caller
 from tidemill.models.calls import Attempt, Call, Routed, Router, Spent
 from tidemill.models.healing import Healing, Ping
 from tidemill.models.retry import RetryPolicy
+from tidemill.models.routed_time import MOST, Allowed, Lateness
 from tidemill.models.routing import course as courses
 from tidemill.models.routing.endings import ended, kind_of
 from tidemill.models.routing.facts import Facts, LanguageOf
@@ -115,6 +116,8 @@ class Routes:
         self._healing = Healing(ping=ping, clock=self._clock)
         self._plans: OrderedDict[tuple[str, str], _Plan] = OrderedDict()
         self._board = Board(chance=chance)
+        self._making: dict[tuple[str, str], asyncio.Task[_Plan]] = {}
+        self._lateness = Lateness()
         self._under_way: dict[int, _UnderWay] = {}
 
     async def run(self, call: Call, attempt: Attempt[T]) -> Routed[T]:
@@ -176,16 +179,26 @@ class Routes:
         await self._healing.close()
 
     async def _plan(self, version: Version) -> _Plan:
+        """The route's plan. A new one is made once, however many requests come for it in that moment."""
         key = (version.project, version.digest)
         plan = self._plans.get(key)
-        if plan is None:
-            route = await anyio.to_thread.run_sync(self._compile, version)
-            refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
-            models = [await self._version_of(version.project, ref) for ref in refs]
-            targets = tuple(_with_context(*each) for each in zip(route.targets, models, strict=True))
-            plan = self._plans[key] = _Plan(route=replace(route, targets=targets), models=tuple(models))
-            if len(self._plans) > _COMPILED:
-                self._plans.popitem(last=False)
+        if plan is not None:
+            return plan
+        making = self._making.get(key)
+        if making is None:
+            making = self._making[key] = asyncio.create_task(self._make_plan(version))
+            making.add_done_callback(lambda _: self._making.pop(key, None))
+        return await asyncio.shield(making)
+
+    async def _make_plan(self, version: Version) -> _Plan:
+        route = await anyio.to_thread.run_sync(self._compile, version)
+        refs = [parse_ref(each.ref).at(version.refs[each.ref]) for each in route.targets]
+        models = [await self._version_of(version.project, ref) for ref in refs]
+        targets = tuple(_with_context(*each) for each in zip(route.targets, models, strict=True))
+        plan = _Plan(route=replace(route, targets=targets), models=tuple(models))
+        self._plans[version.project, version.digest] = plan
+        if len(self._plans) > _COMPILED:
+            self._plans.popitem(last=False)
         return plan
 
     def _compile(self, version: Version) -> Route:
@@ -292,16 +305,20 @@ class Routes:
         """One attempt, with its span. The span of a good one is ended by `settled`."""
         attributes: dict[str, Json] = {genai.TARGET: step.target.name, genai.ATTEMPT: step.number, genai.WHY: step.why}
         span = request.call.span.child(step.target.name, kind=_SPANS.get(request.call.operation, "llm"), attributes=attributes)
+        allowed: Allowed | None = None
         try:
             if step.delay:
                 await asyncio.sleep(step.delay)
-            async with asyncio.timeout(step.timeout):
-                answer = await request.attempt(request.plan.models[step.target.index], timeout=step.timeout)
+            is_bound = step.is_bound_by_caller
+            with Allowed(step.timeout, None if is_bound else self._lateness) as allowed:
+                silence = step.timeout if is_bound else MOST * step.timeout  # so that it is not that which ends it
+                answer = await request.attempt(request.plan.models[step.target.index], timeout=silence)
         except asyncio.CancelledError:
             self._stopped(request, step, span)
             raise
         except TimeoutError:
             error: TidemillError = Unavailable(f"{step.target.name} gave nothing for {step.timeout:.3g} s", kind="timeout")
+            step.is_in_doubt = allowed is not None and allowed.was_too_busy
         except TidemillError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001  (a provider that crashes must not take the request with it)

@@ -19,7 +19,7 @@ def open_routes(models: Models, *, database: Database, clock: Clock, language_of
     """What routes decide stands on the way of every call; a call of one model goes on as before."""
 
     async def version_of(project: str, ref: Ref) -> Version:
-        return await database.read(lambda db: registry.get_version(db, project, ref))
+        return await database.remember(("version", project, str(ref)), lambda db: registry.get_version(db, project, ref))
 
     async def ping(model: Version, project: str, environment: str) -> None:
         caller = Caller(project=project, environment=environment, cache=CacheControl(read=False, write=False))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_ENDS: Final = (b"\n", b"\r")
+
 
 class WholeLines:
     """Lets whole lines through, byte for byte, and holds what follows the last of them until its end comes."""
@@ -13,9 +17,9 @@ class WholeLines:
 
     def pass_on(self, piece: bytes) -> bytes:
         """What may go on now."""
-        end = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
-        if end == len(piece) and not self._held:
+        if not self._held and piece.endswith(_ENDS):
             return piece
+        end = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
         if not end:
             self._held += piece
             return b""

@@ -45,7 +45,11 @@ class Presence:
 
 
 class Exchange:
-    """One request and its response. `sent` counts what went into a stream, `tail` is the last of it, once it is out."""
+    """One request and its response. `sent` counts what went into a stream, `tail` is the last of it, once it is out.
+
+    What stands between here and the connection looks at the head of the response only, so its body goes straight to
+    `scope["tidemill.send"]`, where that is.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
@@ -60,6 +64,7 @@ class Exchange:
         self._is_read = False
         self._receive = receive
         self._send = send
+        self._send_body: Send = scope.get("tidemill.send") or send
         self._presence: Presence | None = scope.get("tidemill.presence")
 
     async def read(self, *, limit: int) -> bytes:
@@ -128,12 +133,12 @@ class Exchange:
         content = dump_json(body)
         fixed = {"content-type": "application/json", "content-length": str(len(content))}
         await self.start(status, headers={**fixed, **headers})
-        await self._send({"type": "http.response.body", "body": content})
+        await self._send_body({"type": "http.response.body", "body": content})
 
     async def send(self, status: int, content: bytes, *, headers: Mapping[str, str]) -> None:
         """Answer with bytes; `headers` say of which type they are."""
         await self.start(status, headers={"content-length": str(len(content)), **headers})
-        await self._send({"type": "http.response.body", "body": content})
+        await self._send_body({"type": "http.response.body", "body": content})
 
     async def start_events(self, *, headers: Mapping[str, str]) -> None:
         """Begin server-sent events, unless a ping has begun them."""
@@ -151,7 +156,7 @@ class Exchange:
         if events or last:
             self.sent += 1
             self.tail = _UNDER_WAY
-            await self._send({"type": "http.response.body", "body": events, "more_body": not last})
+            await self._send_body({"type": "http.response.body", "body": events, "more_body": not last})
             self.tail = _UNDER_WAY if last else events
 
     async def open_events(self, ping: bytes, *, headers: Mapping[str, str]) -> None:
@@ -169,7 +174,7 @@ class Exchange:
         """Send a sign of life, if this is between two events."""
         if self.tail and not self.tail.endswith(_EVENT_ENDS):
             return
-        await self._send({"type": "http.response.body", "body": ping, "more_body": True})
+        await self._send_body({"type": "http.response.body", "body": ping, "more_body": True})
 
     async def start(self, status: int, *, headers: Mapping[str, str]) -> None:
         """Begin the response. What cannot stand in a header, such as the end of a line, is left out of it."""

@@ -94,7 +94,7 @@ class Resolver:
         bundle = self._bundles.get(key)
         if bundle is None:
             exact = ref.at(root.digest)
-            bundle = await self._database.read(lambda db: release.load_bundle(db, project, exact))
+            bundle = await self._database.remember(("bundle", *key), lambda db: release.load_bundle(db, project, exact))
             self._bundles[key] = bundle
             if len(self._bundles) > _REMEMBERED:
                 self._bundles.popitem(last=False)

@@ -66,6 +66,7 @@ class Database:
         self._idle: queue.LifoQueue[Connection] = queue.LifoQueue()
         self._written = 0
         self._remembered: OrderedDict[Hashable, tuple[int, object]] = OrderedDict()
+        self._reading: dict[Hashable, tuple[int, asyncio.Future[None]]] = {}
         self._seen = ""
         self._noticed = float("-inf")
         self._noticing: asyncio.Future[None] | None = None
@@ -95,16 +96,29 @@ class Database:
     async def remember(self, key: Hashable, work: Callable[[Connection], T]) -> T:
         """`read`, or what the last reading under this `key` gave when nothing was written since. For reads on every request.
 
-        What this process wrote is seen at once; what others wrote within a quarter of a second.
+        What this process wrote is seen at once; what others wrote within a quarter of a second. Of many at once one reads, and
+        the others wait for it: after a change every request under way wants the same.
         """
         if self.has_others:
             await self._notice_others()
         found = self._remembered.get(key)
         if found is not None and found[0] == self._written:
             return cast("T", found[1])
-        before = self._written
-        value = await self.read(work)
-        self._remembered[key] = (before, value)
+        before, loop = self._written, asyncio.get_running_loop()
+        reading = self._reading.get(key)
+        if reading is not None and reading[0] == before and reading[1].get_loop() is loop:
+            await asyncio.shield(reading[1])
+            found = self._remembered.get(key)
+            if found is not None and found[0] >= before:
+                return cast("T", found[1])
+        own = self._reading[key] = (before, loop.create_future())
+        try:
+            value = await self.read(work)
+            self._remembered[key] = (before, value)
+        finally:  # where it failed, each of the others reads by itself
+            own[1].set_result(None)
+            if self._reading.get(key) is own:
+                del self._reading[key]
         if len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
         return value

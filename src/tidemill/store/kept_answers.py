@@ -87,6 +87,11 @@ def get_answers(db: Connection, project: str, keys: Sequence[str], *, now_ns: in
     return found
 
 
+def keys_of(db: Connection, project: str, *, limit: int) -> Sequence[str]:
+    """The keys under which a project keeps anything, at most so many."""
+    return db.execute(select(kept_answers.c.key).filter_by(project=project).limit(limit)).scalars().all()
+
+
 def vectors_in(db: Connection, project: str, context: str, *, now_ns: int, limit: int) -> Sequence[tuple[str, bytes]]:
     """Key and vector of the answers in a context, the newest first."""
     query = select(kept_answers.c.key, kept_answers.c.vector).filter_by(project=project, context=context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -33,6 +33,7 @@ from tidemill.telemetry.spool.projector import Projector
 from tidemill.telemetry.spool.segments import bytes_after
 from tidemill.telemetry.spool.spool import Spool
 from tidemill.telemetry.tail_sampling import HandedTail, TailSampler
+from tidemill.telemetry.together import Together
 
 _FLUSH_SECONDS: Final = 20.0
 
@@ -92,6 +93,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
         self._rollups_task: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._together: list[Together] = []
 
     async def start(self) -> None:
         """Begin to store what is and what will be spooled, in the background. Returns at once."""
@@ -113,6 +115,8 @@ class Telemetry(NumberQuestions, TraceQuestions):
 
     async def stop(self) -> None:
         """Make every span safe on disk and end. What is not in the store yet goes there after the next start."""
+        for each in self._together:
+            each.close()
         await anyio.to_thread.run_sync(self.gate.close)
         if self._gathering is not None:
             await self._gathering.stop()
@@ -141,6 +145,17 @@ class Telemetry(NumberQuestions, TraceQuestions):
         """Take a finished span. Never waits and never raises; when the disk is full for long, spans are dropped and counted."""
         self.gate.put(record, self._take)
 
+    def before(self, sink: Callable[[SpanRecord], None]) -> Callable[[SpanRecord], None]:
+        """A sink whose spans go to `sink`, and from there here, some at once: see `together.py`. Call it on the event loop."""
+        together = Together(sink)
+        self._together.append(together)
+        return together
+
+    def catch_up(self) -> None:
+        """Take what was finished just now."""
+        for each in self._together:
+            each.hand_on()
+
     async def append(self, records: Sequence[SpanRecord], *, received_ns: int | None = None) -> None:
         """Take spans that somebody else made and return when they are safe. Raises `StorageFull` or `Unavailable`.
 
@@ -160,6 +175,7 @@ class Telemetry(NumberQuestions, TraceQuestions):
     async def keep(self, project: str, trace_id: str) -> None:
         """Somebody says something of a trace: where whole traces are sampled, it is kept and can be shown."""
         if self.gate.tail_of(project) is not None:
+            self.catch_up()
             await self.gate.drained()
             await self._tail.keep(project, trace_id)
 
@@ -187,12 +203,14 @@ class Telemetry(NumberQuestions, TraceQuestions):
 
     async def sync(self) -> None:
         """Return when every span taken so far is safe on disk. Raises `StorageFull` or `Unavailable`."""
+        self.catch_up()
         await self.gate.drained()
         await self._spool.sync()
         self._note_safe()
 
     async def turn(self) -> None:
         """`sync`, in files that are written no more."""
+        self.catch_up()
         await self.gate.drained()
         await self._spool.turn()
         self._note_safe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import socket
 import struct
@@ -187,9 +188,13 @@ async def _huge_head(exchange: Exchange) -> bool:
     return False
 
 
+@functools.cache
+def _bomb() -> bytes:
+    return gzip.compress(b" " * (96 * 2**20), compresslevel=1)
+
+
 async def _zip_bomb(exchange: Exchange) -> bool:
-    body = gzip.compress(b" " * (96 * 2**20), compresslevel=1)
-    await exchange.whole(body, _EVENTS if exchange.stream else _JSON, more="content-encoding: gzip\r\n")
+    await exchange.whole(_bomb(), _EVENTS if exchange.stream else _JSON, more="content-encoding: gzip\r\n")
     return False
 
 

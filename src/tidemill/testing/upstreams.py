@@ -5,6 +5,11 @@
         upstream.behaviour = "answers"       # from here on they are answered
 
 `BEHAVIOURS` of `misbehaviour.py` are the names. It writes bytes by itself, so that it can break HTTP too.
+
+    python -m tidemill.testing.upstreams answers hangs_before
+
+serves one for each name in a process of its own (`upstream_process` starts one): the first line that it prints has their URLs,
+by name. It ends with its input, and then prints how often each was asked.
 """
 
 from __future__ import annotations
@@ -12,8 +17,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import orjson
@@ -117,6 +124,33 @@ async def scripted_upstream(behaviour: str = "answers") -> AsyncGenerator[Script
         await server.wait_closed()
 
 
+@dataclass(kw_only=True, slots=True)
+class UpstreamProcess:
+    """Upstreams in a process of their own. `urls` are by behaviour; `asked` is there when the process has ended."""
+
+    urls: Mapping[str, str]
+    asked: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@contextlib.asynccontextmanager
+async def upstream_process(*behaviours: str) -> AsyncGenerator[UpstreamProcess]:
+    """An upstream for each behaviour, in a process of their own, so that what they do takes no time of the caller's."""
+    words = (sys.executable, "-m", "tidemill.testing.upstreams", *map(_known, behaviours))
+    child = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    assert child.stdin is not None, "it was asked for"
+    assert child.stdout is not None, "it was asked for"
+    try:
+        found = UpstreamProcess(urls=orjson.loads(await child.stdout.readline()))
+        yield found
+        child.stdin.close()
+        found.asked = orjson.loads(await child.stdout.readline())
+        await child.wait()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
 def closed_url() -> str:
     """A base URL where nothing listens."""
     with socket.socket() as taken:
@@ -150,3 +184,21 @@ async def _until_gone(reader: asyncio.StreamReader) -> None:
     """Return when the client closes, or sends more than it may."""
     with contextlib.suppress(ConnectionError):
         await reader.read(1)
+
+
+async def _serve(behaviours: Sequence[str]) -> None:
+    """What the process does."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstreams = {each: await stack.enter_async_context(scripted_upstream(each)) for each in behaviours}
+        _tell({name: each.url for name, each in upstreams.items()})
+        await asyncio.to_thread(sys.stdin.read)
+        _tell({name: each.asked.total() for name, each in upstreams.items()})
+
+
+def _tell(found: Mapping[str, object]) -> None:
+    sys.stdout.write(orjson.dumps(found).decode() + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(sys.argv[1:]))

@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_gives_nothing_away_when_it_goes_back(jumps):
         sliding.advance(now)
         if jump <= 0:
             assert sliding.used == before
-        sliding.add(amount)
+        sliding.take(amount)
         assert sliding.used == sum(sliding.slots) >= 0
     sliding.advance(max(now, sliding.head) + 62)
     assert sliding.used == 0
@@ -111,6 +111,6 @@ def test_a_clock_that_jumps_gives_nothing_away_when_it_goes_back(jumps):
 def test_what_never_fits_is_not_waited_for(amount):
     sliding = Sliding()
     sliding.advance(5.5)
-    sliding.add(10)
+    sliding.take(10)
     assert sliding.wait(amount, limit=10, now=5.5) == pytest.approx(60.5)
     assert sliding.wait(11, limit=10, now=5.5) is None

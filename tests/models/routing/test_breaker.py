@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,67 @@ def test_an_attempt_from_before_the_change_says_nothing():
     assert breaker.state(2.0) == "half_open"
     breaker.abandoned(probe)
     assert breaker.probing == 0
+
+
+def test_the_last_resort_is_one_every_half_second_and_its_failure_prolongs_nothing():
+    breaker = opened()
+    assert breaker.admit_last(0.0) is None, "not in the moment in which it opened"
+    first = breaker.admit_last(0.05)
+    assert not first.is_probe
+    assert breaker.admit_last(0.5) is None
+    assert breaker.wait_last(0.5) == pytest.approx(0.05)
+    breaker.failed(first, 0.5)
+    assert breaker.wait(0.5) == 1.5
+    assert breaker.admit_last(0.55) is not None
+
+
+def test_one_success_as_the_last_resort_ends_the_pause():
+    breaker = opened(BreakerPolicy(failures=3, pause=60, probes=1))
+    breaker.succeeded(breaker.admit_last(0.1), 0.2)
+    assert breaker.state(0.2) == "closed"
+
+    careful = opened(BreakerPolicy(failures=3, pause=60, probes=2))
+    careful.succeeded(careful.admit_last(0.1), 0.2)
+    assert careful.state(0.2) == "half_open"
+    assert all(careful.admit_last(0.2) for _ in range(9)), "who has nobody else need not wait for a second"
+    careful.succeeded(careful.admit(0.2), 0.3)
+    assert careful.state(0.3) == "closed"
+
+
+def test_a_probe_that_hangs_does_not_keep_out_who_has_nobody_else():
+    breaker = opened(BreakerPolicy(failures=3, pause=2, probes=1))
+    assert breaker.admit(2.0).is_probe
+    assert breaker.admit(60.0) is None
+    breaker.succeeded(breaker.admit_last(60.0), 60.1)
+    assert breaker.state(60.1) == "closed"
+
+
+def test_a_stream_that_has_begun_lets_others_in_unless_streams_break_off_there():
+    breaker = opened()
+    breaker.began(breaker.admit_last(0.1))
+    assert all(breaker.admit_last(0.1) for _ in range(9))
+
+    fickle = Breaker(POLICY, chance=lambda: 0.0)
+    for _ in range(POLICY.failures):
+        leave = fickle.admit(0.0)
+        fickle.began(leave)
+        fickle.failed(leave, 0.0)
+    fickle.began(fickle.admit_last(0.1))
+    assert fickle.admit_last(0.1) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.2), st.sampled_from(["fail", "leave", "keep"])), max_size=300), st.integers(1, 3))
+def test_who_never_answers_is_hardly_asked_however_many_have_nobody_else(steps, probes):
+    policy = BreakerPolicy(failures=3, share=0.5, window=10, pause=2, longest=8, probes=probes)
+    breaker, now, asked = opened(policy), 0.0, 0
+    for passed, what in steps:
+        now += passed
+        leave = breaker.admit(now) or breaker.admit_last(now)
+        asked += leave is not None
+        if leave is not None and what == "fail":
+            breaker.failed(leave, now)
+        elif leave is not None and what == "leave":
+            breaker.abandoned(leave)
+        assert breaker.state(now) != "closed"
+    left = sum(what == "leave" for _, what in steps)
+    assert asked <= 1 + now / 0.5 + (probes + left) * (1 + now / policy.pause)

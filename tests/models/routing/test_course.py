@@ -160,23 +160,110 @@ def test_a_rate_limit_cools_the_target_for_as_long_as_it_said():
     assert world.states()[0].breaker.state(world.now) == "closed"
 
 
-def test_while_all_are_left_alone_a_request_waits_for_the_first_that_comes_back():
-    made = route("model/a", breaker={"failures": 1, "pause": "1s"}, fallback={"retries": 0, "wait": "3s"})
-    world = World(made)
-    course = world.course()
-    course.failed(course.next(world.now), "server", world.now)
-    waiting = world.course()
-    assert waiting.next(world.now) == Wait(seconds=1.0)
-    world.clock.advance(seconds=1)
-    assert waiting.next(world.now).leave.is_probe
-    other = world.course()
-    waits = 0
-    while isinstance(step := other.next(world.now), Wait):
-        waits += 1
+def left_alone(*targets, **body) -> World:
+    """A world whose breakers are all open."""
+    world = World(route(*targets, breaker={"failures": 1, "pause": "60s"}, **body))
+    for each in world.states():
+        each.breaker.failed(each.breaker.admit(world.now), world.now)
+    return world
+
+
+def waited_for(world, course):
+    """What comes after the waits."""
+    while isinstance(step := course.next(world.now), Wait):
         world.clock.advance(seconds=step.seconds)
+    return step
+
+
+def test_while_all_are_left_alone_the_one_that_answered_last_is_asked_all_the_same():
+    world = left_alone("model/a", "model/b", "model/c")
+    world.states()[1].served_at = world.now
+    step = waited_for(world, world.course())
+    assert (step.target.name, step.why) == ("model/b", "nobody else is left")
+    others = [waited_for(world, world.course()).target.name for _ in range(2)]
+    assert others == ["model/a", "model/c"], "each by one request at a time"
+
+
+def test_one_success_brings_a_target_back_for_all_that_wait():
+    world = left_alone("model/a")
+    first, second = world.course(), world.course()
+    step = waited_for(world, first)
+    assert isinstance(second.next(world.now), Wait)
+    first.served(step, world.now)
+    assert second.next(world.now).target.name == "model/a"
+    assert world.states()[0].breaker.state(world.now) == "closed"
+
+
+def test_after_the_others_failed_the_one_that_is_left_alone_is_asked():
+    world = World(route("model/a", "model/b", breaker={"failures": 1, "pause": "60s"}))
+    state = world.states()[0]
+    state.breaker.failed(state.breaker.admit(world.now), world.now)
+    world.clock.advance(seconds=1)
+    course = world.course()
+    course.failed(course.next(world.now), "auth", world.now)
+    assert course.next(world.now).target.name == "model/a"
+
+
+@pytest.mark.parametrize("seconds", [10, 60])
+def test_a_dead_provider_is_asked_about_twice_a_second_by_a_hundred_requests_a_second(seconds):
+    world = left_alone("model/a", fallback={"wait": 0, "retries": 0})
+    asked = 0
+    for _ in range(seconds * 100):
+        world.clock.advance(seconds=0.01)
+        course = world.course()
+        while isinstance(step := course.next(world.now), Attempt):
+            asked += 1
+            course.failed(step, "server", world.now)
+    assert seconds <= asked <= 2 * seconds + 2
+
+
+def test_a_request_waits_no_longer_than_the_route_says_and_is_told_why():
+    world = left_alone("model/a", fallback={"retries": 0, "wait": "400ms"})
+    began = world.now
+    assert isinstance(waited_for(world, world.course()), Attempt)
+    step = waited_for(world, world.course())
     assert isinstance(step, End)
-    assert 0 < waits < 400
-    assert "probes are out" in step.reasons["model/a"]
+    assert "its breaker is open for" in step.reasons["model/a"]
+    assert world.now - began < 0.6
+
+
+def test_the_time_of_attempts_is_not_taken_from_what_a_request_may_wait():
+    world = left_alone("model/a", "model/b", fallback={"retries": 0, "wait": "1s"})
+    one, other = world.course(), world.course()
+    hanging = [waited_for(world, each) for each in (one, other)]
+    assert {each.target.name for each in hanging} == {"model/a", "model/b"}
+    world.clock.advance(seconds=30)
+    one.failed(hanging[0], "timeout", world.now)
+    assert isinstance(waited_for(world, one), Attempt), "the other is asked, though somebody else hangs there"
+
+
+def test_another_target_is_asked_whatever_the_retry_budgets_say():
+    world = World(route("model/a", "model/b", "model/c"))
+    for each in world.states():
+        each.retries.left = 0.0
+    assert names(world, world.course(), "server") == ["model/a", "model/b", "model/c"]
+
+
+def test_attempts_are_kept_for_those_that_were_not_asked_yet():
+    made = route("model/a", "model/b", breaker={"failures": 1, "pause": "60s"}, fallback={"attempts": 2, "retries": 4})
+    world = World(made)
+    state = world.states()[1]
+    leave = state.breaker.admit(world.now)
+    state.breaker.failed(leave, world.now)
+    course = world.course()
+    course.failed(course.next(world.now), "rate_limited", world.now, retry_after=0.01)
+    world.clock.advance(seconds=0.02)
+    assert waited_for(world, course).target.name == "model/b"
+
+
+def test_a_time_out_in_doubt_says_nothing_of_the_target():
+    world = World(route(breaker={"failures": 1}))
+    course = world.course()
+    step = course.next(world.now)
+    step.is_in_doubt = True
+    course.failed(step, "timeout", world.now)
+    assert world.states()[0].breaker.state(world.now) == "closed"
+    assert course.next(world.now).target.name == "model/b"
 
 
 def test_a_caller_in_a_hurry_is_no_fault_of_the_target():

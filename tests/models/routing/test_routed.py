@@ -282,3 +282,37 @@ async def test_a_model_that_was_added_with_its_context_needs_no_word_of_it_in_th
     call = call_of(route(), traced)
     call.request = ask("x" * 400)
     assert (await router.run(call, Answers({"a": [], "b": []}))).answer == "b"
+
+
+async def test_a_new_route_is_compiled_once_for_all_that_come_in_that_moment(traced):
+    found = []
+
+    async def counted(project, ref):
+        found.append(ref.name)
+        await asyncio.sleep(0)
+        return model(ref.name)
+
+    router = Routes(direct=Direct(), version_of=counted, retry=QUICK)
+    version = route()
+    answers = Answers({"a": [], "b": []})
+    await asyncio.gather(*(router.run(call_of(version, traced), answers) for _ in range(20)))
+    assert found == ["a", "b"]
+
+
+async def test_a_target_that_all_left_alone_answers_the_next_request(traced):
+    version = route("model/a", breaker={"failures": 1, "pause": "60s"}, fallback={"retries": 0})
+    router = routes()
+    with pytest.raises(Unavailable):
+        await router.run(call_of(version, traced), Answers({"a": [Unavailable("down", kind="server")]}))
+    well = Answers({"a": []})
+    calls = [call_of(version, traced) for _ in range(5)]
+    for call, each in zip(calls, await asyncio.gather(*(_served(router, each, well) for each in calls)), strict=True):
+        assert (call.notes["x-tidemill-target"], each) == ("model/a", "a")
+    shown = (await router.show(version, project="p", environment="e"))["targets"]
+    assert shown[0]["breaker"] == "closed"
+
+
+async def _served(router, call, answers):
+    found = await router.run(call, answers)
+    router.settled(call, found.model, Spent(usage=Usage(), cost=None), seconds=0.01)
+    return found.answer

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from tidemill.core.errors import TidemillError
 
 R = TypeVar("R")
 Place: TypeAlias = tuple[str, str]
 """Project and key."""
+_MOMENT: Final = 0.05  # seconds that what comes first waits for more, since a write takes long whatever it writes
 _log = logging.getLogger(__name__)
 
 
@@ -21,7 +23,7 @@ class Behind(Generic[R]):
     More than `most` rows at a time are not taken.
     """
 
-    __slots__ = ("_most", "_pending", "_what", "_write", "_writing")
+    __slots__ = ("_hurry", "_most", "_pending", "_what", "_write", "_writing")
 
     def __init__(self, write: Callable[[Sequence[R]], Awaitable[None]], *, what: str, most: int) -> None:
         self._write = write
@@ -29,10 +31,15 @@ class Behind(Generic[R]):
         self._most = most
         self._pending: dict[Place, R] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     def get(self, place: Place) -> R | None:
         """What is about to be written there."""
         return self._pending.get(place)
+
+    def places(self) -> Iterable[Place]:
+        """Where something is about to be written."""
+        return self._pending
 
     def put(self, rows: Mapping[Place, R]) -> None:
         """Take what is to be written, in place of what was to be written there."""
@@ -40,16 +47,20 @@ class Behind(Generic[R]):
             return
         self._pending.update(rows)
         if self._writing is None:
+            self._hurry.clear()
             self._writing = asyncio.get_running_loop().create_task(self._work())
 
     async def flush(self) -> None:
         """Wait until what was taken is written."""
+        self._hurry.set()
         while self._writing is not None:
             await asyncio.shield(self._writing)
 
     async def _work(self) -> None:
         try:
             while self._pending:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), _MOMENT)
                 taken = dict(self._pending)
                 try:
                     await self._write(list(taken.values()))

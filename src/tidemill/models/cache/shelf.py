@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tidemill.core.chat import ChatResponse
 from tidemill.core.clock import Clock
 from tidemill.models.cache.behind import Behind
+from tidemill.models.cache.known import KnownKeys
 from tidemill.models.cache.written import from_bytes, to_bytes
 from tidemill.store.database import Database
 from tidemill.store.kept_answers import Kept, KeptAnswer, get_answer, purge_answers, put_answers
@@ -36,6 +37,7 @@ class Shelf:
         self._clock = clock
         self._most_bytes = most_bytes
         self._behind: Behind[Entry] = Behind(self._write, what="answers", most=_MOST_PENDING)
+        self._known = KnownKeys(database, pending=self._behind.places)
         self._since_purge = 0
 
     async def get(self, project: str, key: str) -> Entry | None:
@@ -44,6 +46,8 @@ class Shelf:
         found = self._behind.get((project, key))
         if found is not None:
             return found if found.expires_ns > now_ns else None
+        if not await self._known.may_have(project, key):
+            return self._behind.get((project, key))
         kept = await self._database.read(lambda db: get_answer(db, project, key, now_ns=now_ns))
         if kept is None:
             return self._behind.get((project, key))
@@ -59,6 +63,7 @@ class Shelf:
 
     def put(self, entry: Entry) -> None:
         """Keep it: it is found at once, and written soon. Too many at once are not kept."""
+        self._known.add(entry.project, entry.key)
         self._behind.put({(entry.project, entry.key): entry})
 
     async def flush(self) -> None:
@@ -68,6 +73,7 @@ class Shelf:
     async def purge(self) -> int:
         """Drop what is too old or too much; how many."""
         self._since_purge = 0
+        self._known.forget()
         now_ns, most_bytes = self._clock.now_ns(), self._most_bytes
         return await self._database.tally(lambda db: purge_answers(db, now_ns=now_ns, most_bytes=most_bytes))
 

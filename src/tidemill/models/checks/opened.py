@@ -47,7 +47,9 @@ class StandingGuards:
         place = (caller.project, model.digest)
         found = self._of_models.get(place)
         if found is None:
-            found = self._of_models[place] = await self._database.read(lambda db: self._guarding(db, caller.project, model))
+            found = self._of_models[place] = await self._database.remember(
+                ("guards", *place), lambda db: self._guarding(db, caller.project, model)
+            )
             if len(self._of_models) > _REMEMBERED:
                 self._of_models.popitem(last=False)
         if at_door and caller.endpoint is not None:

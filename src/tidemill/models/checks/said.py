@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, TypeAlias, TypeVar, cast
 
 import orjson
+from msgspec.structs import replace
 
 from tidemill.core.chat import ChatRequest, ChatResponse, Choice, ToolDefinition
 from tidemill.core.json import Json, JsonObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -206,7 +206,7 @@ class Screened:
         if answer.called > _LARGEST_CALLS:
             raise Unavailable(f"calls of tools are longer than {_LARGEST_CALLS // 2**20} MiB, so they could not be looked at")
         if before is not None:
-            piece = replace(
+            piece = msgspec.structs.replace(
                 before, id=piece.id or before.id, name=piece.name or before.name, arguments=before.arguments + piece.arguments
             )
         answer.calls[piece.index] = piece

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from tidemill.core.clock import Clock
 from tidemill.models.limits.counting import Claim, Grant, Meter, Shortage, Standing, Unseeded
-from tidemill.models.limits.windows import SLOTS, Sliding, Spent, seconds_left
+from tidemill.models.limits.windows import SLOTS, Level, Sliding, Spent, seconds_left
 
 _SWEPT_EVERY: Final = 4096  # claims
 _AGAIN: Final = 1.0  # seconds, when only what others hold is in the way
+_Cell: TypeAlias = Sliding | Spent | Level
 
 
 class MemoryCounters:
@@ -18,9 +19,7 @@ class MemoryCounters:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._sliding: dict[str, Sliding] = {}
-        self._spent: dict[str, Spent] = {}
-        self._levels: dict[str, int] = {}
+        self._cells: dict[str, _Cell] = {}
         self._asked = 0
 
     async def reserve(self, claims: Sequence[Claim]) -> Grant | Shortage | Unseeded:
@@ -30,17 +29,24 @@ class MemoryCounters:
     def reserve_now(self, claims: Sequence[Claim]) -> Grant | Shortage | Unseeded:
         """The same, at once."""
         now = self._clock.monotonic()
-        self._sweep(len(claims), now)
-        missing = [each for each in claims if each.meter.shape == "period" and each.key not in self._spent]
-        if missing:
-            return Unseeded(claims=missing)
+        self._asked += len(claims)
+        if self._asked >= _SWEPT_EVERY:
+            self._sweep(now)
+        cells: list[_Cell] = []
         counts: list[int] = []
+        short: Claim | None = None
         for claim in claims:
-            used = self._used(claim, now)
-            if used + claim.amount > claim.meter.limit:
-                return self._shortage(claim, used, now, claims)
-            counts.append(used + claim.amount)
-        slots = [self._take(each, now) for each in claims]
+            cell = self._cells.get(claim.key) or self._made(claim)
+            if cell is None:
+                return Unseeded(claims=[each for each in claims if self._made(each) is None])
+            count = cell.count(now) + claim.amount
+            if count > claim.meter.limit and short is None:
+                short = claim
+            cells.append(cell)
+            counts.append(count)
+        if short is not None:
+            return self._shortage(short, claims, counts, now)
+        slots = [cell.take(claim.amount) for cell, claim in zip(cells, claims, strict=True)]
         return Grant(claims=claims, standings=self._standings(claims, counts, now), slots=slots)
 
     async def settle(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
@@ -50,7 +56,12 @@ class MemoryCounters:
     def settle_now(self, grant: Grant, used: Sequence[int]) -> Sequence[int]:
         """The same, at once."""
         now = self._clock.monotonic()
-        return [self._settle(claim, slot, now, each) for claim, slot, each in zip(grant.claims, grant.slots, used, strict=True)]
+        found: list[int] = []
+        for claim, slot, each in zip(grant.claims, grant.slots, used, strict=True):
+            cell = self._cells.get(claim.key) or self._made(claim)
+            # of a period that was swept since: the next one to ask seeds it with what is kept
+            found.append(each if cell is None else cell.settle(slot, reserved=claim.amount, used=each, now=now))
+        return found
 
     async def seed(self, used: Mapping[str, int]) -> None:
         """Raise what is counted in each period to at least this."""
@@ -58,84 +69,41 @@ class MemoryCounters:
 
     def knows(self, key: str) -> bool:
         """Whether a period is counted here."""
-        return key in self._spent
+        return key in self._cells
 
     def seed_now(self, used: Mapping[str, int]) -> None:
         """The same, at once."""
         for key, amount in used.items():
-            spent = self._spent.get(key)
-            if spent is None:
-                self._spent[key] = Spent(max(0, amount))
-            else:
+            spent = self._cells.get(key)
+            if isinstance(spent, Spent):
                 spent.used = max(spent.used, amount)
+            else:
+                self._cells[key] = Spent(max(0, amount))
 
     async def close(self) -> None:
         """Forget everything."""
-        self._sliding.clear()
-        self._spent.clear()
-        self._levels.clear()
+        self._cells.clear()
 
-    def _used(self, claim: Claim, now: float) -> int:
-        shape = claim.meter.shape
-        if shape == "minute":
-            sliding = self._sliding.get(claim.key)
-            if sliding is None:
-                return 0
-            sliding.advance(now)
-            return sliding.used
-        if shape == "level":
-            return self._levels.get(claim.key, 0)
-        spent = self._spent[claim.key]
-        spent.is_idle = False
-        return spent.used + spent.held
+    def _made(self, claim: Claim) -> _Cell | None:
+        """Where a claim is counted; None for a period of which nothing is known."""
+        cell = self._cells.get(claim.key)
+        if cell is None and claim.meter.shape != "period":
+            cell = self._cells[claim.key] = Sliding() if claim.meter.shape == "minute" else Level()
+        return cell
 
-    def _take(self, claim: Claim, now: float) -> int:
-        shape = claim.meter.shape
-        if shape == "minute":
-            sliding = self._sliding.get(claim.key)
-            if sliding is None:
-                sliding = self._sliding[claim.key] = Sliding()
-            slot = sliding.advance(now)
-            sliding.add(claim.amount)
-            return slot
-        if shape == "level":
-            self._levels[claim.key] = self._levels.get(claim.key, 0) + claim.amount
-        else:
-            self._spent[claim.key].held += claim.amount
-        return 0
-
-    def _settle(self, claim: Claim, slot: int, now: float, used: int) -> int:
-        shape = claim.meter.shape
-        if shape == "level":
-            left = max(0, self._levels.pop(claim.key, 0) - claim.amount)
-            if left:
-                self._levels[claim.key] = left
-            return left
-        if shape == "period":
-            spent = self._spent.get(claim.key)
-            if spent is None:  # swept since: the next one to ask seeds it with what is kept
-                return used
-            spent.held = max(0, spent.held - claim.amount)
-            spent.used += max(0, used)
-            return spent.used
-        sliding = self._sliding.get(claim.key)
-        if sliding is None:
-            sliding = self._sliding[claim.key] = Sliding()
-        sliding.advance(now)
-        sliding.correct(slot, reserved=claim.amount, used=used)
-        return sliding.used
-
-    def _shortage(self, claim: Claim, used: int, now: float, claims: Sequence[Claim]) -> Shortage:
-        meter = claim.meter
+    def _shortage(self, claim: Claim, claims: Sequence[Claim], counts: Sequence[int], now: float) -> Shortage:
+        meter, cell = claim.meter, self._cells[claim.key]
         gone, wait = True, None
-        if meter.shape == "minute":
-            sliding = self._sliding.get(claim.key) or Sliding()
-            gone, wait = False, sliding.wait(claim.amount, limit=meter.limit, now=now)
+        if isinstance(cell, Sliding):
+            gone, wait = False, cell.wait(claim.amount, limit=meter.limit, now=now)
         elif claim.amount <= meter.limit:
-            gone = meter.shape == "period" and self._spent[claim.key].used + claim.amount > meter.limit
+            gone = isinstance(cell, Spent) and cell.used + claim.amount > meter.limit
             wait = self._reset(meter, now) if gone else _AGAIN
-        standings = self._standings(claims, [self._used(each, now) for each in claims], now)
-        return Shortage(meter=meter, used=used, amount=claim.amount, gone=gone, retry_after=wait, standings=standings)
+        before = [count - each.amount for count, each in zip(counts, claims, strict=True)]
+        standings = self._standings(claims, before, now)
+        return Shortage(
+            meter=meter, used=cell.count(now), amount=claim.amount, gone=gone, retry_after=wait, standings=standings
+        )  # fmt: skip
 
     def _standings(self, claims: Sequence[Claim], counts: Sequence[int], now: float) -> Sequence[Standing]:
         """How each meter stands; of money nobody asks when it begins anew."""
@@ -153,16 +121,8 @@ class MemoryCounters:
             return int(now) + SLOTS - now
         return seconds_left(meter.period, self._clock.now_ns())
 
-    def _sweep(self, claims: int, now: float) -> None:
+    def _sweep(self, now: float) -> None:
         """Now and then, forget minutes in which nothing was used, and periods nobody asked for: they are kept elsewhere."""
-        self._asked += claims
-        if self._asked < max(_SWEPT_EVERY, len(self._sliding)):
-            return
-        self._asked = 0
-        second = int(now)
-        for key in [key for key, each in self._sliding.items() if abs(second - each.head) >= SLOTS]:
-            del self._sliding[key]
-        for key in [key for key, each in self._spent.items() if each.is_idle and not each.held]:
-            del self._spent[key]
-        for each in self._spent.values():
-            each.is_idle = True
+        self._asked = -len(self._cells)
+        for key in [key for key, each in self._cells.items() if each.is_over(now)]:
+            del self._cells[key]

@@ -50,10 +50,28 @@ class Sliding:
         self.head = second
         return second
 
-    def add(self, amount: int) -> None:
-        """Count in the newest slot."""
+    def count(self, now: float) -> int:
+        """What was used in the minute before now."""
+        if int(now) != self.head:
+            self.advance(now)
+        return self.used
+
+    def take(self, amount: int) -> int:
+        """Count in the newest slot; which that is."""
         self.slots[self.head % SLOTS] += amount
         self.used += amount
+        return self.head
+
+    def settle(self, slot: int, *, reserved: int, used: int, now: float) -> int:
+        """`correct`, at a time; what was used in the minute before it."""
+        if int(now) != self.head:
+            self.advance(now)
+        self.correct(slot, reserved=reserved, used=used)
+        return self.used
+
+    def is_over(self, now: float) -> bool:
+        """Whether nothing of it is within a minute of now."""
+        return abs(int(now) - self.head) >= SLOTS
 
     def correct(self, slot: int, *, reserved: int, used: int) -> None:
         """Say what was used of what a slot reserved; never below 0. What went beyond counts now when the slot is gone."""
@@ -64,7 +82,7 @@ class Sliding:
             self.slots[place] += more
             self.used += more
         elif more > 0:
-            self.add(more)
+            self.take(more)
 
     def wait(self, amount: int, *, limit: int, now: float) -> float | None:
         """Seconds until `amount` more fits below `limit`; None when it never does."""
@@ -94,6 +112,54 @@ class Spent:
         self.used = used
         self.held = 0
         self.is_idle = False
+
+    def count(self, _now: float) -> int:
+        """What is used or held."""
+        self.is_idle = False
+        return self.used + self.held
+
+    def take(self, amount: int) -> int:
+        """Hold more; there is but one slot."""
+        self.held += amount
+        return 0
+
+    def settle(self, _slot: int, *, reserved: int, used: int, now: float) -> int:  # noqa: ARG002  (as `Sliding`)
+        """Hold less, and say what was used of it; all that is used then."""
+        self.held = max(0, self.held - reserved)
+        self.used += max(0, used)
+        return self.used
+
+    def is_over(self, _now: float) -> bool:
+        """Whether nobody asked since this was asked last, and nothing is held."""
+        was_idle, self.is_idle = self.is_idle, True
+        return was_idle and not self.held
+
+
+class Level:
+    """What is under way now."""
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def count(self, _now: float) -> int:
+        """How much."""
+        return self.held
+
+    def take(self, amount: int) -> int:
+        """One more; there is but one slot."""
+        self.held += amount
+        return 0
+
+    def settle(self, _slot: int, *, reserved: int, used: int, now: float) -> int:  # noqa: ARG002  (as `Sliding`)
+        """One less; how much is under way then."""
+        self.held = max(0, self.held - reserved)
+        return self.held
+
+    def is_over(self, _now: float) -> bool:
+        """Whether nothing is under way."""
+        return not self.held
 
 
 def period_id(period: Period, now_ns: int) -> str:

@@ -104,7 +104,7 @@ class LocalChat:
                 response = await self._client.chat(_asked(request), connection=serving.connection)
             except Unavailable as error:
                 raise await serving.explained(error) from error
-            return replace(response, model=serving.weights.model, fingerprint=serving.weights.fingerprint)
+            return structs.replace(response, model=serving.weights.model, fingerprint=serving.weights.fingerprint)
 
     async def stream(self, request: ChatRequest, *, connection: Connection) -> AsyncGenerator[ChatDelta]:
         """Yield the pieces as they arrive."""
@@ -217,4 +217,4 @@ def _vocabulary(path: str) -> int:
 
 
 def _asked(request: ChatRequest) -> ChatRequest:
-    return replace(request, params={"max_tokens": _MOST_TOKENS, **request.params})
+    return structs.replace(request, params={"max_tokens": _MOST_TOKENS, **request.params})

@@ -22,6 +22,7 @@ from tidemill.core.errors import TidemillError, Unavailable
 from tidemill.core.json import Json, JsonObject
 from tidemill.core.parts import Audio, Message, Other, Part, Reasoning, Refusal, Text, ToolCall
 from tidemill.models.events import ServerEvent
+from tidemill.models.providers.openai_frame import Frame
 from tidemill.models.providers.openai_logprobs import read_logprobs
 from tidemill.models.providers.openai_requests import NAME
 from tidemill.models.reading import as_text, child, children, count, said, text
@@ -123,10 +124,14 @@ class StreamReader:
         self._usage: Usage | None = None
         self._indices: dict[str, int] = {}
         self._said: dict[str, Json] = {}
+        self._frame = Frame()
 
     def read(self, unit: ServerEvent) -> Iterator[ChatDelta]:
         """The pieces of one chunk. Raises `Unavailable` for half a chunk, and the provider's own error when it holds one."""
         data = unit.data
+        if (again := self._frame.read(data)) is not None:
+            yield again
+            return
         if data.strip() == "[DONE]":
             self.ended = True
             return
@@ -137,6 +142,7 @@ class StreamReader:
         if not isinstance(chunk, dict | Mapping):
             return
         if (plain := self._plain(chunk)) is not None:
+            self._frame.learn(data, plain)
             yield plain
             return
         if chunk.get("error"):

@@ -24,7 +24,8 @@ _AGAIN: Final[frozenset[FailureKind]] = frozenset({"rate_limited", "overloaded",
 """Failures that may pass at the same target."""
 _COOLING: Final = 1.0  # seconds after a rate limit that names no time
 _LONGEST_COOLING: Final = 60.0
-_PATIENCE: Final = 0.02  # seconds between looks while a probe is out
+_PATIENCE: Final = 0.02  # seconds before the first look while a probe is out
+_LONGEST_PATIENCE: Final = 0.1  # seconds: another request may have found somebody well again
 _LONG_ENOUGH: Final = 1.0  # seconds of silence that count against a target of which nothing is known
 _MARGIN: Final = 1.25  # an estimate of the length may be so far off
 
@@ -33,7 +34,8 @@ _MARGIN: Final = 1.25  # an estimate of the length may be so far off
 class Attempt:
     """One attempt, decided on. `delay` is to be waited before it; `timeout` bounds it, or a stream's first token. In seconds.
 
-    `why` says why this target, `number` counts the request's attempts from 1.
+    `why` says why this target, `number` counts the request's attempts from 1. `is_in_doubt`: that it took too long may be the
+    fault of who made it.
     """
 
     target: Target
@@ -46,6 +48,7 @@ class Attempt:
     started: float
     is_hedge: bool = False
     is_bound_by_caller: bool = False
+    is_in_doubt: bool = False
     is_open: bool = True
 
 
@@ -78,8 +81,8 @@ class Course:
     """Decides for one request. `states` are those of `route.targets`, by their index."""
 
     __slots__ = (
-        "_attempts", "_facts", "_failure", "_hedged", "_policy", "_ranked", "_route", "_shortest", "_since", "_state",
-        "_states", "_tried",
+        "_attempts", "_facts", "_failure", "_hedged", "_policy", "_ranked", "_route", "_shortest", "_state", "_states",
+        "_tried", "_waited", "_waits",
     )  # fmt: skip
 
     def __init__(
@@ -92,7 +95,8 @@ class Course:
         self._facts = facts
         self._policy = policy
         self._attempts = 0
-        self._since: float | None = None
+        self._waited = 0.0
+        self._waits = 0
         self._hedged = False
         self._failure: FailureKind | None = None
         self._shortest = 0  # the largest context that was too short
@@ -117,8 +121,7 @@ class Course:
         free = [each for each in candidates if each.target.index not in self._tried and self._why_not(each.target, now) is None]
         for each in sorted(free, key=lambda each: self._is_left_to_health(each.target, now)):
             return self._attempt(each.target, self._why(each, now), now, delay=0.0)
-        again = self._again(candidates, now)
-        return again if again is not None else self._wait(candidates, now)
+        return self._again(candidates, now) or self._last(candidates, now) or self._wait(candidates, now)
 
     def hedge_after(self, attempt: Attempt, now: float) -> float | None:
         """Seconds after its start at which a second target is asked as well; None when none is to be."""
@@ -145,6 +148,7 @@ class Course:
     def began(self, attempt: Attempt, now: float) -> None:
         """The first token of a stream has come."""
         attempt.state.first.observe(now - attempt.started, now)
+        attempt.state.breaker.began(attempt.leave)
 
     def served(self, attempt: Attempt, now: float) -> None:
         """The attempt gave the answer."""
@@ -152,6 +156,7 @@ class Course:
         if state is None:
             return
         state.served += 1
+        state.served_at = now
         state.retries.earn()
         state.breaker.succeeded(attempt.leave, now)
         if not self._facts.stream:
@@ -164,7 +169,7 @@ class Course:
         state = self._close(attempt)
         if state is None:
             return
-        if kind == "timeout" and self._was_in_a_hurry(attempt, now):
+        if kind == "timeout" and (attempt.is_in_doubt or self._was_in_a_hurry(attempt, now)):
             state.breaker.abandoned(attempt.leave)
         elif kind in _FAULTS:
             state.breaker.failed(attempt.leave, now)
@@ -209,57 +214,97 @@ class Course:
 
     def _again(self, candidates: Sequence[Ranked], now: float) -> Attempt | None:
         """A further attempt at a target that failed in a way that may pass."""
+        if not self._can_spare(candidates, now):
+            return None
         for each in candidates:
-            tried = self._tried.get(each.target.index)
-            if tried is None or tried.failure not in _AGAIN or tried.times > self._route.retries:
+            delay = self._delay(each.target, now)
+            if delay is None or self._why_not(each.target, now + delay) is not None:
                 continue
-            delay = tried.delay if tried.delay is not None else self._policy.pause(tried.times)
-            late = self._facts.caller.left(now)
-            if delay > self._policy.longest_delay or (late is not None and delay >= late):
-                continue
-            state = self._states[each.target.index]
-            if self._why_not(each.target, now + delay) is None and state.retries.spend():
-                return self._attempt(each.target, f"again after {tried.failure}", now, delay=delay)
+            if self._states[each.target.index].retries.spend():
+                return self._attempt(each.target, self._why_again(each.target), now, delay=delay)
         return None
+
+    def _last(self, candidates: Sequence[Ranked], now: float) -> Attempt | None:
+        """The last resort: one that is left alone, for nobody else is left. Who answered last is asked first."""
+        can_spare = self._can_spare(candidates, now)
+        for each in sorted(candidates, key=lambda each: -self._states[each.target.index].served_at):
+            state = self._states[each.target.index]
+            if self._unfit(each.target, now) is not None or state.breaker.wait_last(now) > 0:
+                continue
+            if each.target.index not in self._tried:
+                return self._attempt(each.target, "nobody else is left", now, delay=0.0)
+            if can_spare and (delay := self._delay(each.target, now)) is not None and state.retries.spend():
+                return self._attempt(each.target, f"{self._why_again(each.target)}, nobody else is left", now, delay=delay)
+        return None
+
+    def _can_spare(self, candidates: Sequence[Ranked], now: float) -> bool:
+        """Whether an attempt is left beside one for each that was not asked yet and may still be."""
+        others = sum(each.target.index not in self._tried and self._is_back_soon(each.target, now) for each in candidates)
+        return self._route.attempts - self._attempts > others
+
+    def _delay(self, target: Target, now: float) -> float | None:
+        """Seconds before a further attempt at a target that failed; None when there is to be none."""
+        tried = self._tried.get(target.index)
+        if tried is None or tried.failure not in _AGAIN or tried.times > self._route.retries:
+            return None
+        delay = tried.delay if tried.delay is not None else self._policy.pause(tried.times)
+        late = self._facts.caller.left(now)
+        return None if delay > self._policy.longest_delay or (late is not None and delay >= late) else delay
+
+    def _why_again(self, target: Target) -> str:
+        return f"again after {self._tried[target.index].failure}"
 
     def _wait(self, candidates: Sequence[Ranked], now: float) -> Next:
         """Everybody is left alone: the first whose pause ends soon enough is waited for."""
         reasons: dict[str, str] = {}
         soonest: float | None = None
         for each in candidates:
-            if each.target.index in self._tried:
-                reasons[each.target.name] = f"failed: {self._tried[each.target.index].failure}"
-                continue
-            reasons[each.target.name] = self._why_not(each.target, now) or ""
-            if (pause := self._pause(each.target, now)) is not None:
+            target, state = each.target, self._states[each.target.index]
+            if (tried := self._tried.get(target.index)) is not None:
+                reasons[target.name] = f"failed: {tried.failure}"
+                if self._delay(target, now) is None or state.retries.left < 1:
+                    continue
+            else:
+                reasons[target.name] = self._why_not(target, now) or ""
+            if (pause := self._pause(target, now)) is not None:
                 soonest = pause if soonest is None else min(soonest, pause)
-        self._since = now if self._since is None else self._since
         left = self._facts.caller.left(now)
-        patience = self._route.wait - (now - self._since)
+        patience = self._route.wait - self._waited
         if soonest is None or soonest > patience or patience <= 0 or (left is not None and soonest >= left):
             return End(reasons=reasons or {"": "no target's condition holds"}, retry_after=soonest)
-        return Wait(seconds=max(soonest, _PATIENCE))
+        self._waits += 1
+        seconds = min(max(soonest, _PATIENCE), _LONGEST_PATIENCE, _PATIENCE * self._waits)
+        self._waited += seconds
+        return Wait(seconds=seconds)
 
     def _pause(self, target: Target, now: float) -> float | None:
         """Seconds until a target that is left alone may be asked; None for one that will not be for this request."""
         if self._too_short(target) or self._is_too_late(target, now):
             return None
         state = self._states[target.index]
-        return max(state.breaker.wait(now), state.cooling_until - now, 0.0)
+        return max(min(state.breaker.wait(now), state.breaker.wait_last(now)), state.cooling_until - now, 0.0)
+
+    def _is_back_soon(self, target: Target, now: float) -> bool:
+        """Whether the request may still get to ask a target."""
+        pause = self._pause(target, now)
+        return pause is not None and pause <= self._route.wait - self._waited
 
     def _why_not(self, target: Target, now: float) -> str | None:
         """Why a target may not be asked now; None when it may."""
-        state = self._states[target.index]
+        breaker = self._states[target.index].breaker
+        if (unfit := self._unfit(target, now)) is not None or breaker.admits(now):
+            return unfit
+        pause = breaker.wait(now)
+        return f"its breaker is open for {pause:.1f} s" if pause else "its breaker is half open, and its probes are out"
+
+    def _unfit(self, target: Target, now: float) -> str | None:
+        """Why a target may not be asked whatever its breaker says."""
         if self._too_short(target):
             return f"its context holds {target.context} tokens"
-        if state.cooling_until > now:
-            return f"rate limited for {state.cooling_until - now:.1f} s"
-        if not state.breaker.admits(now):
-            pause = state.breaker.wait(now)
-            return f"its breaker is open for {pause:.1f} s" if pause else "its breaker is half open, and its probes are out"
-        if self._is_too_late(target, now):
-            return "it cannot end before the deadline"
-        return None
+        cooling = self._states[target.index].cooling_until
+        if cooling > now:
+            return f"rate limited for {cooling - now:.1f} s"
+        return "it cannot end before the deadline" if self._is_too_late(target, now) else None
 
     def _is_left_to_health(self, target: Target, now: float) -> bool:
         """Whether a health probe will try it soon, so that callers go elsewhere while they can."""
@@ -310,7 +355,7 @@ class Course:
 
     def _attempt(self, target: Target, why: str, now: float, *, delay: float) -> Attempt:
         state = self._states[target.index]
-        leave = state.breaker.admit(now + delay)
+        leave = state.breaker.admit(now + delay) or state.breaker.admit_last(now + delay)
         assert leave is not None, "a target was asked whose breaker does not admit"
         self._attempts += 1
         tried = self._tried.setdefault(target.index, _Tried())

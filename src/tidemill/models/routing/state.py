@@ -22,7 +22,10 @@ _HEDGES: Final = 10.0
 
 @dataclass(kw_only=True, slots=True)
 class TargetState:
-    """One target. `outstanding` attempts are under way; `cooling_until` is when a rate limit passes (monotonic seconds)."""
+    """One target. `outstanding` attempts are under way.
+
+    `cooling_until` is when a rate limit passes, `served_at` when it last gave an answer: both in monotonic seconds.
+    """
 
     breaker: Breaker
     retries: RetryBudget
@@ -32,6 +35,7 @@ class TargetState:
     cooling_until: float = 0.0
     attempts: int = 0
     served: int = 0
+    served_at: float = 0.0
     hedged: int = 0
     lost: int = 0
     failures: Counter[FailureKind] = field(default_factory=Counter[FailureKind])
