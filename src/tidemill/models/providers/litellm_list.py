@@ -1,4 +1,4 @@
-"""Rows of LiteLLM's price and context list: as litellm itself, llmprice-kit or tokencost carry it.
+"""Rows of LiteLLM's price and context list: as llmprice-kit, litellm itself or tokencost carry it.
 
 Only the data file is read; the code of those packages is not imported.
 """
@@ -18,8 +18,8 @@ from tidemill.models.catalogue_names import seller_of
 from tidemill.models.providers.carried import carried, origin
 
 _CARRIERS = (
+    ("llmprice-kit", "llmprice/data/model_prices.json"),  # its version is the list's date, which litellm's does not tell
     ("litellm", "litellm/model_prices_and_context_window_backup.json"),
-    ("llmprice-kit", "llmprice/data/model_prices.json"),
     ("tokencost", "tokencost/model_prices.json"),
 )
 _COSTS = {
