@@ -60,26 +60,12 @@ class Asking:
 
     async def __call__(self, model: Version, /, *, timeout: float | None = None) -> Opened:
         """Ask one model once. No silence is longer than `timeout` seconds; how long all may take is the caller's to watch."""
-        return await self._ask(model, timeout)
-
-    async def discard(self, opened: Opened, /) -> None:
-        """Close an answer that is not taken."""
-        await opened.close()
-
-    def filtered(self, opened: Opened, /) -> bool:
-        """Whether a whole answer was cut short by the provider's own filter."""
-        if self._call.stream:
-            return False
-        response = opened.response if opened.raw is None else opened.raw.reader.response()
-        return response is not None and response.finish_reason == "content_filter"
-
-    async def _ask(self, model: Version, limit: float | None) -> Opened:
         call = self._call
         caller = call.caller
         provider = self._reach.chat_provider(model)
         connection = await self._reach.connection(provider, model, project=caller.project, environment=caller.environment)
-        if limit is not None and limit < connection.timeout:
-            connection = replace(connection, timeout=limit)
+        if timeout is not None and timeout < connection.timeout:
+            connection = replace(connection, timeout=timeout)
         name = model_name(model)
         annotate.note_request(
             call.span, operation=call.operation, model=name, connection=connection, environment=caller.environment
@@ -102,6 +88,17 @@ class Asking:
             return await self._open(provider, request, connection)
         response = believed(await provider.chat(request, connection=connection))
         return Opened(connection=connection, model=name, at=self._clock.monotonic(), response=response)
+
+    async def discard(self, opened: Opened, /) -> None:
+        """Close an answer that is not taken."""
+        await opened.close()
+
+    def filtered(self, opened: Opened, /) -> bool:
+        """Whether a whole answer was cut short by the provider's own filter."""
+        if self._call.stream:
+            return False
+        response = opened.response if opened.raw is None else opened.raw.reader.response()
+        return response is not None and response.finish_reason == "content_filter"
 
     async def _open(self, provider: ChatProvider, request: ChatRequest, connection: Connection) -> Opened:
         """Start the stream and wait for its first real piece; until then another may be asked."""

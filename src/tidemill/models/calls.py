@@ -169,7 +169,8 @@ class Attempt(Protocol, Generic[T]):
     async def __call__(self, model: Version, /, *, timeout: float | None = None) -> T:
         """Wait for the answer, or for the beginning of its stream: from there on no other can be asked.
 
-        `timeout` is in seconds. An error has a `kind`. Cancelling it closes the connection.
+        No silence is longer than `timeout` seconds; how long all of it may take is the caller's to watch.
+        An error has a `kind`. Cancelling it closes the connection.
         """
         ...
 
